@@ -1,0 +1,2 @@
+class StirError(ValueError):
+    """Bad input to the benchmark data: the rule, what came, and what would be accepted."""
