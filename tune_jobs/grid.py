@@ -1,0 +1,73 @@
+"""What a trial is: a point of the grid, how it is trained, and the id that both give it."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import product
+
+# Raised when a change to training or evaluation (siconvnet.fit, siconvnet.evaluate) moves a
+# result; it enters every point_id, so that old and new numbers are never taken for each other.
+PROTOCOL_VERSION = 1
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GridPoint:
+    """What distinguishes one trial of a study from the next.
+
+    ``lr`` is Adam's step size, ``kernel_size`` is in pixels. ``interpolation`` is None for a model
+    that does not enlarge kernels, so that a grid never trains the same thing twice. ``seed``
+    decides the initial weights and nothing else.
+    """
+
+    model: str
+    dataset: str
+    scenario: int
+    kernel_size: int
+    interpolation: str | None
+    lr: float
+    seed: int
+
+    @property
+    def label(self) -> str:
+        """A short name for a person; not unique across recipes."""
+        return f"{self.model} {self.dataset} s{self.scenario} lr={self.lr:g} seed={self.seed}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Recipe:
+    """How every trial of a study is trained; the defaults are the published protocol.
+
+    Source: Altstidl et al. (2023), arXiv:2211.10288, section 4.3.
+    """
+
+    max_epochs: int = 200
+    patience: int = 10  # epochs in a row without a better validation accuracy
+    batch_size: int = 16  # images
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrialSpec:
+    """Everything that decides the outcome of one trial, and nothing else.
+
+    Where it runs, when, and on how many threads are not here: equal specs are the same experiment
+    and share one ``point_id``.
+    """
+
+    point: GridPoint
+    recipe: Recipe
+    model_version: int | str
+    dataset_fingerprint: str
+    protocol_version: int = PROTOCOL_VERSION
+
+    @property
+    def point_id(self) -> str:
+        """Twelve hex digits that depend on the values only, not on their order or on time."""
+        text = json.dumps(asdict(self), sort_keys=True, separators=(",", ":"), allow_nan=False)
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def grid(axes: Mapping[str, Sequence[object]]) -> Iterator[GridPoint]:
+    """Every combination of the values on the axes; the last axis turns fastest."""
+    for values in product(*axes.values()):
+        yield GridPoint(**dict(zip(axes, values, strict=True)))  # pyright: ignore[reportArgumentType]
