@@ -1,0 +1,195 @@
+"""Training as an iterator that can stop between any two batches and go on there.
+
+It owns neither clock nor file nor generator: nothing is drawn at random, and saving, reporting and
+stopping belong to the caller.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class DivergedError(ArithmeticError):
+    """A loss that is no longer a finite number; training on would be in vain."""
+
+
+@dataclass(frozen=True, slots=True)
+class Images:
+    """Images and their classes, on the device they are used on.
+
+    ``images`` (N, C, H, W) uint8, converted to float32 in [0, 1] a batch at a time;
+    ``labels`` (N,) int64.
+    """
+
+    images: Tensor
+    labels: Tensor
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def to(self, device: torch.device | str) -> "Images":
+        return Images(self.images.to(device), self.labels.to(device))
+
+    def batch(self, start: int, size: int) -> tuple[Tensor, Tensor]:
+        """The ``size`` samples from ``start`` on (fewer at the end), as a model takes them."""
+        part = slice(start, start + size)
+        return self.images[part].to(torch.float32).div_(255.0), self.labels[part]
+
+
+@dataclass(frozen=True, slots=True)
+class Epoch:
+    """What one pass over the training images gave. Losses are nats per image, accuracies 0..1."""
+
+    number: int  # counted from 1
+    train_loss: float
+    train_accuracy: float
+    valid_loss: float
+    valid_accuracy: float
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One batch done: where training stands, and the epoch if this batch was its last."""
+
+    epoch: int  # counted from 1
+    batch: int  # batches done in this epoch, validation batches after training batches
+    batches: int  # in an epoch
+    finished: Epoch | None
+
+
+class Fit:
+    """Train a model in place, one batch at a time, for as long as the caller keeps asking.
+
+    Adam and cross-entropy over fixed batches: slices of ``train`` in the order given, the same in
+    every epoch, the last one smaller. After every epoch the validation images are passed once.
+    Iteration ends after ``max_epochs``, or after ``patience`` epochs in a row whose validation
+    accuracy did not beat the best one (strictly). ``best_weights`` then holds the best epoch's.
+
+    ``state_dict()`` between any two batches holds all there is to go on from: training that was
+    stopped, saved, loaded into a fresh ``Fit`` and continued gives the very same numbers.
+
+    Raises DivergedError at the end of an epoch whose loss is not finite.
+    Source: Altstidl et al. (2023), arXiv:2211.10288, section 4.3.
+
+    >>> images = Images(torch.zeros(4, 1, 8, 8, dtype=torch.uint8), torch.tensor([0, 1, 0, 1]))
+    >>> model = nn.Sequential(nn.Flatten(), nn.Linear(64, 2))
+    >>> steps = list(Fit(model, images, images, lr=1e-3, max_epochs=2, batch_size=2))
+    >>> [(step.epoch, step.batch, step.finished is not None) for step in steps][:4]
+    [(1, 1, False), (1, 2, False), (1, 3, False), (1, 4, True)]
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        train: Images,
+        valid: Images,
+        *,
+        lr: float,
+        max_epochs: int = 200,
+        patience: int = 10,
+        batch_size: int = 16,
+    ) -> None:
+        self.model = model
+        self.train, self.valid = train, valid
+        self.max_epochs, self.patience, self.batch_size = max_epochs, patience, batch_size
+        self.optimizer = torch.optim.Adam(model.parameters(), lr=lr)
+        self.epoch = 1  # the one that the next batch belongs to
+        self.batch = 0  # batches of it already done
+        self.best: Epoch | None = None
+        self.best_weights: dict[str, Tensor] = {}
+        self._train_batches = math.ceil(len(train) / batch_size)
+        self._batches = self._train_batches + math.ceil(len(valid) / batch_size)
+        device = train.labels.device
+        # Loss sum and number correct, of training and of validation; read once an epoch.
+        self._sums = torch.zeros(2, 2, dtype=torch.float64, device=device)
+
+    @property
+    def done(self) -> bool:
+        best_epoch = self.best.number if self.best else 0
+        return self.epoch > min(self.max_epochs, best_epoch + self.patience)
+
+    def __iter__(self) -> Iterator[Step]:
+        while not self.done:
+            yield self._step()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Tensors and plain values only, so that it loads with ``weights_only=True``."""
+        return {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "epoch": self.epoch,
+            "batch": self.batch,
+            "sums": self._sums,
+            "best": asdict(self.best) if self.best else None,
+            "best_weights": self.best_weights,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on where ``state`` was taken, given the same images and arguments."""
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.epoch, self.batch = state["epoch"], state["batch"]
+        self._sums.copy_(state["sums"])
+        self.best = Epoch(**state["best"]) if state["best"] else None
+        self.best_weights = state["best_weights"]
+
+    def _step(self) -> Step:
+        training = self.batch < self._train_batches
+        if training:
+            self._train_batch(self.batch * self.batch_size)
+        else:
+            self._valid_batch((self.batch - self._train_batches) * self.batch_size)
+        epoch, self.batch = self.epoch, self.batch + 1
+        batch = self.batch
+        finished = self._finish_epoch() if batch == self._batches else None
+        return Step(epoch, batch, self._batches, finished)
+
+    def _train_batch(self, start: int) -> None:
+        images, labels = self.train.batch(start, self.batch_size)
+        self.model.train()
+        self.optimizer.zero_grad()
+        logits = self.model(images)
+        loss = F.cross_entropy(logits, labels)
+        loss.backward()
+        self.optimizer.step()
+        self._count(0, loss.detach(), logits.detach(), labels)
+
+    @torch.no_grad()
+    def _valid_batch(self, start: int) -> None:
+        images, labels = self.valid.batch(start, self.batch_size)
+        self.model.eval()
+        logits = self.model(images)
+        self._count(1, F.cross_entropy(logits, labels), logits, labels)
+
+    def _count(self, row: int, mean_loss: Tensor, logits: Tensor, labels: Tensor) -> None:
+        self._sums[row, 0] += mean_loss.double() * len(labels)
+        self._sums[row, 1] += (logits.argmax(dim=1) == labels).sum()
+
+    def _finish_epoch(self) -> Epoch:
+        (train_loss, train_correct), (valid_loss, valid_correct) = self._sums.tolist()
+        result = Epoch(
+            number=self.epoch,
+            train_loss=train_loss / len(self.train),
+            train_accuracy=train_correct / len(self.train),
+            valid_loss=valid_loss / len(self.valid),
+            valid_accuracy=valid_correct / len(self.valid),
+        )
+        if not math.isfinite(train_loss + valid_loss):
+            raise DivergedError(
+                f"A loss must be a finite number; in epoch {self.epoch} training gave "
+                f"{result.train_loss} and validation {result.valid_loss}. A smaller learning rate "
+                "may help."
+            )
+        if self.best is None or result.valid_accuracy > self.best.valid_accuracy:
+            self.best = result
+            self.best_weights = {
+                key: value.detach().clone() for key, value in self.model.state_dict().items()
+            }
+        self.epoch, self.batch = self.epoch + 1, 0
+        self._sums.zero_()
+        return result
