@@ -1,0 +1,18 @@
+"""STIR: images with an object of known size at a known place."""
+
+from stir.archive import unpack
+from stir.catalogue import DATASETS
+from stir.dataset import STIRDataset, load
+from stir.errors import StirError
+from stir.scenarios import SCALES, SCENARIOS, Scenario
+
+__all__ = [
+    "DATASETS",
+    "SCALES",
+    "SCENARIOS",
+    "STIRDataset",
+    "Scenario",
+    "StirError",
+    "load",
+    "unpack",
+]

@@ -1,0 +1,5 @@
+import sys
+
+from stir.cli import main
+
+sys.exit(main())
