@@ -1,0 +1,21 @@
+"""Layers and models that cope with objects of a size they were never trained on."""
+
+from siconvnet.baselines import Conv2d, Conv3d, KanazawaConv2d, SESConv2d, XuConv2d
+from siconvnet.layers import GlobalMaxPool, PooledSiConv2d, ScalePool, SiConv2d
+from siconvnet.models import MODELS, ModelSpec, build_model, register_model
+
+__all__ = [
+    "MODELS",
+    "Conv2d",
+    "Conv3d",
+    "GlobalMaxPool",
+    "KanazawaConv2d",
+    "ModelSpec",
+    "PooledSiConv2d",
+    "SESConv2d",
+    "ScalePool",
+    "SiConv2d",
+    "XuConv2d",
+    "build_model",
+    "register_model",
+]

@@ -1,0 +1,267 @@
+"""Layers of prior work that the benchmark compares with: what they compute.
+
+Each is a stage of a network: called, it answers with its maps; ``peak`` gives only the largest
+answer of each image and channel. Layers with several scales keep them on their own axis (S).
+"""
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from siconvnet.layers import GlobalMaxPool, check_channels
+from siconvnet.resample import check_kernel_size
+
+
+class Conv2d(nn.Conv2d):
+    """PyTorch's convolution, with the ``peak`` that a last stage needs.
+
+    Shape:   (N, C, H, W) -> (N, O, H - k + 1 + 2 * padding, W - k + 1 + 2 * padding).
+    Learned: ``weight`` (O, C, k, k) and ``bias`` (O,).
+    Source:  ``torch.nn.Conv2d``.
+
+    >>> Conv2d(1, 4, 3).peak(torch.zeros(2, 1, 8, 8)).shape
+    torch.Size([2, 4])
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int,
+        *,
+        padding: int = 0,
+        plain: bool = False,
+    ) -> None:
+        super().__init__(in_channels, out_channels, kernel_size, padding=padding)
+        self.plain = plain
+
+    def forward(self, input: Tensor) -> Tensor:
+        check_channels(input, self.in_channels, ndim=4)
+        return super().forward(input)
+
+    def peak(self, x: Tensor) -> Tensor:
+        """The largest answer of each image and channel, (N, O)."""
+        return GlobalMaxPool()(self(x))
+
+
+class Conv3d(nn.Conv3d):
+    """PyTorch's convolution over (scale, y, x), with the ``peak`` that a last stage needs.
+
+    Shape:   (N, C, S, H, W) -> (N, O, S - k + 1, H - k + 1, W - k + 1).
+    Learned: ``weight`` (O, C, k, k, k) and ``bias`` (O,).
+    Source:  ``torch.nn.Conv3d``.
+
+    >>> Conv3d(1, 4, 3).peak(torch.zeros(2, 1, 5, 8, 8)).shape
+    torch.Size([2, 4])
+    """
+
+    def __init__(
+        self, in_channels: int, out_channels: int, kernel_size: int, *, plain: bool = False
+    ) -> None:
+        super().__init__(in_channels, out_channels, kernel_size)
+        self.plain = plain
+
+    def forward(self, input: Tensor) -> Tensor:
+        check_channels(input, self.in_channels, ndim=5)
+        return super().forward(input)
+
+    def peak(self, x: Tensor) -> Tensor:
+        """The largest answer of each image and channel, (N, O)."""
+        return GlobalMaxPool()(self(x))
+
+
+class KanazawaConv2d(nn.Module):
+    """Convolve copies of the image in several sizes with one kernel, and keep the largest answer.
+
+    Each copy is resized, centred in a frame of the image's size, convolved; the answer is resized
+    back, framed again, and compared with the others pixel by pixel.
+
+    Shape:   (N, C, H, W) -> (N, O, H - k + 1, W - k + 1).
+    Learned: ``weight`` (O, C, k, k) and ``bias`` (O,).
+    Source:  Kanazawa et al. (2014), arXiv:1412.5104.
+
+    >>> KanazawaConv2d(1, 4, 3)(torch.zeros(2, 1, 12, 10)).shape
+    torch.Size([2, 4, 10, 8])
+    """
+
+    factors = tuple(1.26**exponent for exponent in range(-2, 4))
+
+    def __init__(
+        self, in_channels: int, out_channels: int, kernel_size: int, *, plain: bool = False
+    ) -> None:
+        super().__init__()
+        check_kernel_size(kernel_size)
+        self.plain = plain
+        self.weight = conv2d_weight(in_channels, out_channels, kernel_size)
+        self.bias = conv2d_bias(self.weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        check_channels(x, self.weight.shape[1], ndim=4)
+        return torch.stack([self.scale_response(x, f) for f in self.factors]).max(dim=0).values
+
+    def scale_response(self, x: Tensor, factor: float) -> Tensor:
+        """The kernel's answer to the image resized by ``factor``, in the image's own frame."""
+        height, width = x.shape[2:]
+        response = F.conv2d(zoom(x, factor, height, width), self.weight, self.bias)
+        return zoom(response, 1 / factor, *response.shape[2:])
+
+    def peak(self, x: Tensor) -> Tensor:
+        """The largest answer of each image and channel, (N, O)."""
+        return GlobalMaxPool()(self(x))
+
+
+def zoom(x: Tensor, factor: float, height: int, width: int) -> Tensor:
+    """Resize by ``factor`` (bilinear, corners aligned) and centre the result in a frame."""
+    if factor == 1:
+        return x
+    resized = F.interpolate(x, scale_factor=factor, mode="bilinear", align_corners=True)
+    spare_y, spare_x = height - resized.shape[2], width - resized.shape[3]
+    top, left = spare_y // 2, spare_x // 2
+    return F.pad(resized, (left, spare_x - left, top, spare_y - top))  # crops where negative
+
+
+class XuConv2d(nn.Module):
+    """Convolve with one kernel stretched to five sizes, one column of maps each; no bias.
+
+    The first layer shows the image to all columns, later layers keep the columns apart. Each
+    stretched kernel has the L1 norm of the learned one. The published code stretches the kernel
+    *with its zero frame* of 11 x 11, so that sides 3, 5, 7, 9, 11 become 1, 3, 7, 6, 7;
+    ``corrected`` stretches the kernel itself, as the method's paper means it.
+
+    Shape:   (N, C, H, W) for the first layer or (N, C, 5, H, W) -> (N, O, 5, H, W).
+    Learned: ``weight`` (O, C, k, k).
+    Source:  Xu et al. (2014), arXiv:1411.6369.
+
+    >>> XuConv2d(1, 4, 7)(torch.zeros(2, 1, 12, 12)).shape
+    torch.Size([2, 4, 5, 12, 12])
+    """
+
+    frame = 11
+    sides = (3, 5, 7, 9, 11)
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int,
+        *,
+        corrected: bool = False,
+        plain: bool = False,
+    ) -> None:
+        super().__init__()
+        check_kernel_size(kernel_size)
+        if kernel_size > self.frame:
+            raise ValueError(
+                f"xu has room for kernels of at most {self.frame}; got kernel_size {kernel_size}."
+            )
+        self.corrected = corrected
+        self.plain = plain
+        self.weight = conv2d_weight(in_channels, out_channels, kernel_size)
+
+    def forward(self, x: Tensor) -> Tensor:
+        check_channels(x, self.weight.shape[1], ndim=x.ndim if x.ndim == 5 else 4)
+        columns = len(self.sides)
+        kernels = torch.cat([self.kernel(side) for side in self.sides])
+        if x.ndim == 4:
+            response = F.conv2d(x, kernels, padding=self.frame // 2)
+        else:
+            column_maps = x.transpose(1, 2).flatten(1, 2)
+            response = F.conv2d(column_maps, kernels, padding=self.frame // 2, groups=columns)
+        return response.unflatten(1, (columns, -1)).transpose(1, 2)
+
+    def kernel(self, side: int) -> Tensor:
+        """The learned kernel stretched to ``side``, zero-padded to the frame of all columns."""
+        kernel_size = self.weight.shape[-1]
+        if side == kernel_size:
+            return self.framed(self.weight)
+        source = self.weight if self.corrected else self.framed(self.weight)
+        if side > kernel_size:
+            stretched = F.interpolate(source, size=(side, side), mode="nearest")
+        else:
+            stretched = F.interpolate(
+                source, size=(side, side), mode="bilinear", align_corners=True
+            )
+        loudness = self.weight.abs().sum((2, 3), keepdim=True)
+        return self.framed(stretched * (loudness / stretched.abs().sum((2, 3), keepdim=True)))
+
+    def framed(self, kernel: Tensor) -> Tensor:
+        """The kernel in the middle of an 11 x 11 frame of zeros."""
+        return F.pad(kernel, ((self.frame - kernel.shape[-1]) // 2,) * 4)
+
+    def peak(self, x: Tensor) -> Tensor:
+        """The largest answer of each image and channel, over columns and places, (N, O)."""
+        return GlobalMaxPool()(self(x))
+
+
+class SESConv2d(nn.Module):
+    """Convolve with kernels steered to several scales: sums of fixed functions known at each.
+
+    The first layer (``lifting``) shows the image to all scales; later layers answer at each scale
+    to that scale of their input only.
+
+    Shape:   (N, C, H, W) if lifting, else (N, C, S, H, W) -> (N, O, S, H - K + 1, W - K + 1), K the
+             side of the basis functions.
+    Learned: ``weight``, (O, C, F) if lifting, else (O, C, 1, F), and ``bias`` (O,), one for all
+             scales.
+    Source:  Sosnovik et al. (2020), arXiv:1910.11093; DISCO basis: Sosnovik et al. (2021),
+             arXiv:2106.02733.
+
+    >>> layer = SESConv2d(1, 4, basis=torch.ones(9, 2, 5, 5), lifting=True)
+    >>> layer(torch.zeros(2, 1, 12, 10)).shape
+    torch.Size([2, 4, 2, 8, 6])
+    """
+
+    basis: Tensor
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        *,
+        basis: Tensor,
+        lifting: bool,
+        plain: bool = False,
+    ) -> None:
+        super().__init__()
+        extent = () if lifting else (1,)
+        self.weight = nn.Parameter(torch.empty(out_channels, in_channels, *extent, len(basis)))
+        self.bias = nn.Parameter(torch.zeros(out_channels))
+        self.register_buffer("basis", basis, persistent=False)
+        self.lifting = lifting
+        self.plain = plain
+        nn.init.kaiming_uniform_(self.weight, a=5**0.5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        check_channels(x, self.weight.shape[1], ndim=4 if self.lifting else 5)
+        if self.lifting:
+            responses = [F.conv2d(x, kernel, self.bias) for kernel in self.kernels()]
+        else:
+            responses = [
+                F.conv2d(maps, kernel, self.bias)
+                for maps, kernel in zip(x.unbind(2), self.kernels(), strict=True)
+            ]
+        return torch.stack(responses, dim=2)
+
+    def kernels(self) -> Tensor:
+        """The kernel of each scale, (S, O, C, K, K)."""
+        weight = self.weight.flatten(2)
+        return torch.einsum("ocf,fsij->socij", weight, self.basis)
+
+    def peak(self, x: Tensor) -> Tensor:
+        """The largest answer of each image and channel, over scales and places, (N, O)."""
+        return GlobalMaxPool()(self(x))
+
+
+def conv2d_weight(in_channels: int, out_channels: int, kernel_size: int) -> nn.Parameter:
+    """A weight as ``torch.nn.Conv2d`` draws it."""
+    weight = nn.Parameter(torch.empty(out_channels, in_channels, kernel_size, kernel_size))
+    nn.init.kaiming_uniform_(weight, a=5**0.5)
+    return weight
+
+
+def conv2d_bias(weight: Tensor) -> nn.Parameter:
+    """The bias that ``torch.nn.Conv2d`` draws after that weight."""
+    bound = 1 / math.sqrt(weight[0].numel())
+    return nn.Parameter(torch.empty(len(weight)).uniform_(-bound, bound))

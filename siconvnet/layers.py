@@ -1,0 +1,218 @@
+"""The scale-invariant convolution and its poolings: what they compute.
+
+Each layer's plain form is a few lines of PyTorch, the yardstick of the tests; ``plain=True``
+forces it. Without it the same answer comes from ``siconvnet.fast``.
+"""
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from siconvnet.resample import (
+    check_interpolation,
+    check_kernel_size,
+    kernel_sides,
+    max_num_scales,
+    resize_matrix,
+)
+
+POOL_MODES = ("pixel", "slice", "energy")
+
+
+class SiConv2d(nn.Module):
+    """Convolve with copies of one learned kernel, each enlarged to its own size.
+
+    Copy ``s`` has side ``kernel_size + 2 * s`` and is multiplied by ``(kernel_size / side) ** 2``,
+    so that a bigger copy does not answer louder merely because it covers more pixels. Stride is 1.
+
+    Shape:   (N, C, H, W) -> (N, O, S, H - k + 1, W - k + 1); a big kernel's smaller answer is
+             centred and surrounded by zeros. With ``padding`` the images are surrounded by zeros
+             instead, and every answer is (H, W).
+    Units:   every size is a number of pixels.
+    Learned: ``weight`` (O, C, k, k) and ``bias`` (O,); the count does not depend on ``num_scales``.
+    Source:  Altstidl et al. (2023), arXiv:2211.10288, section 3.1.
+
+    >>> layer = SiConv2d(3, 16, num_scales=5, kernel_size=7)
+    >>> layer(torch.zeros(2, 3, 20, 24)).shape
+    torch.Size([2, 16, 5, 14, 18])
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        *,
+        num_scales: int,
+        kernel_size: int,
+        interpolation: str = "bicubic",
+        padding: bool = False,
+        plain: bool = False,
+    ) -> None:
+        super().__init__()
+        check_kernel_size(kernel_size)
+        check_interpolation(interpolation)
+        if num_scales < 1:
+            raise ValueError(f"num_scales must be at least 1; got {num_scales}.")
+        self.in_channels = in_channels
+        self.out_channels = out_channels
+        self.num_scales = num_scales
+        self.kernel_size = kernel_size
+        self.interpolation = interpolation
+        self.padding = padding
+        self.plain = plain
+        self.weight = nn.Parameter(torch.empty(out_channels, in_channels, kernel_size, kernel_size))
+        self.bias = nn.Parameter(torch.empty(out_channels))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw weight, then bias, from U(-a, a) with a = 1 / sqrt(inputs of one answer)."""
+        bound = 1 / math.sqrt(self.in_channels * self.kernel_size**2)
+        nn.init.uniform_(self.weight, -bound, bound)
+        nn.init.uniform_(self.bias, -bound, bound)
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.check_input(x)
+        return torch.stack([self.scale_response(x, side) for side in self.sides], dim=2)
+
+    @property
+    def sides(self) -> tuple[int, ...]:
+        """Side of each copy of the kernel in pixels, smallest first."""
+        return kernel_sides(self.kernel_size, self.num_scales)
+
+    def kernel(self, side: int) -> Tensor:
+        """The learned kernel resized to ``side``, (O, C, side, side)."""
+        resize = resize_matrix(
+            self.kernel_size, side, self.interpolation, self.weight.dtype, self.weight.device
+        )
+        return (self.kernel_size / side) ** 2 * (resize @ self.weight @ resize.T)
+
+    def scale_response(self, x: Tensor, side: int) -> Tensor:
+        """What the copy of one size answers, surrounded by zeros to the size of the smallest."""
+        if self.padding:
+            return F.conv2d(x, self.kernel(side), self.bias, padding=side // 2)
+        border = (side - self.kernel_size) // 2
+        return F.pad(F.conv2d(x, self.kernel(side), self.bias), (border,) * 4)
+
+    def check_input(self, x: Tensor) -> None:
+        """Refuse images that the kernels do not fit, or with another number of channels."""
+        check_channels(x, self.in_channels, ndim=4)
+        room = max_num_scales(x.shape[2], x.shape[3], self.kernel_size)
+        if not self.padding and self.num_scales > room:
+            raise ValueError(
+                f"num_scales is too large: the largest kernel, {self.sides[-1]} x {self.sides[-1]}"
+                f", must fit into the image; got {x.shape[2]} x {x.shape[3]}, "
+                f"which allows num_scales <= {room}."
+            )
+
+    def extra_repr(self) -> str:
+        return (
+            f"{self.in_channels}, {self.out_channels}, num_scales={self.num_scales}, "
+            f"kernel_size={self.kernel_size}, interpolation={self.interpolation!r}, "
+            f"padding={self.padding}, plain={self.plain}"
+        )
+
+
+class ScalePool(nn.Module):
+    """Keep one scale of a ``SiConv2d``'s answer, and say which.
+
+    ``pixel`` keeps the largest activation at each pixel; ``slice`` the one scale that holds the
+    largest activation of an image and channel; ``energy`` the one whose activations sum to most.
+    A tie goes to the smallest scale. ``energy`` sums the zeros around a big kernel's answer too, so
+    a channel that answers negatively picks the largest kernel: that is how it was published.
+
+    Shape:   (N, C, S, H, W) -> (N, C, H, W); indices (N, C, H, W) for ``pixel``, else (N, C).
+    Learned: nothing.
+    Source:  Altstidl et al. (2023), arXiv:2211.10288.
+
+    >>> x = torch.tensor([[1.0, 5.0], [4.0, 3.0]]).reshape(1, 1, 2, 1, 2)  # 2 scales, 2 pixels
+    >>> ScalePool("pixel")(x).flatten().tolist()
+    [4.0, 5.0]
+    >>> ScalePool("slice")(x).flatten().tolist()
+    [1.0, 5.0]
+    >>> pooled, indices = ScalePool("energy")(x, return_indices=True)
+    >>> pooled.flatten().tolist(), indices.tolist()
+    ([4.0, 3.0], [[1]])
+    """
+
+    def __init__(self, mode: str, plain: bool = False) -> None:
+        super().__init__()
+        if mode not in POOL_MODES:
+            raise ValueError(f"mode must be one of {', '.join(POOL_MODES)}; got {mode!r}.")
+        self.mode = mode
+        self.plain = plain
+
+    def forward(self, x: Tensor, return_indices: bool = False) -> Tensor | tuple[Tensor, Tensor]:
+        if x.ndim != 5:
+            raise ValueError(
+                "ScalePool takes the five axes (N, C, S, H, W) that SiConv2d answers with; "
+                f"got {x.ndim}, of shape {tuple(x.shape)}."
+            )
+        if self.mode == "pixel":
+            pooled, indices = x.max(dim=2)
+        else:
+            loudness = x.amax(dim=(3, 4)) if self.mode == "slice" else x.sum(dim=(3, 4))
+            indices = loudness.max(dim=2).indices
+            pooled = take_scale(x, indices)
+        return (pooled, indices) if return_indices else pooled
+
+    def extra_repr(self) -> str:
+        return f"{self.mode!r}, plain={self.plain}"
+
+
+def take_scale(x: Tensor, indices: Tensor) -> Tensor:
+    """One scale of each image and channel: (N, C, S, H, W) and (N, C) -> (N, C, H, W)."""
+    n, c, _, height, width = x.shape
+    where = indices[:, :, None, None, None].expand(n, c, 1, height, width)
+    return x.gather(2, where).squeeze(2)
+
+
+class PooledSiConv2d(nn.Module):
+    """A ``SiConv2d`` and the ``ScalePool`` that makes its answer an ordinary stack of maps.
+
+    Shape:   (N, C, H, W) -> (N, O, H - k + 1, W - k + 1); indices as in ``ScalePool``.
+    Learned: the convolution's ``weight`` and ``bias``.
+    Source:  Altstidl et al. (2023), arXiv:2211.10288.
+
+    >>> stage = PooledSiConv2d(SiConv2d(1, 4, num_scales=3, kernel_size=3), ScalePool("pixel"))
+    >>> stage(torch.zeros(2, 1, 9, 9)).shape, stage.peak(torch.zeros(2, 1, 9, 9)).shape
+    (torch.Size([2, 4, 7, 7]), torch.Size([2, 4]))
+    """
+
+    def __init__(self, conv: SiConv2d, pool: ScalePool) -> None:
+        super().__init__()
+        self.conv = conv
+        self.pool = pool
+
+    def forward(self, x: Tensor, return_indices: bool = False) -> Tensor | tuple[Tensor, Tensor]:
+        return self.pool(self.conv(x), return_indices)
+
+    def peak(self, x: Tensor) -> Tensor:
+        """The largest answer of each image and channel, (N, O)."""
+        return GlobalMaxPool()(self(x))
+
+
+class GlobalMaxPool(nn.Module):
+    """The largest value of each image and channel, wherever it is.
+
+    Of equal values the first one, in memory order of the axes, receives the gradient.
+
+    Shape:   (N, C, ...) -> (N, C).
+    Learned: nothing.
+
+    >>> GlobalMaxPool()(torch.tensor([[[1.0, 3.0], [2.0, 0.0]]])).tolist()
+    [[3.0, 2.0]]
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.flatten(2).max(dim=2).values
+
+
+def check_channels(x: Tensor, in_channels: int, *, ndim: int) -> None:
+    """Refuse a batch whose number of axes or channels is not the layer's."""
+    if x.ndim != ndim or x.shape[1] != in_channels:
+        axes = "(N, C, H, W)" if ndim == 4 else "(N, C, S, H, W)"
+        raise ValueError(
+            f"The layer takes {axes} with {in_channels} channels; got shape {tuple(x.shape)}."
+        )

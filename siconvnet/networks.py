@@ -1,0 +1,133 @@
+"""The trunk that all models share, and the two models that wrap it."""
+
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class LastStage(Protocol):
+    """A module that can also give just the largest answer of each image and channel, (N, C)."""
+
+    def __call__(self, x: Tensor) -> Any: ...
+
+    def peak(self, x: Tensor) -> Tensor: ...
+
+
+class TwoStageNetwork(nn.Module):
+    """Classify images by the largest answers of two convolution stages.
+
+    Both stages are modules that answer with maps when they are called.
+
+    Shape:   whatever ``stage1`` takes -> (N, num_classes), logits.
+    Learned: what the stages learn, and ``lin``, drawn after them.
+    Source:  Altstidl et al. (2023), arXiv:2211.10288.
+
+    >>> from siconvnet.baselines import Conv2d
+    >>> network = TwoStageNetwork(Conv2d(1, 4, 3), Conv2d(4, 8, 3), features=8, num_classes=10)
+    >>> network(torch.zeros(2, 1, 9, 9)).shape
+    torch.Size([2, 10])
+    """
+
+    def __init__(
+        self, stage1: nn.Module, stage2: LastStage, *, features: int, num_classes: int
+    ) -> None:
+        super().__init__()
+        self.stage1 = stage1
+        self.stage2 = stage2
+        self.lin = nn.Linear(features, num_classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        # The maximum of what a ReLU lets through is the ReLU of the maximum.
+        return self.lin(F.relu(self.stage2.peak(F.relu(self.stage1(x)))))
+
+    def feature_maps(self, x: Tensor) -> tuple[Tensor, ...]:
+        """What each stage answers, after its ReLU."""
+        first = F.relu(self.stage1(x))
+        return first, F.relu(self.stage2(first))
+
+
+class PyramidEnsemble(nn.Module):
+    """Average one network's logits over an image and its halved and quartered copies.
+
+    Shape:   (N, C, H, W) -> (N, num_classes).
+    Learned: what ``network`` learns.
+    Source:  Altstidl et al. (2023), arXiv:2211.10288; the pyramid: Burt and Adelson (1983).
+    """
+
+    levels = 3
+
+    def __init__(self, network: TwoStageNetwork) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.stack([self.network(level) for level in pyramid(x, self.levels)]).mean(dim=0)
+
+    def feature_maps(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Not defined: each stage sees three sizes of the image."""
+        raise ValueError(
+            f"A stage of an ensemble has a map for each of {self.levels} image sizes, not one; "
+            "ask model.network.feature_maps for the maps of one size."
+        )
+
+
+def pyramid(x: Tensor, levels: int) -> list[Tensor]:
+    """An image and its copies of half, a quarter, ... the size, each blurred before it shrinks."""
+    row = x.new_tensor([1.0, 4.0, 6.0, 4.0, 1.0]) / 16
+    kernel = torch.outer(row, row).expand(x.shape[1], 1, 5, 5)
+    images = [x]
+    for _ in range(levels - 1):
+        framed = F.pad(images[-1], (2, 2, 2, 2), mode="reflect")
+        blurred = F.conv2d(framed, kernel, groups=x.shape[1])
+        size = (blurred.shape[2] // 2, blurred.shape[3] // 2)
+        images.append(F.interpolate(blurred, size=size, mode="bilinear", align_corners=False))
+    return images
+
+
+class SpatialTransformer(nn.Module):
+    """Let a small network choose an affine view of the image before another classifies it.
+
+    Shape:   (N, C, 64, 64) -> (N, num_classes).
+    Learned: what ``network`` learns, and the localisation network, drawn after it; its last layer
+             starts at the identity.
+    Source:  Jaderberg et al. (2015), arXiv:1506.02025.
+    """
+
+    def __init__(self, network: TwoStageNetwork, in_channels: int) -> None:
+        super().__init__()
+        self.network = network
+        self.localise = nn.Sequential(
+            nn.Conv2d(in_channels, 16, 3, padding=1),
+            nn.MaxPool2d(2),
+            nn.ReLU(),
+            nn.Conv2d(16, 16, 3, padding=1),
+            nn.MaxPool2d(2),
+            nn.ReLU(),
+            nn.Flatten(),
+            nn.Linear(16 * 16 * 16, 16),
+            nn.ReLU(),
+            nn.Linear(16, 6),
+        )
+        view = self.localise[-1]
+        assert isinstance(view, nn.Linear)
+        nn.init.zeros_(view.weight)
+        with torch.no_grad():
+            view.bias.copy_(torch.tensor([1.0, 0.0, 0.0, 0.0, 1.0, 0.0]))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.network(self.warp(x))
+
+    def warp(self, x: Tensor) -> Tensor:
+        """The view of each image that the localisation network chose."""
+        theta = self.localise(x).view(-1, 2, 3)
+        grid = F.affine_grid(theta, list(x.shape), align_corners=False)
+        return F.grid_sample(x, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+
+    def feature_maps(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Not defined: the stages' maps are not laid over the image, but over a view of it."""
+        raise ValueError(
+            "The maps of a spatial transformer are those of a warped image; ask "
+            "model.network.feature_maps(model.warp(x)) for them."
+        )

@@ -1,0 +1,100 @@
+"""Resizing square kernels: which sizes there are, and the matrix that leads to each."""
+
+import functools
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "area")
+
+
+def kernel_sides(kernel_size: int, num_scales: int) -> tuple[int, ...]:
+    """Side in pixels of each copy of a kernel, smallest first.
+
+    >>> kernel_sides(7, 4)
+    (7, 9, 11, 13)
+    """
+    return tuple(kernel_size + 2 * scale for scale in range(num_scales))
+
+
+def max_num_scales(height: int, width: int, kernel_size: int) -> int:
+    """How many copies of a kernel still fit into an image; 0 if not even the smallest does.
+
+    >>> max_num_scales(64, 64, 7)
+    29
+    """
+    return max(0, (min(height, width) - kernel_size) // 2 + 1)
+
+
+def check_interpolation(interpolation: str) -> None:
+    """Refuse an interpolation that no resize matrix is known for."""
+    if interpolation not in INTERPOLATIONS:
+        raise ValueError(
+            f"interpolation must be one of {', '.join(INTERPOLATIONS)}; got {interpolation!r}."
+        )
+
+
+def check_kernel_size(kernel_size: int) -> None:
+    """Refuse a kernel that has no centre pixel."""
+    if kernel_size < 1 or kernel_size % 2 == 0:
+        raise ValueError(
+            "kernel_size must be odd and positive, so that the kernel has a centre pixel; "
+            f"got {kernel_size}, try {max(1, kernel_size + 1)}."
+        )
+
+
+def resize_matrix(
+    kernel_size: int,
+    side: int,
+    interpolation: str,
+    dtype: torch.dtype = torch.float32,
+    device: torch.device | str = "cpu",
+) -> Tensor:
+    """The matrix A for which ``A @ kernel @ A.T`` is a square kernel resized to ``side``.
+
+    Rows sum to 1: the factor ``(kernel_size / side) ** 2`` that keeps a grown kernel's answers as
+    loud as the small one's is *not* in it. The answer is cached and shared; do not write into it.
+
+    Shape:   (side, kernel_size).
+    Source:  ``nearest``, ``bilinear`` and ``bicubic`` are those of
+             ``torch.nn.functional.interpolate(..., align_corners=False)``; ``area`` is the exact
+             average over the source cells that a target cell covers.
+
+    >>> resize_matrix(1, 3, "area").tolist()
+    [[1.0], [1.0], [1.0]]
+    """
+    check_interpolation(interpolation)
+    if side < kernel_size:
+        raise ValueError(
+            f"A kernel can only grow; got side {side} for a kernel of {kernel_size}, "
+            f"{kernel_size} or more would do."
+        )
+    return _resize_matrix(kernel_size, side, interpolation, dtype, torch.device(device))
+
+
+@functools.lru_cache(maxsize=1024)
+def _resize_matrix(
+    kernel_size: int, side: int, interpolation: str, dtype: torch.dtype, device: torch.device
+) -> Tensor:
+    # A tensor made in inference mode could not be used in training later on.
+    with torch.inference_mode(False), torch.no_grad():
+        if interpolation == "area":
+            matrix = _area_matrix(kernel_size, side).to(dtype)
+        else:
+            # In the caller's dtype: nearest depends on the precision that positions have.
+            impulses = torch.eye(kernel_size, dtype=dtype)[None, :, :, None]
+            grown = F.interpolate(impulses, size=(side, 1), mode=interpolation)
+            matrix = grown[0, :, :, 0].T.contiguous()
+        return matrix.to(device)
+
+
+def _area_matrix(kernel_size: int, side: int) -> Tensor:
+    """Share of each source cell in each target cell, both tilings of the same length."""
+    # Lengths in units of 1 / side of a source cell, so that they are integers.
+    start = torch.arange(side)[:, None] * kernel_size
+    source_start = torch.arange(kernel_size)[None, :] * side
+    overlap = torch.minimum(start + kernel_size, source_start + side) - torch.maximum(
+        start, source_start
+    )
+    return overlap.clamp(min=0).double() / kernel_size
