@@ -1,0 +1,128 @@
+"""Records of any number of storages -> the Parquet tables of one results folder."""
+
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from analysis import tables
+from analysis.rows import Rows, rows_of_failure, rows_of_record
+from tune_jobs.record import FailureRecord, RecordError, TrialRecord, point_id_of
+from tune_jobs.storage import Storage
+
+_READERS = 8  # threads, for storages that answer slowly
+_BATCH = 250  # objects read ahead at a time, which bounds the memory
+
+_FINISHED = pc.field("status") == "finished"
+
+Place = tuple[Storage, str]  # an object: where, and its key
+
+
+@dataclass(slots=True)
+class Collected:
+    """What a collection found; ``damaged`` names each object that could not be used, and why."""
+
+    new: int = 0  # finished trials that were not in the tables before
+    finished: int = 0  # in the tables now
+    failed: int = 0  # points that have failures and no result
+    repeated: int = 0  # points that lie in more than one storage; the first was taken
+    damaged: list[str] = field(default_factory=list)
+
+
+def collect(
+    storages: Sequence[str], out: str, *, progress: Callable[[int, int], None] | None = None
+) -> Collected:
+    """Read the objects that ``out`` does not have yet and put them into its tables.
+
+    May run while trials do: what finishes later is found by the next collection. ``progress`` is
+    called with the number of objects read and to be read. A damaged object is named in the answer
+    and does not keep the others out.
+    """
+    results = Storage(out)
+    known = tables.read_if_any("trials", results)
+    finished = set(known.filter(_FINISHED)["point_id"].to_pylist())
+    found = Collected()
+    wanted = _wanted([Storage(uri) for uri in storages], finished, found)
+    parts = {name: [schema.empty_table()] for name, schema in tables.SCHEMAS.items()}
+    with ThreadPoolExecutor(_READERS) as pool:
+        for start in range(0, len(wanted), _BATCH):
+            batch = wanted[start : start + _BATCH]
+            good = list(_good(batch, pool, found))
+            for name, tables_read in parts.items():
+                tables_read.append(
+                    pa.concat_tables(rows[name] for rows in good).combine_chunks()
+                    if good
+                    else tables.SCHEMAS[name].empty_table()
+                )
+            if progress:
+                progress(start + len(batch), len(wanted))
+    _store({name: pa.concat_tables(part) for name, part in parts.items()}, results, found)
+    return found
+
+
+def _wanted(storages: Iterable[Storage], finished: set[str], found: Collected) -> list[Place]:
+    """The objects to read: new records, and the last failure of each point without a record."""
+    records: dict[str, Place] = {}
+    failures: dict[str, tuple[int, Place]] = {}
+    for storage in storages:
+        for key in _keys(storage, "records"):
+            found.repeated += point_id_of(key) in records
+            records.setdefault(point_id_of(key), (storage, key))
+        for key in _keys(storage, "failures"):
+            attempt = key.rpartition("/")[2].removesuffix(".json")
+            ranked = (int(attempt) if attempt.isdecimal() else 0, (storage, key))
+            if ranked[0] >= failures.get(point_id_of(key), ranked)[0]:
+                failures[point_id_of(key)] = ranked
+    new = [place for point_id, place in records.items() if point_id not in finished]
+    done = finished | set(records)
+    return new + [place for point_id, (_, place) in failures.items() if point_id not in done]
+
+
+def _keys(storage: Storage, folder: str) -> list[str]:
+    return [item.key for item in storage.list(folder) if item.key.endswith(".json")]
+
+
+def _good(batch: Sequence[Place], pool: ThreadPoolExecutor, found: Collected) -> Iterable[Rows]:
+    for place, content in zip(batch, pool.map(_content, batch), strict=True):
+        storage, key = place
+        try:
+            yield _rows(key, content)
+        except RecordError as error:
+            found.damaged.append(f"{storage.uri}/{key}: {error}")
+
+
+def _content(place: Place) -> bytes | OSError:
+    storage, key = place
+    try:
+        return storage.read(key)
+    except OSError as error:
+        return error
+
+
+def _rows(key: str, content: bytes | OSError) -> Rows:
+    if isinstance(content, OSError):
+        raise RecordError(f"An object must be readable; this one is not: {content}.")
+    if key.startswith("records/"):
+        record = TrialRecord.from_json(content)
+        rows = rows_of_record(record)
+    else:
+        record = FailureRecord.from_json(content)
+        rows = rows_of_failure(record)
+    if record.point_id != point_id_of(key):
+        raise RecordError(f"An object must lie under its point_id; this is {record.point_id}.")
+    return rows
+
+
+def _store(parts: Rows, results: Storage, found: Collected) -> None:
+    """Trials last: a collection cut off before them reads the same objects again."""
+    point_ids = parts["trials"]["point_id"].combine_chunks()
+    for name in sorted(parts, key=lambda name: name == "trials"):
+        if len(point_ids) or not results.exists(tables.table_key(name)):
+            tables.extend(name, parts[name], point_ids, results)
+    trials = tables.read("trials", results)
+    ours = trials.filter(pc.field("source") == "ours")
+    found.new = parts["trials"].filter(_FINISHED).num_rows
+    found.finished = ours.filter(_FINISHED).num_rows
+    found.failed = ours.num_rows - found.finished

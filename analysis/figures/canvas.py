@@ -1,0 +1,89 @@
+"""What the figures share: a grid of panels, the legend of models, and saving."""
+
+import io
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+
+import matplotlib
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from analysis import style
+from analysis.errors import AnalysisError
+from tune_jobs.storage import Storage
+
+PANEL = (2.9, 2.1)  # inches, one panel of a grid
+_METADATA = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {"Software": None}}
+
+
+def require_columns(frame: pd.DataFrame, names: Iterable[str], *, what: str) -> None:
+    """Raise AnalysisError unless ``frame`` has the columns and at least one row."""
+    missing = [name for name in names if name not in frame.columns]
+    if missing:
+        raise AnalysisError(
+            f"{what} needs the columns {', '.join(names)}; missing: {', '.join(missing)}."
+        )
+    if frame.empty:
+        raise AnalysisError(f"{what} needs at least one finished trial; there is none.")
+
+
+@contextmanager
+def house_style() -> Iterator[None]:
+    with matplotlib.rc_context(dict(style.RC)):  # pyright: ignore[reportArgumentType]
+        yield
+
+
+def panels(
+    rows: Sequence[str], columns: Sequence[int], *, legend_rows: int
+) -> tuple[Figure, dict[tuple[str, int], Axes]]:
+    """A panel per dataset (rows) and scenario (columns), room below for the legend."""
+    width = max(PANEL[0] * len(columns), 5.2) + 0.4
+    height = max(PANEL[1] * len(rows), 2.6) + 0.4 + 0.2 * legend_rows
+    figure = Figure(figsize=(width, height), layout="constrained")
+    grid = figure.subplots(len(rows), len(columns), squeeze=False, sharex=True, sharey=True)
+    return figure, {
+        (row, column): grid[i][j] for i, row in enumerate(rows) for j, column in enumerate(columns)
+    }
+
+
+def model_handles(styles: dict[str, style.ModelStyle]) -> list[Line2D]:
+    """One legend entry per model: its line, its marker, its printed name."""
+    return [
+        Line2D([], [], color=s.colour, marker=s.marker, linestyle=s.dash, label=s.name)
+        for s in styles.values()
+    ]
+
+
+def counted(counts: Iterable[int], *, noun: str = "seed") -> str:
+    """A sample size for a heading.
+
+    >>> counted([50, 50]), counted([2, 50]), counted([1])
+    ('50 seeds', '2 to 50 seeds', '1 seed')
+    """
+    low, high = min(counts := list(counts)), max(counts)
+    if low == high:
+        return f"{low} {noun}{'' if low == 1 else 's'}"
+    return f"{low} to {high} {noun}s"
+
+
+def mark_missing(axes: Axes, text: str = "no runs") -> None:
+    """Say in an empty panel that nothing was measured there."""
+    axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", color=style.FAINT)
+
+
+def to_bytes(figure: Figure, kind: str) -> bytes:
+    """The figure as a file's contents; ``kind`` is svg, pdf or png."""
+    buffer = io.BytesIO()
+    with house_style():
+        figure.savefig(buffer, format=kind, dpi=160, metadata=_METADATA[kind])
+    return buffer.getvalue()
+
+
+def save(figure: Figure, out: Storage, name: str) -> list[str]:
+    """Store figures/NAME.svg, .pdf and .png, each whole or not at all; the keys are returned."""
+    keys = [f"figures/{name}.{kind}" for kind in _METADATA]
+    for key, kind in zip(keys, _METADATA, strict=True):
+        out.write(key, to_bytes(figure, kind))
+    return keys

@@ -1,0 +1,70 @@
+"""Test accuracy against object scale: where a model still works at scales it never saw."""
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+
+from analysis import style
+from analysis.figures import canvas
+from stir.scenarios import SCALES, SCENARIOS
+
+_COLUMNS = ("model", "dataset", "scenario", "scale", "accuracy")
+_MARK_EVERY = 6  # scales
+_TRAINED = {"color": style.SHADE, "linewidth": 0, "zorder": 0}
+
+
+def generalization(scales: pd.DataFrame) -> Figure:
+    """A panel per dataset and scenario, a line per model, a band over its seeds.
+
+    ``scales`` has one row per trial and object scale, with the columns ``model``, ``dataset``,
+    ``scenario``, ``scale`` (pixels) and ``accuracy`` (0..1). The line is the mean over seeds, the
+    band one standard deviation to either side, cut to 0..1; a single seed has no band. Grey marks
+    the scales trained on. Source: Altstidl et al. (2023), arXiv:2211.10288, Fig. 5.
+    """
+    canvas.require_columns(scales, _COLUMNS, what="The generalization figure")
+    styles = style.model_styles(scales["model"])
+    rows = style.ordered(scales["dataset"], style.DATASETS)
+    columns = sorted(set(scales["scenario"]))
+    with canvas.house_style():
+        figure, panels = canvas.panels(rows, columns, legend_rows=1 + len(styles) // 5)
+        cells = dict(list(scales.groupby(["dataset", "scenario"])))
+        for (dataset, scenario), axes in panels.items():
+            axes.set_title(f"{style.dataset_name(dataset)}, {style.scenario_name(scenario)}")
+            if scenario in SCENARIOS:
+                trained = SCENARIOS[scenario].train_scales
+                axes.axvspan(trained[0] - 0.5, trained[-1] + 0.5, **_TRAINED)
+            if (dataset, scenario) in cells:
+                _draw(axes, cells[dataset, scenario], styles)
+            else:
+                canvas.mark_missing(axes)
+        for column in columns:
+            panels[rows[-1], column].set_xlabel("object scale [px]")
+        for row in rows:
+            panels[row, columns[0]].set_ylabel("test accuracy")
+        handles = [*canvas.model_handles(styles), Patch(label="trained on", **_TRAINED)]
+        figure.legend(handles=handles, loc="outside lower center", ncols=min(5, len(handles)))
+    return figure
+
+
+def _draw(axes: Axes, cell: pd.DataFrame, styles: dict[str, style.ModelStyle]) -> None:
+    counts: list[int] = []
+    places = {model: place for place, model in enumerate(styles)}
+    for model, seeds in cell.groupby("model"):
+        look = styles[str(model)]
+        by_scale = seeds.groupby("scale")["accuracy"]
+        mean, spread = by_scale.mean(), by_scale.std()
+        counts.append(int(by_scale.size().max()))
+        axes.plot(
+            mean.index,
+            mean,
+            color=look.colour,
+            linestyle=look.dash,
+            marker=look.marker,
+            markevery=(places[str(model)] % _MARK_EVERY, _MARK_EVERY),
+        )
+        low, high = (mean - spread).clip(0, 1), (mean + spread).clip(0, 1)
+        axes.fill_between(mean.index, low, high, color=look.colour, alpha=0.15, linewidth=0)
+    axes.set(xlim=(SCALES[0] - 0.5, SCALES[-1] + 0.5), ylim=(0, 1.02))
+    axes.set_xticks([17, 33, 48, 64])
+    axes.set_title(canvas.counted(counts), loc="right", fontsize="small")

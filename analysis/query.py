@@ -1,0 +1,40 @@
+"""SQL over the results tables. Reads only; SQL reaches neither files nor the network."""
+
+import duckdb
+import pyarrow as pa
+
+from analysis import tables
+from analysis.errors import AnalysisError
+from tune_jobs.storage import Storage
+
+_LOCKED: dict[str, str | bool | int | float | list[str]] = {
+    "enable_external_access": "false",
+    "python_enable_replacements": "false",
+    "temp_directory": "",
+    "lock_configuration": "true",
+}
+
+
+def query(sql: str, results: str = "results") -> pa.Table:
+    """Answer one SELECT (DuckDB's SQL) over the tables that ``results`` holds.
+
+    The tables are those of ``tables.SCHEMAS``. Raises AnalysisError for SQL that does not parse,
+    that would change something, or that tries to read or write a file.
+    """
+    store = Storage(results)
+    present = [name for name in tables.SCHEMAS if store.exists(tables.table_key(name))]
+    if not present:
+        tables.read("trials", store)  # says what is missing and how to make it
+    with duckdb.connect(config=_LOCKED) as connection:
+        for name in present:
+            connection.register(name, tables.read(name, store))
+        try:
+            statements = connection.extract_statements(sql)
+            if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
+                kinds = ", ".join(statement.type.name for statement in statements)
+                raise AnalysisError(f"A query must be one SELECT; got {kinds or 'no statement'}.")
+            return connection.sql(sql).to_arrow_table()
+        except duckdb.Error as error:
+            raise AnalysisError(
+                f"SQL must run over the tables {', '.join(present)}; it does not: {error}"
+            ) from None

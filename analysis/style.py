@@ -1,0 +1,125 @@
+"""One colour, marker, dash, place and printed name for every model, in every figure and page.
+
+A colour is never a model's only mark: marker and dash tell lines apart in black and white too.
+"""
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from matplotlib.typing import LineStyleType
+
+from stir.scenarios import SCENARIOS
+
+INK = "#1b1b1f"  # text and axes
+FAINT = "#a6a6ad"  # grid lines, what is missing
+SHADE = "#ececf0"  # the scales seen in training
+
+RC: Mapping[str, object] = MappingProxyType(
+    {
+        "axes.edgecolor": INK,
+        "axes.facecolor": "none",
+        "axes.grid": True,
+        "axes.labelcolor": INK,
+        "axes.spines.right": False,
+        "axes.spines.top": False,
+        "axes.titlelocation": "left",
+        "axes.titlesize": "medium",
+        "figure.facecolor": "white",
+        "font.size": 9,
+        "grid.alpha": 0.35,
+        "grid.color": FAINT,
+        "grid.linewidth": 0.5,
+        "legend.frameon": False,
+        "lines.linewidth": 1.4,
+        "lines.markersize": 4,
+        "pdf.fonttype": 42,
+        "svg.hashsalt": "stir",  # the same figure gives the same file
+        "text.color": INK,
+        "xtick.color": INK,
+        "ytick.color": INK,
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelStyle:
+    """How one model looks."""
+
+    name: str
+    colour: str
+    marker: str
+    dash: LineStyleType = "-"
+
+
+_DASHED = (0, (4, 1.5))
+_DOTTED = (0, (1.2, 1.2))
+
+# In the order of the paper's Table 2. Families share a hue: steerable filters are blue, the
+# enlarged kernels orange. The colours read on white and on black.
+MODELS: Mapping[str, ModelStyle] = MappingProxyType(
+    {
+        "standard": ModelStyle("Standard", "#808080", "o", _DOTTED),
+        "spatial_transform": ModelStyle("Spatial Transform", "#b39700", "s", _DASHED),
+        "ensemble": ModelStyle("Ensemble", "#228b3c", "^"),
+        "xu": ModelStyle("Xu", "#a5439b", "v"),
+        "xu_corrected": ModelStyle("Xu, corrected", "#d38fcb", "v", _DASHED),
+        "kanazawa": ModelStyle("Kanazawa", "#ee6677", "D", _DASHED),
+        "hermite": ModelStyle("Hermite", "#3f77b4", "<"),
+        "disco": ModelStyle("DISCO", "#4fb6dd", ">", _DASHED),
+        "pixel_pool": ModelStyle("Pixel Pool", "#d55e00", "X"),
+        "slice_pool": ModelStyle("Slice Pool", "#f0a30a", "P"),
+        "energy_pool": ModelStyle("Energy Pool", "#9a6a3a", "d", _DASHED),
+        "energy_pool_valid": ModelStyle("Energy Pool, valid", "#c9a27a", "d", _DOTTED),
+        "conv3d": ModelStyle("Conv3D", "#7e6fd0", "h", _DOTTED),
+    }
+)
+PAPER_MODELS = tuple(name for name in MODELS if name not in {"xu_corrected", "energy_pool_valid"})
+
+_RESERVE_COLOURS = ("#2fa594", "#cc5577", "#9c9a2e", "#5f8fd0", "#c08a3e", "#8a5fb0", "#6fae57")
+_RESERVE_MARKERS = ("*", "p", "8", "H")
+_RESERVE = tuple((colour, marker) for marker in _RESERVE_MARKERS for colour in _RESERVE_COLOURS)
+
+DATASETS: Mapping[str, str] = MappingProxyType(
+    {"emoji": "Emoji", "mnist": "MNIST", "trafficsign": "Traffic Sign", "aerial": "Aerial"}
+)
+
+
+def ordered(names: Iterable[str], table: Mapping[str, object]) -> list[str]:
+    """``names`` without repeats: those of ``table`` in its order, then the others by name."""
+    found = set(names)
+    return [name for name in table if name in found] + sorted(found - set(table))
+
+
+def model_styles(names: Iterable[str]) -> dict[str, ModelStyle]:
+    """The style of each model, in drawing order; a user's own gets one from a fixed reserve.
+
+    The reserve is entered at a place that the name decides, and the next free one is taken.
+    """
+    styles: dict[str, ModelStyle] = {}
+    taken: set[int] = set()
+    for name in ordered(names, MODELS):
+        if name in MODELS:
+            styles[name] = MODELS[name]
+            continue
+        place = int(hashlib.sha256(name.encode()).hexdigest(), 16) % len(_RESERVE)
+        while place in taken and len(taken) < len(_RESERVE):
+            place = (place + 1) % len(_RESERVE)
+        taken.add(place)
+        colour, marker = _RESERVE[place]
+        styles[name] = ModelStyle(name, colour, marker, _DASHED)
+    return styles
+
+
+def dataset_name(dataset: str) -> str:
+    return DATASETS.get(dataset, dataset)
+
+
+def scenario_name(scenario: int) -> str:
+    """The scenario's name for a heading; a number that is no scenario says so.
+
+    >>> scenario_name(2)
+    'Mid2Rest'
+    """
+    return SCENARIOS[scenario].name if scenario in SCENARIOS else f"scenario {scenario}"

@@ -1,0 +1,149 @@
+"""Records as trials leave them, made to measure."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from stir.scenarios import SCALES, SCENARIOS
+from tune_jobs.grid import GridPoint, Recipe, TrialSpec
+from tune_jobs.record import (
+    EpochRecord,
+    FailureRecord,
+    Provenance,
+    ScaleRecord,
+    TrialRecord,
+    failure_key,
+    record_key,
+)
+from tune_jobs.storage import Storage
+
+PROVENANCE = Provenance(
+    code_version="0.1.0",
+    git_sha="c0ffee",
+    git_dirty=False,
+    python_version="3.11.7",
+    torch_version="2.13.0",
+    numpy_version="2.4.6",
+    ray_version=None,
+    device="cpu",
+    threads=1,
+    host="lab",
+)
+NUM_CLASSES = 36
+PUBLISHED = Recipe()
+
+
+def spec_of(recipe: Recipe, **point: object) -> TrialSpec:
+    values = {
+        "model": "standard",
+        "dataset": "emoji",
+        "scenario": 2,
+        "kernel_size": 7,
+        "interpolation": None,
+        "lr": 1e-3,
+        "seed": 1,
+    }
+    return TrialSpec(
+        point=GridPoint(**(values | point)),
+        recipe=recipe,
+        model_version=1,
+        dataset_fingerprint="feed" * 4,
+    )
+
+
+def epochs_of(count: int, valid_accuracy: float) -> tuple[EpochRecord, ...]:
+    return tuple(
+        EpochRecord(
+            epoch=number,
+            train_loss=3.0 / number,
+            train_accuracy=min(1.0, number / count),
+            valid_loss=3.5 / number,
+            valid_accuracy=valid_accuracy * number / count,
+            seconds=0.5 + number,
+            finished_at=f"2026-11-22T10:{number % 60:02d}:00.000+00:00",
+        )
+        for number in range(1, count + 1)
+    )
+
+
+def record_of(
+    *,
+    recipe: Recipe = PUBLISHED,
+    correct: int = 9,
+    valid_accuracy: float = 0.9,
+    num_epochs: int = 3,
+    **point: object,
+) -> TrialRecord:
+    """A finished trial that got ``correct`` of 36 images right at each scale."""
+    spec = spec_of(recipe, **point)
+    epochs = epochs_of(num_epochs, valid_accuracy)
+    tested = len(SCENARIOS[spec.point.scenario].test_scales)
+    return TrialRecord(
+        point_id=spec.point_id,
+        point=spec.point,
+        recipe=recipe,
+        model_version=1,
+        protocol_version=spec.protocol_version,
+        dataset_fingerprint=spec.dataset_fingerprint,
+        num_classes=NUM_CLASSES,
+        num_parameters=12_345,
+        epochs=epochs,
+        best_epoch=num_epochs,
+        best_valid_accuracy=epochs[-1].valid_accuracy,
+        scales=tuple(
+            ScaleRecord(scale=scale, total=36, correct=correct, loss_sum=40.0) for scale in SCALES
+        ),
+        test_accuracy=(correct * tested) / (36 * tested),
+        test_loss=40.0 / 36,
+        wall_seconds=12.5,
+        started_at="2026-11-22T10:00:00.000+00:00",
+        finished_at="2026-11-22T10:05:00.000+00:00",
+        resumptions=(),
+        weights_key=f"weights/{spec.point_id}-0.pt",
+        provenance=PROVENANCE,
+    )
+
+
+def failure_of(*, error: str = "Loss became infinite.", attempt: int = 1, **point: object):
+    spec = spec_of(PUBLISHED, **point)
+    return FailureRecord(
+        point_id=spec.point_id,
+        point=spec.point,
+        recipe=spec.recipe,
+        model_version=1,
+        protocol_version=spec.protocol_version,
+        dataset_fingerprint=spec.dataset_fingerprint,
+        attempt=attempt,
+        error=error,
+        traceback="Traceback",
+        epochs=epochs_of(2, 0.5),
+        started_at="2026-11-22T10:00:00.000+00:00",
+        failed_at="2026-11-22T10:01:00.000+00:00",
+        provenance=PROVENANCE,
+    )
+
+
+@pytest.fixture
+def make_record() -> Callable[..., TrialRecord]:
+    return record_of
+
+
+@pytest.fixture
+def make_failure() -> Callable[..., FailureRecord]:
+    return failure_of
+
+
+@pytest.fixture
+def put() -> Callable[..., None]:
+    """Store records and failures under their keys in a storage folder."""
+
+    def put(folder: Path, *things: TrialRecord | FailureRecord) -> None:
+        for thing in things:
+            failed = isinstance(thing, FailureRecord)
+            key = (
+                failure_key(thing.point_id, thing.attempt) if failed else record_key(thing.point_id)
+            )
+            Storage(folder).write(key, thing.to_json())
+
+    return put

@@ -1,0 +1,73 @@
+import pytest
+
+from analysis import AnalysisError
+from analysis.collect import collect
+from analysis.query import query
+
+
+@pytest.fixture
+def results(tmp_path, make_record, put) -> str:
+    records = [make_record(seed=seed, correct=9 * seed) for seed in (1, 2)]
+    put(tmp_path / "runs", *records, make_record(model="ensemble", correct=36))
+    collect([str(tmp_path / "runs")], str(tmp_path / "results"))
+    return str(tmp_path / "results")
+
+
+def test_sql_answers_over_the_tables(results):
+    answer = query(
+        "select model, count(*) as n, avg(test_accuracy) as mean from trials group by 1 order by 1",
+        results,
+    )
+    assert answer.to_pylist() == [
+        {"model": "ensemble", "n": 1, "mean": 1.0},
+        {"model": "standard", "n": 2, "mean": 0.375},
+    ]
+
+
+def test_sql_joins_trials_and_scales(results):
+    answer = query(
+        "select sum(correct) as c from trials join scale_accuracy using (point_id) "
+        "where scale between 33 and 48 and model = 'ensemble'",
+        results,
+    )
+    assert answer.to_pylist() == [{"c": 16 * 36}]
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "select * from read_text('{file}')",
+        "select * from read_csv('{file}')",
+        "select * from read_parquet('{results}/trials.parquet')",
+        "select * from '{file}'",
+        "select * from glob('{results}/*')",
+        "copy trials to '{new}'",
+        "copy (select 1) to '{new}' (format parquet)",
+        "export database '{new}'",
+        "attach '{new}' as other",
+        "select * from read_csv('https://example.org/x.csv')",
+        "install httpfs",
+        "load httpfs",
+        "set enable_external_access = true",
+        "delete from trials",
+        "create table other as select 1",
+        "select 1; select 2",
+        "",
+        "pragma database_list",
+        "select * from results",
+        "selekt 1",
+    ],
+)
+def test_sql_that_reaches_outside_or_changes_something_is_refused(sql, results, tmp_path):
+    secret = tmp_path / "secret.csv"
+    secret.write_text("word\nxyzzy\n")
+    new = tmp_path / "new"
+    with pytest.raises(AnalysisError) as error:
+        query(sql.format(file=secret, results=results, new=new), results)
+    assert "xyzzy" not in str(error.value)
+    assert not new.exists()
+
+
+def test_a_folder_without_tables_says_how_to_make_them(tmp_path):
+    with pytest.raises(AnalysisError, match="stir-analysis collect --storage"):
+        query("select 1", str(tmp_path))
