@@ -1,0 +1,65 @@
+"""Tensors kept between processes in the user's cache folder; losing them costs only time."""
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+
+def remembered(
+    name: str, inputs: object, shape: tuple[int, ...], compute: Callable[[], Tensor]
+) -> Tensor:
+    """What ``compute`` gives, from the cache folder if it was computed before; float32.
+
+    ``inputs`` is everything the answer depends on: its ``repr`` decides which file is looked at.
+    The folder is ``$XDG_CACHE_HOME/siconvnet``, else ``~/.cache/siconvnet``. A file that is
+    missing, damaged or cannot be written is no error: the answer is computed.
+    """
+    key = hashlib.sha256(repr((name, inputs, shape)).encode()).hexdigest()[:16]
+    path = _folder() / f"{name}-{key}"
+    kept = _read(path, shape)
+    if kept is not None:
+        return kept
+    answer = compute().float().reshape(shape)
+    with suppress(OSError):
+        _write(path, answer)
+    return answer
+
+
+def _folder() -> Path:
+    """The cache folder of this package; it need not exist."""
+    root = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")  # noqa: PTH111
+    return Path(root) / "siconvnet"
+
+
+def _read(path: Path, shape: tuple[int, ...]) -> Tensor | None:
+    """The tensor in a file that starts with the digest of the rest; None if it is not whole."""
+    try:
+        content = path.read_bytes()
+    except OSError:
+        return None
+    digest, numbers = content[:32], content[32:]
+    if hashlib.sha256(numbers).digest() != digest:
+        return None
+    return torch.frombuffer(bytearray(numbers), dtype=torch.float32).reshape(shape)
+
+
+def _write(path: Path, answer: Tensor) -> None:
+    """Put the tensor and its digest in a file, which appears whole or not at all."""
+    numbers = answer.contiguous().numpy().tobytes()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f"{path.name}.")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(hashlib.sha256(numbers).digest() + numbers)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).replace(path)
+    except OSError:
+        Path(temporary).unlink(missing_ok=True)
+        raise
