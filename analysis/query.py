@@ -1,7 +1,14 @@
 """SQL over the results tables. Reads only; SQL reaches neither files nor the network."""
 
+import io
+import json
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
 import duckdb
 import pyarrow as pa
+import pyarrow.parquet as pq
+from pyarrow import csv
 
 from analysis import tables
 from analysis.errors import AnalysisError
@@ -38,3 +45,24 @@ def query(sql: str, results: str = "results") -> pa.Table:
             raise AnalysisError(
                 f"SQL must run over the tables {', '.join(present)}; it does not: {error}"
             ) from None
+
+
+def _csv(answer: pa.Table) -> bytes:
+    buffer = io.BytesIO()
+    csv.write_csv(answer, buffer)
+    return buffer.getvalue()
+
+
+def _json(answer: pa.Table) -> bytes:
+    return (json.dumps(answer.to_pylist(), default=str, indent=1) + "\n").encode()
+
+
+def _parquet(answer: pa.Table) -> bytes:
+    buffer = io.BytesIO()
+    pq.write_table(answer, buffer)
+    return buffer.getvalue()
+
+
+FORMATS: Mapping[str, Callable[[pa.Table], bytes]] = MappingProxyType(
+    {"csv": _csv, "json": _json, "parquet": _parquet}
+)

@@ -5,7 +5,7 @@ A colour is never a model's only mark: marker and dash tell lines apart in black
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from matplotlib.typing import LineStyleType
@@ -55,6 +55,7 @@ class ModelStyle:
 
 _DASHED = (0, (4, 1.5))
 _DOTTED = (0, (1.2, 1.2))
+_VARIANT_DASHES = ("-", (0, (6, 1.5)), (0, (1.2, 1.2)), (0, (5, 1.5, 1.2, 1.5)))
 
 # In the order of the paper's Table 2. Families share a hue: steerable filters are blue, the
 # enlarged kernels orange. The colours read on white and on black.
@@ -92,23 +93,31 @@ def ordered(names: Iterable[str], table: Mapping[str, object]) -> list[str]:
     return [name for name in table if name in found] + sorted(found - set(table))
 
 
-def model_styles(names: Iterable[str]) -> dict[str, ModelStyle]:
+def model_styles(labels: Iterable[str]) -> dict[str, ModelStyle]:
     """The style of each model, in drawing order; a user's own gets one from a fixed reserve.
 
-    The reserve is entered at a place that the name decides, and the next free one is taken.
+    The reserve is entered at a place that the name decides, and the next free one is taken. A
+    label such as ``hermite k=11`` (see ``cells.labelled``) has its model's colour and marker.
     """
-    styles: dict[str, ModelStyle] = {}
+    found = set(labels)
+    models = ordered((label.partition(" ")[0] for label in found), MODELS)
+    looks = {name: MODELS.get(name) for name in models}
     taken: set[int] = set()
-    for name in ordered(names, MODELS):
-        if name in MODELS:
-            styles[name] = MODELS[name]
-            continue
-        place = int(hashlib.sha256(name.encode()).hexdigest(), 16) % len(_RESERVE)
-        while place in taken and len(taken) < len(_RESERVE):
-            place = (place + 1) % len(_RESERVE)
-        taken.add(place)
-        colour, marker = _RESERVE[place]
-        styles[name] = ModelStyle(name, colour, marker, _DASHED)
+    for name in models:
+        if looks[name] is None:
+            place = int(hashlib.sha256(name.encode()).hexdigest(), 16) % len(_RESERVE)
+            while place in taken and len(taken) < len(_RESERVE):
+                place = (place + 1) % len(_RESERVE)
+            taken.add(place)
+            looks[name] = ModelStyle(name, *_RESERVE[place], _DASHED)
+    styles: dict[str, ModelStyle] = {}
+    for model, look in looks.items():
+        variants = sorted(label for label in found if label.partition(" ")[0] == model)
+        for number, label in enumerate(variants):
+            _, _, how = label.partition(" ")
+            assert look is not None
+            dash = look.dash if number == 0 else _VARIANT_DASHES[number % len(_VARIANT_DASHES)]
+            styles[label] = replace(look, name=f"{look.name} {how}".strip(), dash=dash)
     return styles
 
 

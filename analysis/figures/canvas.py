@@ -81,6 +81,14 @@ def to_bytes(figure: Figure, kind: str) -> bytes:
     return buffer.getvalue()
 
 
+def to_svg(figure: Figure) -> str:
+    """The figure as a drawing without a background, to stand in a page."""
+    buffer = io.BytesIO()
+    with house_style():
+        figure.savefig(buffer, format="svg", transparent=True, metadata=_METADATA["svg"])
+    return buffer.getvalue().decode()
+
+
 def save(figure: Figure, out: Storage, name: str) -> list[str]:
     """Store figures/NAME.svg, .pdf and .png, each whole or not at all; the keys are returned."""
     keys = [f"figures/{name}.{kind}" for kind in _METADATA]

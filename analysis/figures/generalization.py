@@ -52,9 +52,11 @@ def _draw(axes: Axes, cell: pd.DataFrame, styles: dict[str, style.ModelStyle]) -
     places = {model: place for place, model in enumerate(styles)}
     for model, seeds in cell.groupby("model"):
         look = styles[str(model)]
-        by_scale = seeds.groupby("scale")["accuracy"]
-        mean, spread = by_scale.mean(), by_scale.std()
-        counts.append(int(by_scale.size().max()))
+        by_scale = seeds.groupby("scale").agg(
+            mean=("accuracy", "mean"), spread=("accuracy", "std"), count=("accuracy", "size")
+        )
+        mean, spread = by_scale["mean"], by_scale["spread"]
+        counts += by_scale["count"].tolist()
         axes.plot(
             mean.index,
             mean,

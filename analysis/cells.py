@@ -1,0 +1,156 @@
+"""Which trials may be averaged: the reported ones of a cell, run in one and the same way."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import pandas as pd
+
+from analysis import style, tables
+
+CELL = ["model", "dataset", "scenario"]
+
+# What must be equal for two trials of a cell to be seeds of one experiment, and how a label says
+# that it is not. The learning rate is not among them: `reported` leaves one per cell.
+_SETTINGS = {
+    "kernel_size": "k={}",
+    "interpolation": "{}",
+    "max_epochs": "epochs≤{}",
+    "patience": "patience={}",
+    "batch_size": "batch={}",
+    "model_version": "version {}",
+    "protocol_version": "protocol {}",
+}
+_RATE_CELL = ["source", *CELL, *_SETTINGS, "dataset_fingerprint"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RateChoice:
+    """Which learning rate of a cell is reported: the one with the largest median, and of what."""
+
+    source: str
+    model: str
+    dataset: str
+    scenario: int
+    lr: float
+    shared_seeds: int
+    medians: Mapping[float, float]  # best validation accuracy, by learning rate
+    point_ids: tuple[str, ...]  # of the trials at the chosen rate
+
+
+def reported(trials: pd.DataFrame) -> pd.DataFrame:
+    """The finished trials at one learning rate per cell: the one ``rate_choices`` chose."""
+    finished = trials[trials["status"] == "finished"]
+    if finished.empty:
+        return finished
+    rates = finished.groupby(_RATE_CELL, dropna=False)["lr"].transform("nunique")
+    chosen = [point_id for choice in rate_choices(finished) for point_id in choice.point_ids]
+    return finished[(rates == 1) | finished["point_id"].isin(chosen)]
+
+
+def rate_choices(trials: pd.DataFrame) -> list[RateChoice]:
+    """What is reported of each cell that was run at several learning rates.
+
+    The published rule: the larger median best validation accuracy over the seeds that all rates
+    have (all their seeds, if they share none); the smaller rate on a tie. Test accuracies play no
+    part. Source: Altstidl et al. (2023), arXiv:2211.10288, section 4.3.
+    """
+    finished = trials[trials["status"] == "finished"]
+    cells = finished.groupby(_RATE_CELL, dropna=False)
+    return [_choice(cell) for _, cell in cells if cell["lr"].nunique() > 1]
+
+
+def _choice(cell: pd.DataFrame) -> RateChoice:
+    seeds = [set(runs["seed"]) for _, runs in cell.groupby("lr")]
+    shared = set.intersection(*seeds)
+    judged = cell[cell["seed"].isin(sorted(shared))] if shared else cell
+    medians = {
+        float(str(rate)): float(runs["best_valid_accuracy"].median())
+        for rate, runs in judged.groupby("lr")  # ascending, so that max takes the smaller on a tie
+    }
+    lr = max(medians, key=lambda rate: medians[rate])
+    first = cell.iloc[0]
+    return RateChoice(
+        source=first["source"],
+        model=first["model"],
+        dataset=first["dataset"],
+        scenario=int(first["scenario"]),
+        lr=lr,
+        shared_seeds=len(shared),
+        medians=medians,
+        point_ids=tuple(cell.loc[cell["lr"] == lr, "point_id"]),
+    )
+
+
+def labelled(trials: pd.DataFrame) -> pd.DataFrame:
+    """The same trials, with ``model`` saying how a model was run where that differs in the frame.
+
+    ``pixel_pool`` run with kernels of 7 and 11 pixels becomes two models, ``pixel_pool k=7`` and
+    ``pixel_pool k=11``; published runs beside ours are ``pixel_pool published``. So nothing that
+    was run in different ways is ever averaged.
+    """
+    trials = trials.copy()
+    if trials.empty:
+        return trials
+    label = trials["model"].astype(str)
+    for name, words in _SETTINGS.items():
+        differs = trials.groupby(["source", "model"])[name].transform("nunique", dropna=False) > 1
+        label = label.where(~differs, label + trials[name].map(lambda v, w=words: _say(w, v)))
+    data = trials.groupby(["source", "dataset"])["dataset_fingerprint"]
+    short = trials["dataset_fingerprint"].map(lambda v: _say("data {:.6}", v))
+    label = label.where(data.transform("nunique", dropna=False) <= 1, label + short)
+    if trials["source"].nunique() > 1:
+        label = label.where(trials["source"] != "published", label + " published")
+    trials["model"] = label
+    return trials
+
+
+def in_order(cells: pd.DataFrame) -> pd.DataFrame:
+    """The rows by dataset, scenario and model, in the order of the figures."""
+    models = {label: place for place, label in enumerate(style.model_styles(cells["model"]))}
+    datasets = style.ordered(cells["dataset"], style.DATASETS)
+    order = pd.DataFrame(
+        {
+            "dataset": cells["dataset"].map(datasets.index),
+            "scenario": cells["scenario"],
+            "model": cells["model"].map(models),
+        }
+    )
+    return cells.loc[order.sort_values(["dataset", "scenario", "model"]).index]
+
+
+def _say(words: str, value: Any) -> str:
+    if pd.isna(value):
+        return ""
+    return " " + words.format(int(value) if isinstance(value, float) else value)
+
+
+@dataclass(frozen=True)
+class Frames:
+    """What figures and tables are made from: a results folder's reported trials, read once."""
+
+    results: str
+
+    @cached_property
+    def all_trials(self) -> pd.DataFrame:
+        """Every trial, failed ones and those at a learning rate that is not reported too."""
+        return tables.load("trials", self.results)
+
+    @cached_property
+    def trials(self) -> pd.DataFrame:
+        return labelled(reported(self.all_trials))
+
+    @cached_property
+    def scales(self) -> pd.DataFrame:
+        """A row per reported trial and object scale, with the trial's cell."""
+        return self._joined("scale_accuracy")
+
+    @cached_property
+    def epochs(self) -> pd.DataFrame:
+        """A row per reported trial and epoch, with the trial's cell."""
+        return self._joined("epochs")
+
+    def _joined(self, name: str) -> pd.DataFrame:
+        cells = self.trials[["point_id", "source", *CELL, "seed"]]
+        return tables.load(name, self.results).merge(cells, on="point_id", validate="many_to_one")

@@ -1,0 +1,108 @@
+import json
+
+import pyarrow.parquet as pq
+import pytest
+
+from analysis.cli import main
+
+
+@pytest.fixture
+def runs(tmp_path, make_record, put, monkeypatch) -> str:
+    monkeypatch.chdir(tmp_path)
+    put(tmp_path / "runs", make_record(seed=1, correct=9), make_record(seed=2, correct=18))
+    return "runs"
+
+
+def test_records_become_a_report_in_two_commands(runs, tmp_path, capsys):
+    assert main(["collect", "--storage", runs, "--out", "demo/results"]) == 0
+    assert main(["report", "--results", "demo/results", "--out", "demo"]) == 0
+    out = capsys.readouterr()
+    assert out.err == ""
+    assert "2 trials (2 new)" in out.out
+    assert {path.name for path in (tmp_path / "demo").rglob("*.*")} >= {
+        "trials.parquet",
+        "epochs.parquet",
+        "scale_accuracy.parquet",
+        "generalization.svg",
+        "generalization.pdf",
+        "generalization.png",
+        "report.html",
+    }
+
+
+def test_a_query_prints_a_table(runs, capsys):
+    main(["collect", "--storage", runs])
+    capsys.readouterr()
+    assert (
+        main(
+            [
+                "query",
+                "select model, count(*) as n, avg(test_accuracy) as mean from trials group by 1",
+            ]
+        )
+        == 0
+    )
+    assert capsys.readouterr().out.split() == ["model", "n", "mean", "standard", "2", "0.375"]
+
+
+def test_a_query_answers_in_json(runs, capsys):
+    main(["collect", "--storage", runs])
+    capsys.readouterr()
+    sql = "select seed, test_accuracy from trials order by seed"
+    assert main(["query", sql, "--format", "json"]) == 0
+    assert json.loads(capsys.readouterr().out) == [
+        {"seed": 1, "test_accuracy": 0.25},
+        {"seed": 2, "test_accuracy": 0.5},
+    ]
+
+
+def test_a_query_answers_in_csv(runs, capsys):
+    main(["collect", "--storage", runs])
+    capsys.readouterr()
+    assert main(["query", "select seed from trials order by seed", "--format", "csv"]) == 0
+    assert capsys.readouterr().out == '"seed"\n1\n2\n'
+
+
+def test_a_query_writes_the_parquet_file_it_is_told_to(runs, tmp_path):
+    main(["collect", "--storage", runs])
+    assert main(["query", "select seed from trials order by seed", "--out", "answer.parquet"]) == 0
+    assert pq.read_table(tmp_path / "answer.parquet").to_pylist() == [{"seed": 1}, {"seed": 2}]
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        (["query", "select * from read_csv('/etc/passwd')"], "SQL must run over the tables"),
+        (["query", "select 1", "--results", "nowhere"], "stir-analysis collect"),
+        (["query", "select 1", "--out", "answer.xls"], "csv, json, parquet"),
+        (["query", "select 1", "--format", "parquet"], "--out FILE"),
+        (["figures", "generalisation"], "one of generalization"),
+        (["report", "--results", "nowhere"], "nowhere has no trials.parquet"),
+        (["collect", "--storage", "gs://bucket"], "folder or s3://"),
+        (["collect", "--storage", "runs", "--out", "/proc/results"], "/proc/results"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_status_2(argv, words, runs, capsys):
+    main(["collect", "--storage", runs])
+    capsys.readouterr()
+    assert main(argv) == 2
+    out = capsys.readouterr()
+    assert words in out.err
+    assert out.err.startswith("stir-analysis: ")
+    assert "Traceback" not in out.err
+    assert out.out == ""
+
+
+def test_a_damaged_record_is_named_with_status_1(runs, tmp_path, capsys):
+    (tmp_path / "runs" / "records" / f"{'0' * 12}.json").write_text("{")
+    assert main(["collect", "--storage", runs]) == 1
+    out = capsys.readouterr()
+    assert "2 trials (2 new), 1 damaged" in out.out
+    assert f"{'0' * 12}.json: A record must be JSON" in out.err
+
+
+def test_every_command_shows_an_example(capsys):
+    for command in ("collect", "query", "figures", "report"):
+        with pytest.raises(SystemExit):
+            main([command, "--help"])
+        assert f"example: stir-analysis {command}" in " ".join(capsys.readouterr().out.split())

@@ -1,0 +1,112 @@
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+from analysis import AnalysisError
+from analysis.collect import collect
+from analysis.report import inline, report
+from tune_jobs.grid import Recipe
+
+SHORT = Recipe(max_epochs=30, patience=3)
+
+
+@pytest.fixture
+def page_of(tmp_path, put):
+    """The report page that some records give."""
+
+    def page_of(*records) -> str:
+        put(tmp_path / "runs", *records)
+        collect([str(tmp_path / "runs")], str(tmp_path / "results"))
+        report(str(tmp_path / "results"), str(tmp_path))
+        return (tmp_path / "report.html").read_text()
+
+    return page_of
+
+
+class Cells(HTMLParser):
+    """The text of every table row of a page."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.rows: list[list[str]] = []
+        self.inside = False
+        self.feed(page)
+
+    def handle_starttag(self, tag, attrs):
+        if tag == "tr":
+            self.rows.append([])
+        if tag in ("td", "th"):
+            self.rows[-1].append("")
+            self.inside = True
+
+    def handle_endtag(self, tag):
+        if tag in ("td", "th"):
+            self.inside = False
+
+    def handle_data(self, data):
+        if self.inside:
+            self.rows[-1][-1] += data
+
+
+def test_a_shortened_recipe_is_said_first_and_clearly(page_of, make_record):
+    page = page_of(make_record(recipe=SHORT))
+    note = page.index("This is a shortened run: at most 30 epochs, patience 3, batches of 16.")
+    assert note < page.index("<figure")
+
+
+def test_the_published_recipe_is_not_called_shortened(page_of, make_record):
+    assert "shortened" not in page_of(make_record())
+
+
+def test_the_table_holds_mean_spread_and_count_by_cell(page_of, make_record):
+    page = page_of(make_record(seed=1, correct=9), make_record(seed=2, correct=18))
+    [row] = [row for row in Cells(page).rows if row[:3] == ["Emoji", "Mid2Rest", "Standard"]]
+    assert row[3:8] == ["2", "37.5", "17.7", "25.0", "50.0"]
+
+
+def test_where_it_ran_is_told(page_of, make_record):
+    [row] = [row for row in Cells(page_of(make_record())).rows if row[:3] == ["ours", "lab", "cpu"]]
+    assert "2.13.0" in row
+    assert "2026-11-22 10:00" in row
+
+
+def test_failed_points_are_listed_with_their_reason(page_of, make_record, make_failure):
+    page = page_of(make_record(), make_failure(model="xu", error="Ran out of <memory>."))
+    assert any(row[-1] == "Ran out of <memory>." for row in Cells(page).rows)
+    assert "1 failed point" in page
+
+
+def test_a_report_of_failures_only_is_still_a_report(page_of, make_failure):
+    assert "0 finished trials" in page_of(make_failure())
+
+
+def test_the_choice_between_two_learning_rates_is_told(page_of, make_record):
+    page = page_of(make_record(lr=1e-2, valid_accuracy=0.5), make_record(lr=1e-3))
+    assert "only 0.001 is reported" in page
+
+
+def test_the_page_needs_no_network(page_of, make_record):
+    page = page_of(make_record())
+    outside = re.findall(r"""(?:src|href)=["'](?!#)[^"']*|url\((?!#)[^)]*|@import""", page)
+    assert outside == []
+
+
+def test_names_from_outside_cannot_inject_markup(page_of, make_record):
+    page = page_of(make_record(model="<script>alert(1)</script>"))
+    assert "<script>alert" not in page
+
+
+def test_ids_in_two_drawings_on_a_page_do_not_clash():
+    svg = '<svg width="9pt"><path id="a"/><use xlink:href="#a" clip-path="url(#a)"/></svg>'
+    drawn = inline(svg, "one")
+    assert 'id="one-a"' in drawn
+    assert 'href="#one-a"' in drawn
+    assert "url(#one-a)" in drawn
+
+
+def test_results_without_trials_say_what_to_do(tmp_path):
+    collect([str(tmp_path / "runs")], str(tmp_path / "results"))
+    with pytest.raises(AnalysisError, match="needs at least one trial"):
+        report(str(tmp_path / "results"), str(tmp_path))
+    assert not (tmp_path / "report.html").exists()
