@@ -5,7 +5,6 @@ moved into place; on S3 by a single upload of bytes that were complete before it
 """
 
 import os
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Self
 
 from pyarrow import fs
 
+from stir import archive
 from tune_jobs.errors import TuneJobsError
 
 
@@ -58,7 +58,8 @@ class Storage:
     def write(self, key: str, data: bytes) -> None:
         """Put a whole object in place; an older one of that key is replaced at once."""
         if self.is_local:
-            write_whole(Path(self._path(key)), data)
+            with archive.written(Path(self._path(key))) as temporary:
+                temporary.write_bytes(data)
         else:
             with self._files.open_output_stream(self._path(key)) as stream:
                 stream.write(data)
@@ -86,7 +87,8 @@ class Storage:
 
     def download(self, key: str, target: Path) -> None:
         """Write an object's bytes to a local file, whole or not at all."""
-        write_whole(target, self.read(key))
+        with archive.written(target) as temporary:
+            temporary.write_bytes(self.read(key))
 
     def check_writable(self) -> None:
         """Write and remove a small object; OSError in one sentence if that cannot be done."""
@@ -103,20 +105,3 @@ class Storage:
 
     def _path(self, key: str) -> str:
         return f"{self._root}/{key}"
-
-
-def write_whole(target: Path, data: bytes) -> None:
-    """Write a local file whole or not at all, making its folder if need be."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}-")
-    temporary = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.chmod(0o644)
-        temporary.replace(target)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise

@@ -1,0 +1,46 @@
+"""Datasets on their way to a trial: from the user's folder into storage, from there to a node."""
+
+import os
+from pathlib import Path
+
+from filelock import FileLock
+
+import stir
+from stir import STIRDataset
+from tune_jobs.storage import Storage
+
+CACHE_VARIABLE = "TUNE_JOBS_CACHE"
+
+
+def dataset_key(dataset: STIRDataset) -> str:
+    return f"datasets/{dataset.name}-{dataset.fingerprint[:12]}.npz"
+
+
+def put_dataset(dataset: STIRDataset, storage: Storage) -> str:
+    """Store a dataset's file unless it is there; returns its key."""
+    key = dataset_key(dataset)
+    if not storage.exists(key):
+        storage.upload(key, dataset.path)
+    return key
+
+
+def fetch_dataset(key: str, storage: Storage) -> STIRDataset:
+    """Open a stored dataset, its images mapped read-only from one unpacked copy on this node.
+
+    The first trial on a node fetches and unpacks it; others wait for that.
+    """
+    folder = node_cache() / key.removesuffix(".npz")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{folder}.lock"):
+        if not folder.is_dir():
+            archive = folder.parent / f"{folder.name}.npz"
+            storage.download(key, archive)
+            stir.unpack(archive, folder)
+            archive.unlink()
+    return STIRDataset(folder)
+
+
+def node_cache() -> Path:
+    """Where this node keeps unpacked datasets: $TUNE_JOBS_CACHE, else the user's cache folder."""
+    root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(os.environ.get(CACHE_VARIABLE) or Path(root) / "tune-jobs")

@@ -1,0 +1,101 @@
+"""What a running study shows: live bars on a terminal, plain lines elsewhere."""
+
+import time
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
+
+from tune_jobs import session
+
+PLAIN_SECONDS = 15.0  # between two lines about what is running, where there are no bars
+
+
+class Display:
+    """Progress of the trials of one run, on standard error.
+
+    ``total`` trials are to be run; ``slots`` of them run at once.
+    """
+
+    def __init__(self, total: int, slots: int, *, console: Console | None = None) -> None:
+        self._console = console or Console(stderr=True)
+        self._total, self._slots = total, slots
+        self._done = self._failed = 0
+        self._running: dict[str, tuple[TaskID, float]] = {}  # label: bar, share done
+        self._began = self._said = time.monotonic()
+        self._bars = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[note]}"),
+            console=self._console,
+            disable=not self._console.is_terminal,
+        )
+        self._all = self._bars.add_task("trials", total=total, note="")
+
+    def __enter__(self) -> Self:
+        self._bars.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._bars.stop()
+
+    def say(self, line: str) -> None:
+        """A line that stays."""
+        self._console.print(line, highlight=False, soft_wrap=True)
+
+    def progressed(self, label: str, progress: session.Progress) -> None:
+        """A trial has begun, gone on from a checkpoint, or finished an epoch."""
+        if label not in self._running:
+            bar = self._bars.add_task(label, total=progress.max_epochs, note="")
+            self._running[label] = (bar, 0.0)
+            if progress.resumed_at:
+                epoch, batch = progress.resumed_at
+                self.say(f"resumed   {label}: from epoch {epoch}, batch {batch}")
+        bar, _ = self._running[label]
+        self._running[label] = (bar, progress.epoch / progress.max_epochs)
+        valid = progress.valid_accuracy
+        note = "" if valid is None else f"epochs, validation {valid:.1%}"
+        self._bars.update(bar, completed=progress.epoch, note=note)
+        self._refresh()
+
+    def ended(self, label: str, words: str, *, failed: bool) -> None:
+        """A trial is over; ``words`` say how."""
+        self._done += 1
+        self._failed += failed
+        bar, _ = self._running.pop(label, (None, 0.0))
+        if bar is not None:
+            self._bars.remove_task(bar)
+        self.say(f"{words} ({self._done}/{self._total})")
+        self._refresh()
+
+    def _refresh(self) -> None:
+        left = self._seconds_left()
+        note = f"{len(self._running)} running, {self._failed} failed" + (
+            "" if left is None else f", about {_duration(left)} left"
+        )
+        self._bars.update(self._all, completed=self._done, note=note)
+        now = time.monotonic()
+        if not self._console.is_terminal and now - self._said >= PLAIN_SECONDS:
+            self._said = now
+            self.say(f"{self._done}/{self._total} trials done, {note}")
+
+    def _seconds_left(self) -> float | None:
+        shares = [share for _, share in self._running.values()]
+        progress = self._done + sum(shares)
+        elapsed = time.monotonic() - self._began
+        if progress < 0.02 * self._slots or elapsed < 3:
+            return None
+        return elapsed / progress * (self._total - progress)
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02} min" if hours else f"{minutes}:{rest:02} min"

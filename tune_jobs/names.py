@@ -1,0 +1,28 @@
+"""Look a name up in a table, or say what would have been accepted."""
+
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+from typing import TypeVar
+
+from tune_jobs.errors import TuneJobsError
+
+T = TypeVar("T")
+
+
+def look_up(kind: str, name: str, table: Mapping[str, T]) -> T:
+    """Return ``table[name]``; TuneJobsError names the nearest and all known ones otherwise."""
+    if name in table:
+        return table[name]
+    raise TuneJobsError(f"No {kind} is called {name!r}.{did_you_mean(name, table)}")
+
+
+def did_you_mean(name: object, known: Iterable[str]) -> str:
+    """A hint at the nearest known name, then all of them.
+
+    >>> did_you_mean("modle", ["model", "seed"])
+    " Did you mean 'model'? Known: model, seed."
+    """
+    names = list(known)
+    near = get_close_matches(str(name), names, n=1)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    return f"{hint} Known: {', '.join(names)}."

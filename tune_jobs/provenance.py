@@ -1,0 +1,51 @@
+"""Which code ran where: what a record says beside its result."""
+
+import platform
+import subprocess
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from tune_jobs.record import Provenance
+
+DISTRIBUTION = "scale-generalization"
+
+
+def provenance(*, device: str, threads: int, ray_version: str | None) -> Provenance:
+    """Describe this process, its machine and the code it runs."""
+    sha, dirty = git_state()
+    return Provenance(
+        code_version=metadata.version(DISTRIBUTION),
+        git_sha=sha,
+        git_dirty=dirty,
+        python_version=platform.python_version(),
+        torch_version=torch.__version__,
+        numpy_version=np.__version__,
+        ray_version=ray_version,
+        device=device,
+        threads=threads,
+        host=platform.node(),
+    )
+
+
+@cache
+def git_state() -> tuple[str | None, bool | None]:
+    """The commit this code is from and whether it was changed since; Nones outside a checkout."""
+    root = Path(__file__).parent.parent
+    if not (root / ".git").exists():
+        return None, None
+    try:
+        sha = _git(root, "rev-parse", "HEAD")
+        return sha, bool(_git(root, "status", "--porcelain", "--untracked-files=no"))
+    except (OSError, subprocess.SubprocessError):
+        return None, None
+
+
+def _git(root: Path, *words: str) -> str:
+    result = subprocess.run(
+        ["git", "-C", str(root), *words], check=True, capture_output=True, text=True, timeout=10
+    )
+    return result.stdout.strip()

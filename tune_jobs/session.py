@@ -1,0 +1,266 @@
+"""One process's work on one point: it trains, checkpoints, tests and stores."""
+
+import hashlib
+import platform
+import random
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from siconvnet import build_model
+from siconvnet.evaluate import ScaleCount, ScaleCounts
+from siconvnet.fit import Fit, Images
+from stir import SCALES, SCENARIOS, STIRDataset
+from tune_jobs.checkpoint import Checkpoint, checkpoint_key, tensors_to_bytes, write_checkpoint
+from tune_jobs.claim import HEARTBEAT_SECONDS, Claim, write_claim
+from tune_jobs.grid import TrialSpec
+from tune_jobs.provenance import provenance
+from tune_jobs.record import (
+    EpochRecord,
+    Provenance,
+    Resumption,
+    ScaleRecord,
+    TrialRecord,
+    record_key,
+    utc_now,
+)
+from tune_jobs.storage import Storage
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Surroundings:
+    """Where and for whom a trial runs; none of it changes its result but ``threads``, by rounding.
+
+    ``driver`` names the command that runs it, so that only trials of one driver take over from
+    each other while a claim is fresh.
+    """
+
+    driver: str
+    threads: int
+    device: str = "cpu"
+    checkpoint_seconds: float = 60.0
+    ray_version: str | None = None
+
+    @property
+    def provenance(self) -> Provenance:
+        return provenance(device=self.device, threads=self.threads, ray_version=self.ray_version)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Progress:
+    """How far a trial is, for a display; ``valid_accuracy`` is that of the last whole epoch."""
+
+    epoch: int
+    max_epochs: int
+    valid_accuracy: float | None
+    resumed_at: tuple[int, int] | None  # epoch and batch
+
+
+class StopAskedError(Exception):
+    """Raised between two batches, after the checkpoint; not a fault."""
+
+
+class Session:
+    """One process's work on one point: the clocks, and the storage between batches."""
+
+    def __init__(
+        self,
+        spec: TrialSpec,
+        dataset: STIRDataset,
+        storage: Storage,
+        surroundings: Surroundings,
+        claim: Claim,
+        stop_asked: Callable[[], bool],
+        report: Callable[[Progress], None],
+    ) -> None:
+        self.spec, self.dataset, self.storage = spec, dataset, storage
+        self.surroundings, self.claim = surroundings, claim
+        self.stop_asked, self.report = stop_asked, report
+        self.scenario = SCENARIOS[spec.point.scenario]
+        self.started_at = utc_now()
+        self.epochs: list[EpochRecord] = []
+        self.resumptions: list[Resumption] = []
+        now = time.monotonic()
+        # When the trial and the running epoch would have begun had they never been cut off.
+        self.began = self.epoch_began = now
+        self.checkpointed = self.heard = now
+
+    def run(self, checkpoint: Checkpoint | None) -> TrialRecord:
+        """Train, test, store weights and record; raises StopAskedError when asked to stop."""
+        _settle(self.spec.point.seed, self.surroundings.threads)
+        self.fit = self._fit()
+        if checkpoint:
+            self._resume(checkpoint)
+        self._report()
+        self._train()
+        counts = self._test()
+        return self._store(counts)
+
+    def _fit(self) -> Fit:
+        point, recipe, device = self.spec.point, self.spec.recipe, self.surroundings.device
+        model = build_model(
+            point.model,
+            in_channels=self.dataset.num_channels,
+            num_classes=self.dataset.num_classes,
+            kernel_size=point.kernel_size,
+            interpolation=point.interpolation or "bicubic",  # None: the model does not use it
+        ).to(device)
+        train, valid = (
+            _images(self.dataset, split, self.scenario.train_scales, shuffle=split == "train")
+            for split in ("train", "valid")
+        )
+        return Fit(
+            model,
+            train.to(device),
+            valid.to(device),
+            lr=point.lr,
+            max_epochs=recipe.max_epochs,
+            patience=recipe.patience,
+            batch_size=recipe.batch_size,
+        )
+
+    def _resume(self, checkpoint: Checkpoint) -> None:
+        self.fit.load_state_dict(checkpoint.fit)
+        self.started_at = checkpoint.started_at
+        self.began -= checkpoint.wall_seconds
+        self.epoch_began -= checkpoint.epoch_seconds
+        self.epochs = list(checkpoint.epochs)
+        epoch, batch = checkpoint.position
+        here = Resumption(at=utc_now(), epoch=epoch, batch=batch, host=platform.node())
+        self.resumptions = [*checkpoint.resumptions, here]
+
+    def _train(self) -> None:
+        for step in self.fit:
+            if step.finished:
+                now = time.monotonic()
+                self.epochs.append(
+                    EpochRecord(
+                        epoch=step.finished.number,
+                        train_loss=step.finished.train_loss,
+                        train_accuracy=step.finished.train_accuracy,
+                        valid_loss=step.finished.valid_loss,
+                        valid_accuracy=step.finished.valid_accuracy,
+                        seconds=now - self.epoch_began,
+                        finished_at=utc_now(),
+                    )
+                )
+                self.epoch_began = now
+                self._report()
+            self._between_batches()
+
+    def _test(self) -> tuple[ScaleCount, ...]:
+        self.fit.model.load_state_dict(self.fit.best_weights)
+        images = _images(self.dataset, "test", SCALES, shuffle=False)
+        scales = torch.tensor(SCALES).repeat_interleave(len(images) // len(SCALES))
+        counts = ScaleCounts(
+            self.fit.model,
+            images.to(self.surroundings.device),
+            scales,
+            batch_size=self.spec.recipe.batch_size,
+        )
+        for _ in counts:
+            self._between_batches()
+        return counts.result()
+
+    def _between_batches(self) -> None:
+        now = time.monotonic()
+        if now - self.heard >= HEARTBEAT_SECONDS:
+            self.claim = write_claim(self.storage, self.spec.point_id, self.claim)
+            self.heard = now
+        stop = self.stop_asked()
+        if stop or now - self.checkpointed >= self.surroundings.checkpoint_seconds:
+            self._checkpoint(now)
+        if stop:
+            raise StopAskedError
+
+    def _checkpoint(self, now: float) -> None:
+        checkpoint = Checkpoint(
+            fit=self.fit.state_dict(),
+            epochs=tuple(self.epochs),
+            resumptions=tuple(self.resumptions),
+            started_at=self.started_at,
+            wall_seconds=now - self.began,
+            epoch_seconds=now - self.epoch_began,
+        )
+        write_checkpoint(self.storage, self.spec.point_id, checkpoint)
+        self.checkpointed = time.monotonic()
+
+    def _report(self) -> None:
+        resumed = self.resumptions[-1] if self.resumptions else None
+        self.report(
+            Progress(
+                epoch=len(self.epochs),
+                max_epochs=self.spec.recipe.max_epochs,
+                valid_accuracy=self.epochs[-1].valid_accuracy if self.epochs else None,
+                resumed_at=(resumed.epoch, resumed.batch) if resumed else None,
+            )
+        )
+
+    def _store(self, counts: tuple[ScaleCount, ...]) -> TrialRecord:
+        point_id, best = self.spec.point_id, self.fit.best
+        assert best is not None  # at least one epoch was trained
+        weights = {key: value.cpu() for key, value in self.fit.best_weights.items()}
+        data = tensors_to_bytes(weights)
+        weights_key = f"weights/{point_id}-{hashlib.sha256(data).hexdigest()[:12]}.pt"
+        tested = [count for count in counts if count.scale in self.scenario.test_scales]
+        total = sum(count.total for count in tested)
+        record = TrialRecord(
+            point_id=point_id,
+            point=self.spec.point,
+            recipe=self.spec.recipe,
+            model_version=self.spec.model_version,
+            protocol_version=self.spec.protocol_version,
+            dataset_fingerprint=self.spec.dataset_fingerprint,
+            num_classes=self.dataset.num_classes,
+            num_parameters=sum(weight.numel() for weight in self.fit.model.parameters()),
+            epochs=tuple(self.epochs),
+            best_epoch=best.number,
+            best_valid_accuracy=best.valid_accuracy,
+            scales=tuple(
+                ScaleRecord(
+                    scale=count.scale,
+                    total=count.total,
+                    correct=count.correct,
+                    loss_sum=count.loss_sum,
+                )
+                for count in counts
+            ),
+            test_accuracy=sum(count.correct for count in tested) / total,
+            test_loss=sum(count.loss_sum for count in tested) / total,
+            wall_seconds=time.monotonic() - self.began,
+            started_at=self.started_at,
+            finished_at=utc_now(),
+            resumptions=tuple(self.resumptions),
+            weights_key=weights_key,
+            provenance=self.surroundings.provenance,
+        )
+        existing = stored_record(self.storage, point_id)
+        if existing is None:
+            self.storage.write(weights_key, data)
+            self.storage.write(record_key(point_id), record.to_json())
+        self.storage.delete(checkpoint_key(point_id))
+        return existing or record
+
+
+def _settle(seed: int, threads: int) -> None:
+    """Put a process that may have run another trial before into the state every trial begins in."""
+    random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002  (the generator that a user's own model may draw from)
+    torch.manual_seed(seed)
+    torch.set_num_threads(threads)
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = False
+
+
+def _images(dataset: STIRDataset, split: str, scales: Sequence[int], *, shuffle: bool) -> Images:
+    images, labels = dataset.select(split, scales, shuffle)
+    return Images(torch.from_numpy(images), torch.from_numpy(labels))
+
+
+def stored_record(storage: Storage, point_id: str) -> TrialRecord | None:
+    """A point's good result, if there is one."""
+    key = record_key(point_id)
+    return TrialRecord.from_json(storage.read(key)) if storage.exists(key) else None

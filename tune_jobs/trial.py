@@ -1,0 +1,105 @@
+"""One point from start to finish, resumable between any two batches; without Ray."""
+
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from stir import STIRDataset
+from tune_jobs.checkpoint import read_checkpoint
+from tune_jobs.claim import DEATHS_ALLOWED, claim_key, new_claim, read_claim, write_claim
+from tune_jobs.grid import TrialSpec
+from tune_jobs.record import EpochRecord, FailureRecord, TrialRecord, failure_key, utc_now
+from tune_jobs.session import Progress, Session, StopAskedError, Surroundings, stored_record
+from tune_jobs.storage import Storage
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outcome:
+    """How a trial ended.
+
+    ``found``: its record was there already; ``finished``: it is there now; ``stopped``: as asked,
+    with a checkpoint; ``elsewhere``: another driver is at it; ``failed``: the reason is stored.
+    """
+
+    status: Literal["found", "finished", "stopped", "elsewhere", "failed"]
+    record: TrialRecord | None = None
+    error: str = ""
+
+
+def run_trial(
+    spec: TrialSpec,
+    dataset: STIRDataset,
+    storage: Storage,
+    surroundings: Surroundings,
+    *,
+    stop_asked: Callable[[], bool] = lambda: False,
+    report: Callable[[Progress], None] = lambda progress: None,
+) -> Outcome:
+    """Train and test one point, from its checkpoint if there is one, and store the record last.
+
+    Whatever goes wrong inside is stored as a failure and returned, not raised; what can still be
+    raised is an error of the storage itself.
+    """
+    point_id = spec.point_id
+    found = stored_record(storage, point_id)
+    if found:
+        return Outcome(status="found", record=found)
+    previous = read_claim(storage, point_id)
+    if previous and previous.is_fresh and previous.driver != surroundings.driver:
+        return Outcome(status="elsewhere")
+    started_at = utc_now()
+    session = None
+    try:
+        checkpoint = read_checkpoint(storage, point_id)
+        claim = new_claim(
+            surroundings.driver, checkpoint.position if checkpoint else (1, 0), previous
+        )
+        if claim.deaths >= DEATHS_ALLOWED:
+            raise RuntimeError(
+                f"A trial may lose its process {DEATHS_ALLOWED} times in a row without getting "
+                f"further; this one lost it at epoch {claim.position[0]}. Is memory short?"
+            )
+        write_claim(storage, point_id, claim)
+        session = Session(spec, dataset, storage, surroundings, claim, stop_asked, report)
+        record = session.run(checkpoint)
+        outcome = Outcome(status="finished", record=record)
+    except StopAskedError:
+        outcome = Outcome(status="stopped")
+    except Exception as error:
+        epochs = session.epochs if session else ()
+        outcome = Outcome(status="failed", error=_one_line(error))
+        _write_failure(storage, spec, surroundings, error, tuple(epochs), started_at)
+    storage.delete(claim_key(point_id))
+    return outcome
+
+
+def _one_line(error: BaseException) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"
+
+
+def _write_failure(
+    storage: Storage,
+    spec: TrialSpec,
+    surroundings: Surroundings,
+    error: Exception,
+    epochs: tuple[EpochRecord, ...],
+    started_at: str,
+) -> None:
+    attempt = 1 + sum(1 for _ in storage.list(f"failures/{spec.point_id}"))
+    failure = FailureRecord(
+        point_id=spec.point_id,
+        point=spec.point,
+        recipe=spec.recipe,
+        model_version=spec.model_version,
+        protocol_version=spec.protocol_version,
+        dataset_fingerprint=spec.dataset_fingerprint,
+        attempt=attempt,
+        error=_one_line(error),
+        traceback="".join(traceback.format_exception(error)),
+        epochs=epochs,
+        started_at=started_at,
+        failed_at=utc_now(),
+        provenance=surroundings.provenance,
+    )
+    storage.write(failure_key(spec.point_id, attempt), failure.to_json())
