@@ -61,7 +61,7 @@ def write(path: Path, arrays: Mapping[str, NDArray]) -> None:
             entry = zipfile.ZipInfo(f"{name}.npy")  # no time of day: equal arrays, equal file
             entry.compress_type = zipfile.ZIP_DEFLATED
             with bundle.open(entry, "w", force_zip64=True) as member:
-                npy.write_array(member, np.ascontiguousarray(array), allow_pickle=False)
+                npy.write_array(member, array, allow_pickle=False)
 
 
 def read(path: str | Path, names: Iterable[str] | None = None) -> dict[str, NDArray]:

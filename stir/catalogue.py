@@ -80,7 +80,7 @@ DATASETS: Mapping[str, Facts] = MappingProxyType(
         "shapes": Facts(
             title=_stir("Shapes (not part of the benchmark)"),
             num_classes=8,
-            instances=4,
+            instances=5,
             channels=3,
             licence="CC0 1.0",
             attribution="drawn by this software",

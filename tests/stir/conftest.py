@@ -39,3 +39,8 @@ def small_path(small_arrays, tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("small") / "small.npz"
     archive.write(path, small_arrays)
     return path
+
+
+@pytest.fixture(scope="session")
+def shapes_path(tmp_path_factory) -> Path:
+    return build("shapes", out_dir=tmp_path_factory.mktemp("shapes"))
