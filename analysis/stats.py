@@ -1,0 +1,223 @@
+"""Intervals, tests, ranks: arrays in, numbers out; every draw from a generator that is given.
+
+Different models are never paired by seed: a seed decides initial weights only, and those of two
+models have nothing in common.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import stats
+
+Scores = NDArray[np.float64]
+
+
+class Interval(NamedTuple):
+    """Both ends of an interval; NaN where too few values came to say."""
+
+    low: float
+    high: float
+
+
+def bootstrap_interval(
+    scores: Scores,
+    *,
+    rng: np.random.Generator,
+    level: float = 0.95,
+    draws: int = 4000,
+    statistic: Callable[..., Scores] = np.mean,
+) -> Interval:
+    """Bootstrap interval for a statistic of the scores, NaN for fewer than two of them.
+
+    ``statistic`` takes ``axis``. The percentiles are those of Hesterberg (2015), "What teachers
+    should know about the bootstrap", arXiv:1411.5279, section 4: moved outwards so that few scores
+    do not give too narrow an interval. It does not correct for skewness.
+    """
+    count = len(scores)
+    if count < 2:
+        return Interval(math.nan, math.nan)
+    picks = rng.integers(count, size=(draws, count))
+    answers = statistic(scores[picks], axis=1)
+    reach = stats.t.isf((1 - level) / 2, count - 1) * math.sqrt(count / (count - 1))
+    tail = 100 * stats.norm.sf(reach)
+    low, high = np.percentile(answers, [tail, 100 - tail])
+    return Interval(float(low), float(high))
+
+
+def interquartile_mean(scores: ArrayLike) -> float:
+    """Mean of the middle half, a quarter of the scores cut off at either end (rounded down)."""
+    return float(stats.trim_mean(np.asarray(scores, dtype=float), 0.25))
+
+
+def share_interval(successes: int, trials: int, *, level: float = 0.95) -> Interval:
+    """Wilson's interval for a share, such as that of collapsed runs; NaN for no trials."""
+    if trials == 0:
+        return Interval(math.nan, math.nan)
+    test = stats.binomtest(successes, trials)
+    interval = test.proportion_ci(confidence_level=level, method="wilson")
+    return Interval(float(interval.low), float(interval.high))
+
+
+class Sample(NamedTuple):
+    """A set of scores by its size, mean and standard deviation (n - 1 in the denominator)."""
+
+    size: int
+    mean: float
+    spread: float
+
+
+def sample(scores: Scores) -> Sample:
+    spread = float(np.std(scores, ddof=1)) if len(scores) > 1 else math.nan
+    return Sample(len(scores), float(np.mean(scores)), spread)
+
+
+class Contrast(NamedTuple):
+    """How two independent sets of scores differ, the first minus the second."""
+
+    difference: float
+    interval: Interval  # Welch's
+    welch_p: float
+    mann_whitney_p: float
+    hedges_g: float  # difference in pooled standard deviations, corrected for few scores
+    cliffs_delta: float  # -1 .. 1: share of pairs where the first wins, minus where it loses
+
+
+def contrast(first: Scores, second: Scores, *, level: float = 0.95) -> Contrast:
+    """Welch and Mann-Whitney between two models, with effect sizes. Needs two scores of each."""
+    one, two = sample(first), sample(second)
+    ranks = stats.mannwhitneyu(first, second)
+    return Contrast(
+        difference=one.mean - two.mean,
+        interval=difference_interval(one, two, level=level),
+        welch_p=welch_p(one, two),
+        mann_whitney_p=float(ranks.pvalue),
+        hedges_g=hedges_g(one, two),
+        cliffs_delta=float(2 * ranks.statistic / (len(first) * len(second)) - 1),
+    )
+
+
+def welch_p(one: Sample, two: Sample, *, shift: float = 0.0) -> float:
+    """Two-sided p of Welch's test that the means differ by ``shift``; NaN without spread."""
+    error, freedom = _welch(one, two)
+    gap = one.mean - two.mean - shift
+    if error == 0:
+        return math.nan if gap == 0 else 0.0
+    return float(2 * stats.t.sf(abs(gap) / error, freedom))
+
+
+def difference_interval(one: Sample, two: Sample, *, level: float = 0.95) -> Interval:
+    """Welch's interval for the difference of two means."""
+    error, freedom = _welch(one, two)
+    reach = float(stats.t.isf((1 - level) / 2, freedom)) * error if error else error
+    gap = one.mean - two.mean
+    return Interval(gap - reach, gap + reach)
+
+
+def _welch(one: Sample, two: Sample) -> tuple[float, float]:
+    """The standard error of a difference of means, and Welch's degrees of freedom."""
+    if min(one.size, two.size) < 2:
+        return math.nan, math.nan
+    parts = one.spread**2 / one.size, two.spread**2 / two.size
+    total = sum(parts)
+    if total == 0:
+        return 0.0, math.inf
+    freedom = total**2 / (parts[0] ** 2 / (one.size - 1) + parts[1] ** 2 / (two.size - 1))
+    return math.sqrt(total), freedom
+
+
+def hedges_g(one: Sample, two: Sample) -> float:
+    """Difference of means in pooled standard deviations. Source: Hedges (1981), eq. 6e."""
+    freedom = one.size + two.size - 2
+    pooled = (one.size - 1) * one.spread**2 + (two.size - 1) * two.spread**2
+    if freedom < 1 or not pooled > 0:
+        return math.nan
+    return (1 - 3 / (4 * freedom - 1)) * (one.mean - two.mean) / math.sqrt(pooled / freedom)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """p-values corrected for their number by Holm's step-down rule; NaN stays and counts nothing.
+
+    Source: Holm (1979), Scandinavian Journal of Statistics 6.
+    """
+    known = [place for place, p in enumerate(p_values) if not math.isnan(p)]
+    adjusted, largest = [math.nan] * len(p_values), 0.0
+    for rank, place in enumerate(sorted(known, key=lambda place: p_values[place])):
+        largest = max(largest, min(1.0, (len(known) - rank) * p_values[place]))
+        adjusted[place] = largest
+    return adjusted
+
+
+class Pairing(NamedTuple):
+    """Scores of two codes for the same seeds: is pairing them warranted, and what it gives."""
+
+    size: int
+    correlation: float  # Pearson
+    clear: bool  # whether the correlation's interval lies above zero
+    difference: float
+    interval: Interval  # of the mean of the differences, paired t
+
+
+def pairing(first: Scores, second: Scores, *, level: float = 0.95) -> Pairing:
+    """Compare scores seed by seed, within one model. Needs four seeds to judge the correlation."""
+    count, gaps = len(first), first - second
+    error = float(stats.sem(gaps)) if count > 1 else math.nan
+    reach = float(stats.t.isf((1 - level) / 2, count - 1)) * error if count > 1 else math.nan
+    gap = float(np.mean(gaps))
+    r, low = math.nan, -math.inf
+    if count >= 4 and np.ptp(first) > 0 and np.ptp(second) > 0:
+        r = float(np.corrcoef(first, second)[0, 1])
+        low = correlation_interval(r, count, level=level).low
+    return Pairing(count, r, low > 0, gap, Interval(gap - reach, gap + reach))
+
+
+def correlation_interval(r: float, size: int, *, level: float = 0.95) -> Interval:
+    """Interval for Pearson's correlation of ``size`` pairs, through Fisher's transformation."""
+    reach = float(stats.norm.isf((1 - level) / 2)) / math.sqrt(size - 3)
+    middle = math.atanh(max(-1 + 1e-15, min(1 - 1e-15, r)))
+    return Interval(math.tanh(middle - reach), math.tanh(middle + reach))
+
+
+class Ranking(NamedTuple):
+    """Average ranks of models over cells (1 is best), and which of them cannot be told apart."""
+
+    ranks: Mapping[str, float]  # best first
+    cells: int
+    friedman_p: float
+    critical_difference: float  # Nemenyi: average ranks that are further apart differ
+    alike: tuple[tuple[str, ...], ...]  # longest runs of models within that distance
+
+
+def ranking(scores: NDArray[np.float64], models: Sequence[str], *, level: float = 0.95) -> Ranking:
+    """Rank models over cells with Friedman's test and Nemenyi's critical difference.
+
+    ``scores`` has shape (cells, models), higher is better, nothing missing; at least three models
+    and two cells. Source: Demsar (2006), JMLR 7, sections 3.2.2 and 3.2.4.
+    """
+    cells, count = scores.shape
+    mean_ranks = stats.rankdata(-scores, axis=1).mean(axis=0)
+    order = np.argsort(mean_ranks, kind="stable")
+    ranks = {models[int(place)]: float(mean_ranks[place]) for place in order}
+    spread = math.sqrt(count * (count + 1) / (6 * cells))
+    critical = float(stats.studentized_range.ppf(level, count, np.inf)) / math.sqrt(2) * spread
+    return Ranking(
+        ranks=ranks,
+        cells=cells,
+        friedman_p=float(stats.friedmanchisquare(*scores.T).pvalue),
+        critical_difference=critical,
+        alike=_alike(ranks, critical),
+    )
+
+
+def _alike(ranks: Mapping[str, float], critical: float) -> tuple[tuple[str, ...], ...]:
+    """Every longest run of neighbouring models whose ranks lie within ``critical``."""
+    names, groups = list(ranks), []
+    reached = 0  # how far the runs so far extend
+    for first, name in enumerate(names):
+        group = [other for other in names[first:] if ranks[other] - ranks[name] <= critical]
+        if len(group) > 1 and first + len(group) > reached:
+            groups.append(tuple(group))
+            reached = first + len(group)
+    return tuple(groups)
