@@ -8,13 +8,13 @@ from stir import archive, schema
 from stir.catalogue import DATASETS, Facts
 from stir.errors import StirError
 from stir.progress import Progress, silent
-from stir.sources import emoji, mnist, shapes
+from stir.sources import aerial, emoji, mnist, shapes, trafficsign
 
 VERSION = "2.0.0"  # of our builds; the published files are 1.0.0
 DATE = "22 November 2026"
 AUTHOR = "scale-generalization, after Thomas R. Altstidl et al. (2023), arXiv:2211.10288"
 WITHOUT_RAW = {"emoji": emoji.make, "shapes": shapes.make}
-FROM_RAW = {"mnist": mnist.make}
+FROM_RAW = {"mnist": mnist.make, "trafficsign": trafficsign.make, "aerial": aerial.make}
 
 
 def build(

@@ -38,3 +38,13 @@ def place(thing: NDArray, corner: Corner) -> NDArray:
     canvas = np.zeros((CANVAS, CANVAS, *thing.shape[2:]), thing.dtype)
     canvas[corner.y : corner.y + side, corner.x : corner.x + side] = thing
     return canvas
+
+
+def crop_range(start: int, end: int, size: int) -> tuple[int, int]:
+    """Lowest and highest corner, along one axis, of a crop that holds the box start .. end.
+
+    ``size`` is the picture's, at least CANVAS. Where rounding has put the box a pixel outside
+    or made it a pixel longer than the crop, the crop stays inside the picture.
+    """
+    high = max(0, min(size - CANVAS, start))
+    return min(max(0, end - CANVAS), high), high

@@ -1,0 +1,115 @@
+"""Photos inside zip archives: found, measured and decoded one at a time, never unpacked."""
+
+import logging
+import struct
+import warnings
+import zipfile
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path, PurePosixPath
+
+from PIL import Image
+
+from stir.errors import StirError
+
+log = logging.getLogger("stir")
+
+NAMED = 10  # in a warning, before the rest are only counted
+UNDECODABLE = (
+    OSError,
+    ValueError,
+    SyntaxError,
+    EOFError,
+    NotImplementedError,
+    RuntimeError,
+    struct.error,
+    zlib.error,
+    zipfile.BadZipFile,
+    Image.DecompressionBombError,
+)
+
+
+class UnusableError(StirError):
+    """An object or photo that must be passed over, and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Photo:
+    """An image file in an archive."""
+
+    archive: Path
+    member: str
+
+
+def index(archives: Iterable[Path], suffix: str) -> dict[str, Photo]:
+    """Every photo of the archives by its name without folder and suffix, in archive order."""
+    return {
+        PurePosixPath(member).stem: Photo(path, member)
+        for path in archives
+        for member in members(path)
+        if member.lower().endswith(suffix)
+    }
+
+
+def members(archive: Path) -> list[str]:
+    """Names of the files in an archive."""
+    if not archive.exists():
+        raise StirError(f"The raw data must have the archive {archive.name}; {archive} is missing.")
+    try:
+        return [item.filename for item in opened(archive).infolist() if not item.is_dir()]
+    except (zipfile.BadZipFile, NotImplementedError, ValueError, struct.error) as error:
+        raise StirError(
+            f"{archive} must be a whole zip archive; it cannot be read: {error}."
+        ) from error
+
+
+def read(archive: Path, member: str) -> bytes:
+    """One file of an archive."""
+    try:
+        return opened(archive).read(member)
+    except UNDECODABLE as error:
+        raise StirError(f"{member} in {archive} cannot be read: {error}.") from error
+
+
+@cache
+def opened(archive: Path) -> zipfile.ZipFile:
+    """An archive that stays open, for its table of contents is long; ``close_all`` closes it."""
+    return zipfile.ZipFile(archive)
+
+
+def close_all() -> None:
+    """Forget every open archive."""
+    opened.cache_clear()
+
+
+@contextmanager
+def _image(photo: Photo) -> Iterator[Image.Image]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # aerial photos are big; others have odd tags
+        try:
+            with opened(photo.archive).open(photo.member) as file, Image.open(file) as image:
+                yield image
+        except UNDECODABLE as error:
+            raise UnusableError(f"the photo {photo.member} cannot be read ({error})") from error
+
+
+def measure(photo: Photo) -> tuple[int, int, str]:
+    """Width, height and Pillow mode, from the photo's header."""
+    with _image(photo) as image:
+        return *image.size, image.mode
+
+
+def decode(photo: Photo) -> Image.Image:
+    """The photo's pixels, red-green-blue."""
+    with _image(photo) as image:
+        return image.convert("RGB")
+
+
+def warn_of(named: Sequence[str], what: str) -> None:
+    """Log how many things something befell, with the first of them by name."""
+    if named:
+        rest = f" and {len(named) - NAMED} more" if len(named) > NAMED else ""
+        log.warning("%d %s: %s%s.", len(named), what, "; ".join(named[:NAMED]), rest)
