@@ -10,6 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from siconvnet.fast.siconv_peak import pooled_peak
+from siconvnet.fast.siconv_response import pooled_response, response
+from siconvnet.fast.siconv_spectrum import Ladder
 from siconvnet.resample import (
     check_interpolation,
     check_kernel_size,
@@ -74,7 +77,29 @@ class SiConv2d(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         self.check_input(x)
+        if self.runs_fast(x):
+            return response(x, self.weight, self.bias, self.ladder)
+        return self.plain_response(x)
+
+    def plain_response(self, x: Tensor) -> Tensor:
+        """The answer by the book: one convolution a scale."""
+        self.check_input(x)
         return torch.stack([self.scale_response(x, side) for side in self.sides], dim=2)
+
+    def runs_fast(self, x: Tensor) -> bool:
+        """Whether all scales are computed at once; half precision is left to the plain form."""
+        full = x.dtype in (torch.float32, torch.float64)
+        return not self.plain and full and x.dtype == self.weight.dtype and x.numel() > 0
+
+    @property
+    def ladder(self) -> Ladder:
+        """What the fast form needs to know about the layer."""
+        return Ladder(
+            kernel_size=self.kernel_size,
+            num_scales=self.num_scales,
+            interpolation=self.interpolation,
+            padding=self.padding,
+        )
 
     @property
     def sides(self) -> tuple[int, ...]:
@@ -186,11 +211,23 @@ class PooledSiConv2d(nn.Module):
         self.pool = pool
 
     def forward(self, x: Tensor, return_indices: bool = False) -> Tensor | tuple[Tensor, Tensor]:
-        return self.pool(self.conv(x), return_indices)
+        if return_indices or not self.runs_fast(x):
+            return self.pool(self.conv.plain_response(x), return_indices)
+        self.conv.check_input(x)
+        conv = self.conv
+        return pooled_response(x, conv.weight, conv.bias, conv.ladder, self.pool.mode)
 
     def peak(self, x: Tensor) -> Tensor:
         """The largest answer of each image and channel, (N, O)."""
-        return GlobalMaxPool()(self(x))
+        if not self.runs_fast(x):
+            return GlobalMaxPool()(self(x))
+        self.conv.check_input(x)
+        conv = self.conv
+        return pooled_peak(x, conv.weight, conv.bias, conv.ladder, self.pool.mode)
+
+    def runs_fast(self, x: Tensor) -> bool:
+        """Whether only the scales that are kept are computed with gradients."""
+        return not self.pool.plain and self.conv.runs_fast(x)
 
 
 class GlobalMaxPool(nn.Module):

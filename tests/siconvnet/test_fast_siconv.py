@@ -1,0 +1,121 @@
+"""The fast SiConv2d against the plain one, in double precision: outputs and gradients."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from siconvnet import PooledSiConv2d, ScalePool, SiConv2d, build_model
+from siconvnet.fast.precision import full_precision
+from siconvnet.layers import POOL_MODES
+from siconvnet.resample import INTERPOLATIONS, max_num_scales
+
+KERNEL_SIZES = (3, 7, 11, 15)
+
+
+@st.composite
+def convolutions(draw: st.DrawFn) -> tuple[SiConv2d, Tensor]:
+    """A layer of any kind and images that it takes, some of them mostly black."""
+    kernel_size = draw(st.sampled_from(KERNEL_SIZES))
+    height, width = draw(st.integers(kernel_size, 24)), draw(st.integers(kernel_size, 24))
+    in_channels = draw(st.integers(1, 3))
+    torch.manual_seed(draw(st.integers(0, 2**31)))
+    conv = SiConv2d(
+        in_channels,
+        draw(st.integers(1, 3)),
+        num_scales=draw(st.integers(1, max_num_scales(height, width, kernel_size))),
+        kernel_size=kernel_size,
+        interpolation=draw(st.sampled_from(INTERPOLATIONS)),
+        padding=draw(st.booleans()),
+    ).double()
+    x = torch.rand(draw(st.integers(1, 3)), in_channels, height, width, dtype=torch.float64)
+    if draw(st.booleans()):  # a small object on black
+        x[:, :, draw(st.integers(0, height)) :] = 0
+        x[:, :, :, : draw(st.integers(0, width))] = 0
+    return conv, x
+
+
+def answer_and_gradients(function, conv: SiConv2d, x: Tensor) -> list[Tensor]:
+    x = x.clone().requires_grad_()
+    answer = function(x)
+    torch.manual_seed(0)
+    weights = torch.randn(answer.shape, dtype=answer.dtype)
+    return [answer, *torch.autograd.grad(answer, (x, conv.weight, conv.bias), weights)]
+
+
+def assert_same(fast: list[Tensor], plain: list[Tensor]) -> None:
+    for ours, theirs in zip(fast, plain, strict=True):
+        assert ours.shape == theirs.shape
+        slack = 1e-10 * max(1, float(theirs.detach().abs().max()))
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=slack)
+
+
+def sums_decide(conv: SiConv2d, x: Tensor) -> bool:
+    """Whether no two scales' answers sum to the same, up to rounding."""
+    sums = conv.plain_response(x).sum((3, 4)).topk(min(2, conv.num_scales), dim=2).values
+    return bool(((sums[:, :, 0] - sums[:, :, -1]).abs() > 1e-9).all()) or conv.num_scales == 1
+
+
+@settings(max_examples=60, deadline=None)
+@given(convolutions())
+def test_every_scale_answers_as_in_the_plain_form(case):
+    conv, x = case
+    assert_same(
+        answer_and_gradients(conv, conv, x), answer_and_gradients(conv.plain_response, conv, x)
+    )
+
+
+@settings(max_examples=80, deadline=None)
+@given(convolutions(), st.sampled_from(POOL_MODES), st.booleans())
+def test_a_pooled_stage_and_its_peak_answer_as_in_the_plain_form(case, mode, only_peak):
+    conv, x = case
+    if mode == "energy" and not sums_decide(conv, x):
+        return
+    fast = PooledSiConv2d(conv, ScalePool(mode))
+    plain = PooledSiConv2d(conv, ScalePool(mode, plain=True))
+    name = "peak" if only_peak else "forward"
+    assert_same(
+        answer_and_gradients(getattr(fast, name), conv, x),
+        answer_and_gradients(getattr(plain, name), conv, x),
+    )
+
+
+@pytest.mark.parametrize("mode", [*POOL_MODES])
+def test_indices_are_those_of_the_plain_form_on_a_mostly_black_image(mode):
+    torch.manual_seed(0)
+    conv = SiConv2d(1, 4, num_scales=9, kernel_size=7)
+    x = torch.zeros(2, 1, 24, 24)
+    x[:, :, 9:13, 10:14] = torch.rand(2, 1, 4, 4)
+    _, fast = PooledSiConv2d(conv, ScalePool(mode))(x, return_indices=True)
+    _, plain = PooledSiConv2d(conv, ScalePool(mode, plain=True))(x, return_indices=True)
+    assert torch.equal(fast, plain)
+
+
+@pytest.mark.parametrize("name", [f"{mode}_pool" for mode in POOL_MODES])
+def test_a_whole_model_learns_the_same_from_64_pixel_images(name):
+    options = {"in_channels": 1, "num_classes": 4}
+    torch.manual_seed(1)
+    fast, plain = build_model(name, **options), build_model(name, **options, plain=True)
+    plain.load_state_dict(fast.state_dict())
+    images = torch.zeros(1, 1, 64, 64, dtype=torch.float64)
+    images[:, :, 20:45, 8:40] = torch.rand(1, 1, 25, 32, dtype=torch.float64)
+    answers = []
+    for model in (fast.double(), plain.double()):
+        x = images.clone().requires_grad_()
+        logits = model(x)
+        torch.nn.functional.cross_entropy(logits, torch.tensor([3])).backward()
+        answers.append([logits, x.grad, *(weight.grad for weight in model.parameters())])
+    assert_same(*answers)
+
+
+def test_the_callers_precision_is_restored_and_lowered_for_nobody_else():
+    backend = torch.backends.mkldnn.matmul
+    before = backend.fp32_precision
+    try:
+        backend.fp32_precision = "bf16"
+        with full_precision(torch.device("cpu")):
+            assert backend.fp32_precision == "ieee"
+        assert backend.fp32_precision == "bf16"
+    finally:
+        backend.fp32_precision = before
