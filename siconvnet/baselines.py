@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from siconvnet.fast.winners import conv_peak
 from siconvnet.layers import GlobalMaxPool, check_channels
 from siconvnet.resample import check_kernel_size
 
@@ -43,7 +44,10 @@ class Conv2d(nn.Conv2d):
 
     def peak(self, x: Tensor) -> Tensor:
         """The largest answer of each image and channel, (N, O)."""
-        return GlobalMaxPool()(self(x))
+        if self.plain:
+            return GlobalMaxPool()(self(x))
+        check_channels(x, self.in_channels, ndim=4)
+        return conv_peak(x, self.weight, self.bias, padding=int(self.padding[0]))
 
 
 class Conv3d(nn.Conv3d):
@@ -69,7 +73,10 @@ class Conv3d(nn.Conv3d):
 
     def peak(self, x: Tensor) -> Tensor:
         """The largest answer of each image and channel, (N, O)."""
-        return GlobalMaxPool()(self(x))
+        if self.plain:
+            return GlobalMaxPool()(self(x))
+        check_channels(x, self.in_channels, ndim=5)
+        return conv_peak(x, self.weight, self.bias)
 
 
 class KanazawaConv2d(nn.Module):
