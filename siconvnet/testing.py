@@ -29,7 +29,7 @@ def assert_scale_equivariant(
 ) -> None:
     """Fail unless an object ``f`` times as big gives the layer's answer, ``f`` times as big.
 
-    Sixteen smooth random objects are drawn in the middle of black images, ``object_size`` pixels in
+    Eight smooth random objects are drawn in the middle of black images, ``object_size`` pixels in
     size and again at each factor. The layer's answer to the small one, enlarged about the middle
     (bicubic), must be its answer to the big one.
 
@@ -153,7 +153,7 @@ def assert_shift_equivariant(
 
 
 def smooth_objects(
-    size: float, *, in_channels: int = 1, image_side: int = 64, count: int = 16, seed: int = 0
+    size: float, *, in_channels: int = 1, image_side: int = 64, count: int = 8, seed: int = 0
 ) -> Tensor:
     """Random objects in the middle of black images, the same ones for a seed at every ``size``.
 
