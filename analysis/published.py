@@ -21,6 +21,8 @@ from analysis.errors import AnalysisError
 from stir.scenarios import SCALES, SCENARIOS
 from tune_jobs.storage import Storage
 
+KERNEL_SIZE = 7  # pixels
+INTERPOLATION = "bicubic"
 RECIPE: Mapping[str, int] = MappingProxyType(
     {"max_epochs": 200, "patience": 10, "batch_size": 16}  # section 4.3
 )
@@ -88,9 +90,9 @@ def import_mlflow(export: str, out: str, *, by_scale: str | None = None) -> Impo
     parts["trials"] = _arrow(trials, "trials")  # last, as collect does
     results = Storage(out)
     for name, table in parts.items():
-        old = tables.read_if_any(name, results).to_pandas()
-        ours = _arrow(old[~old["point_id"].str.startswith("mlflow-")], name)
-        tables.write(name, pa.concat_tables([ours, table]), results)
+        old = tables.read_if_any(name, results)["point_id"].unique().to_pylist()
+        replaced = pa.array([id for id in old if id.startswith("mlflow-")], pa.string())
+        tables.extend(name, table, replaced, results)
     found.trials, found.by_scale = len(trials), scales.num_rows // len(SCALES)
     found.cells = len(trials.drop_duplicates(["model", "dataset", "scenario"]))
     return found
@@ -99,7 +101,7 @@ def import_mlflow(export: str, out: str, *, by_scale: str | None = None) -> Impo
 def summary() -> pd.DataFrame:
     """The published results by cell, as shipped: fractions 0..1, seconds; one row per cell.
 
-    Made from the published 5,500 runs by ``cells.summarised``.
+    Made from the published 5,500 runs by ``summary.summarised``.
     """
     with as_file(files("analysis").joinpath("published_summary.csv")) as path:
         return pd.read_csv(path)

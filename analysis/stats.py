@@ -74,6 +74,53 @@ def sample(scores: Scores) -> Sample:
     return Sample(len(scores), float(np.mean(scores)), spread)
 
 
+class Gap(NamedTuple):
+    """A difference of two means, its standard error, and the degrees of freedom of its t."""
+
+    difference: float
+    error: float  # NaN where too few scores came to say
+    freedom: float
+
+    def interval(self, level: float = 0.95) -> Interval:
+        reach = float(stats.t.isf((1 - level) / 2, self.freedom)) * self.error if self.error else 0
+        return Interval(self.difference - reach, self.difference + reach)
+
+    def p(self) -> float:
+        """Two-sided p that there is no difference; NaN where nothing varies and nothing differs."""
+        if self.error == 0:
+            return 0.0 if self.difference else math.nan
+        return float(2 * stats.t.sf(abs(self.difference) / self.error, self.freedom))
+
+    def equivalence_p(self, margin: float) -> float:
+        """p of two one-sided tests that the means differ by ``margin`` or more, either way.
+
+        Source: Schuirmann (1987), Journal of Pharmacokinetics and Biopharmaceutics 15.
+        """
+        room = margin - abs(self.difference)
+        if self.error == 0:
+            return 0.0 if room > 0 else 1.0
+        return float(stats.t.sf(room / self.error, self.freedom))
+
+
+def welch(one: Sample, two: Sample) -> Gap:
+    """The difference of two independent means whose spreads may differ."""
+    gap = one.mean - two.mean
+    if min(one.size, two.size) < 2:
+        return Gap(gap, math.nan, math.nan)
+    parts = one.spread**2 / one.size, two.spread**2 / two.size
+    total = sum(parts)
+    if total == 0:
+        return Gap(gap, 0.0, math.inf)
+    freedom = total**2 / (parts[0] ** 2 / (one.size - 1) + parts[1] ** 2 / (two.size - 1))
+    return Gap(gap, math.sqrt(total), freedom)
+
+
+def paired(first: Scores, second: Scores) -> Gap:
+    """The mean difference of scores that belong together one by one."""
+    gaps = sample(first - second)
+    return Gap(gaps.mean, gaps.spread / math.sqrt(gaps.size), gaps.size - 1)
+
+
 class Contrast(NamedTuple):
     """How two independent sets of scores differ, the first minus the second."""
 
@@ -85,47 +132,18 @@ class Contrast(NamedTuple):
     cliffs_delta: float  # -1 .. 1: share of pairs where the first wins, minus where it loses
 
 
-def contrast(first: Scores, second: Scores, *, level: float = 0.95) -> Contrast:
+def contrast(first: Scores, second: Scores) -> Contrast:
     """Welch and Mann-Whitney between two models, with effect sizes. Needs two scores of each."""
     one, two = sample(first), sample(second)
-    ranks = stats.mannwhitneyu(first, second)
+    gap, ranks = welch(one, two), stats.mannwhitneyu(first, second)
     return Contrast(
-        difference=one.mean - two.mean,
-        interval=difference_interval(one, two, level=level),
-        welch_p=welch_p(one, two),
+        difference=gap.difference,
+        interval=gap.interval(),
+        welch_p=gap.p(),
         mann_whitney_p=float(ranks.pvalue),
         hedges_g=hedges_g(one, two),
         cliffs_delta=float(2 * ranks.statistic / (len(first) * len(second)) - 1),
     )
-
-
-def welch_p(one: Sample, two: Sample, *, shift: float = 0.0) -> float:
-    """Two-sided p of Welch's test that the means differ by ``shift``; NaN without spread."""
-    error, freedom = _welch(one, two)
-    gap = one.mean - two.mean - shift
-    if error == 0:
-        return math.nan if gap == 0 else 0.0
-    return float(2 * stats.t.sf(abs(gap) / error, freedom))
-
-
-def difference_interval(one: Sample, two: Sample, *, level: float = 0.95) -> Interval:
-    """Welch's interval for the difference of two means."""
-    error, freedom = _welch(one, two)
-    reach = float(stats.t.isf((1 - level) / 2, freedom)) * error if error else error
-    gap = one.mean - two.mean
-    return Interval(gap - reach, gap + reach)
-
-
-def _welch(one: Sample, two: Sample) -> tuple[float, float]:
-    """The standard error of a difference of means, and Welch's degrees of freedom."""
-    if min(one.size, two.size) < 2:
-        return math.nan, math.nan
-    parts = one.spread**2 / one.size, two.spread**2 / two.size
-    total = sum(parts)
-    if total == 0:
-        return 0.0, math.inf
-    freedom = total**2 / (parts[0] ** 2 / (one.size - 1) + parts[1] ** 2 / (two.size - 1))
-    return math.sqrt(total), freedom
 
 
 def hedges_g(one: Sample, two: Sample) -> float:
@@ -150,31 +168,17 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-class Pairing(NamedTuple):
-    """Scores of two codes for the same seeds: is pairing them warranted, and what it gives."""
-
-    size: int
-    correlation: float  # Pearson
-    clear: bool  # whether the correlation's interval lies above zero
-    difference: float
-    interval: Interval  # of the mean of the differences, paired t
-
-
-def pairing(first: Scores, second: Scores, *, level: float = 0.95) -> Pairing:
-    """Compare scores seed by seed, within one model. Needs four seeds to judge the correlation."""
-    count, gaps = len(first), first - second
-    error = float(stats.sem(gaps)) if count > 1 else math.nan
-    reach = float(stats.t.isf((1 - level) / 2, count - 1)) * error if count > 1 else math.nan
-    gap = float(np.mean(gaps))
-    r, low = math.nan, -math.inf
-    if count >= 4 and np.ptp(first) > 0 and np.ptp(second) > 0:
-        r = float(np.corrcoef(first, second)[0, 1])
-        low = correlation_interval(r, count, level=level).low
-    return Pairing(count, r, low > 0, gap, Interval(gap - reach, gap + reach))
+def correlation(first: Scores, second: Scores) -> float:
+    """Pearson's correlation; NaN for fewer than four pairs or where nothing varies."""
+    if len(first) < 4 or np.ptp(first) == 0 or np.ptp(second) == 0:
+        return math.nan
+    return float(np.corrcoef(first, second)[0, 1])
 
 
 def correlation_interval(r: float, size: int, *, level: float = 0.95) -> Interval:
     """Interval for Pearson's correlation of ``size`` pairs, through Fisher's transformation."""
+    if math.isnan(r):
+        return Interval(math.nan, math.nan)
     reach = float(stats.norm.isf((1 - level) / 2)) / math.sqrt(size - 3)
     middle = math.atanh(max(-1 + 1e-15, min(1 - 1e-15, r)))
     return Interval(math.tanh(middle - reach), math.tanh(middle + reach))

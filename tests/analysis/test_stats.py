@@ -106,14 +106,14 @@ def test_hedges_g_is_the_worked_example():
 
 def test_equal_scores_without_spread_are_no_evidence():
     one = stats.Sample(5, 1.0, 0.0)
-    assert math.isnan(stats.welch_p(one, one))
-    assert stats.difference_interval(one, one) == (0.0, 0.0)
+    assert math.isnan(stats.welch(one, one).p())
+    assert stats.welch(one, one).interval() == (0.0, 0.0)
 
 
 def test_one_score_is_too_few_to_compare():
     single, many = stats.Sample(1, 0.5, math.nan), stats.Sample(9, 0.4, 0.1)
-    assert math.isnan(stats.welch_p(single, many))
-    assert math.isnan(stats.difference_interval(single, many).low)
+    assert math.isnan(stats.welch(single, many).p())
+    assert math.isnan(stats.welch(single, many).interval().low)
 
 
 # Holm
@@ -138,37 +138,46 @@ def test_holms_correction_keeps_the_order_and_never_lowers_a_p_value(p_values):
     assert all(answer[a] <= answer[b] for a, b in itertools.pairwise(order))
 
 
-# Pairing
+# Equivalence and pairing
 
 
-def test_pairing_is_clear_only_where_seeds_go_together():
-    base = normal(5, 25)
-    assert stats.pairing(base, base + normal(6, 25, spread=0.3)).clear
-    assert not stats.pairing(base, normal(7, 25)).clear
-    assert not stats.pairing(base, -base).clear
+def test_the_equivalence_test_is_two_welch_tests_with_shifted_means():
+    first, second = normal(1, 12, 0.01, 0.05), normal(2, 30, 0.0, 0.04)
+    gap = stats.welch(stats.sample(first), stats.sample(second))
+    above = scipy_stats.ttest_ind(first + 0.05, second, equal_var=False, alternative="greater")
+    below = scipy_stats.ttest_ind(first - 0.05, second, equal_var=False, alternative="less")
+    assert gap.equivalence_p(0.05) == pytest.approx(max(above.pvalue, below.pvalue))
 
 
-def test_paired_scores_give_the_narrower_interval():
+def test_a_difference_beyond_the_margin_is_no_equivalence():
+    assert stats.Gap(0.2, 0.01, 30).equivalence_p(0.1) > 0.999
+
+
+def test_equal_means_without_spread_are_equivalent():
+    assert stats.Gap(0.0, 0.0, math.inf).equivalence_p(0.01) == 0
+
+
+def test_the_paired_interval_is_scipys():
     base = normal(5, 25)
     moved = base + 0.1 + normal(6, 25, spread=0.1)
-    paired = stats.pairing(moved, base)
-    loose = stats.difference_interval(stats.sample(moved), stats.sample(base))
-    theirs = scipy_stats.ttest_rel(moved, base).confidence_interval()
-    assert paired.interval == pytest.approx(tuple(theirs))
-    assert paired.interval.high - paired.interval.low < (loose.high - loose.low) / 2
+    theirs = scipy_stats.ttest_rel(moved, base)
+    assert stats.paired(moved, base).p() == pytest.approx(theirs.pvalue)
+    assert stats.paired(moved, base).interval() == pytest.approx(
+        tuple(theirs.confidence_interval())
+    )
 
 
 def test_the_interval_of_a_correlation_is_scipys():
     first, second = normal(8, 20), normal(9, 20) + normal(8, 20)
     theirs = scipy_stats.pearsonr(first, second)
+    assert stats.correlation(first, second) == pytest.approx(theirs.statistic)
     ours = stats.correlation_interval(theirs.statistic, 20)
     assert ours == pytest.approx(tuple(theirs.confidence_interval()))
 
 
 def test_three_seeds_are_too_few_to_speak_of_correlation():
-    pairing = stats.pairing(np.array([1.0, 2.0, 3.0]), np.array([1.0, 2.0, 3.0]))
-    assert math.isnan(pairing.correlation)
-    assert not pairing.clear
+    three = np.array([1.0, 2.0, 3.0])
+    assert math.isnan(stats.correlation(three, three))
 
 
 # Ranks

@@ -1,0 +1,113 @@
+"""What is known of each cell: means with intervals, collapsed runs, times; tests between models."""
+
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+
+from analysis import stats
+from analysis.cells import CELL, in_order
+
+LEAST = 2  # scores of a model that a test needs
+
+
+def summarised(trials: pd.DataFrame, *, rng: np.random.Generator) -> pd.DataFrame:
+    """A row per cell of reported trials: accuracies 0..1, times in seconds.
+
+    ``mean_low`` and ``mean_high`` bound the mean (95 %, bootstrap over seeds), ``collapsed_low``
+    and ``collapsed_high`` the share of collapsed runs (95 %, Wilson). ``epoch_seconds`` is the
+    mean over epochs and seeds, ``last_epoch_seconds`` the mean over seeds of the last epoch's time,
+    which is what the paper's Table 2 shows.
+    """
+    rows = [_row(cell, rng) for _, cell in in_order(trials).groupby(CELL, sort=False)]
+    return pd.DataFrame(rows)
+
+
+def _row(cell: pd.DataFrame, rng: np.random.Generator) -> dict[str, object]:
+    scores = cell["test_accuracy"].to_numpy(dtype=float)
+    known = cell["collapsed"].dropna()
+    collapsed = int(known.sum())
+    mean, share = (
+        stats.bootstrap_interval(scores, rng=rng),
+        stats.share_interval(collapsed, len(known)),
+    )
+    return {
+        "dataset": cell["dataset"].iloc[0],
+        "scenario": cell["scenario"].iloc[0],
+        "model": cell["model"].iloc[0],
+        "lr": cell["lr"].iloc[0],
+        "seeds": len(cell),
+        "mean": scores.mean(),
+        "mean_low": mean.low,
+        "mean_high": mean.high,
+        "spread": stats.sample(scores).spread,
+        "median": np.median(scores),
+        "interquartile_mean": stats.interquartile_mean(scores),
+        "lowest": scores.min(),
+        "highest": scores.max(),
+        "valid": cell["best_valid_accuracy"].mean(),
+        "collapsed": collapsed,
+        "collapsed_low": share.low,
+        "collapsed_high": share.high,
+        "epochs": cell["epochs"].astype(float).mean(),
+        "epoch_seconds": cell["epoch_seconds"].mean(),
+        "last_epoch_seconds": cell["last_epoch_seconds"].mean(),
+    }
+
+
+def contrasts(trials: pd.DataFrame) -> pd.DataFrame:
+    """Every two models of a dataset and scenario against each other, p corrected within it (Holm).
+
+    Models with fewer than two runs in a cell are left out of it. Seeds are not paired: between
+    models they have nothing in common.
+    """
+    rows: list[dict[str, object]] = []
+    for (dataset, scenario), cell in in_order(trials).groupby(["dataset", "scenario"], sort=False):
+        scores = {
+            model: runs["test_accuracy"].to_numpy(dtype=float)
+            for model, runs in cell.groupby("model", sort=False)
+            if len(runs) >= LEAST
+        }
+        pairs = list(combinations(scores, 2))
+        found = [stats.contrast(scores[one], scores[two]) for one, two in pairs]
+        welch = stats.holm([contrast.welch_p for contrast in found])
+        ranks = stats.holm([contrast.mann_whitney_p for contrast in found])
+        for (one, two), contrast, p, q in zip(pairs, found, welch, ranks, strict=True):
+            values = contrast._asdict()
+            interval = values.pop("interval")
+            rows.append(
+                {
+                    "dataset": dataset,
+                    "scenario": scenario,
+                    "model": one,
+                    "other_model": two,
+                    "seeds": len(scores[one]),
+                    "other_seeds": len(scores[two]),
+                    "low": interval.low,
+                    "high": interval.high,
+                    "welch_p_holm": p,
+                    "mann_whitney_p_holm": q,
+                    **values,
+                }
+            )
+    return pd.DataFrame(rows, columns=_CONTRASTS)
+
+
+def ranked(trials: pd.DataFrame) -> stats.Ranking | None:
+    """Average ranks by mean accuracy over the dataset-scenario pairs that all models have.
+
+    None when there are fewer than three models or fewer than two such pairs.
+    """
+    means = trials.pivot_table(
+        index=["dataset", "scenario"], columns="model", values="test_accuracy", aggfunc="mean"
+    ).dropna()
+    if means.shape[0] < 2 or means.shape[1] < 3:
+        return None
+    return stats.ranking(means.to_numpy(dtype=float), [str(model) for model in means.columns])
+
+
+_CONTRASTS = [
+    *("dataset", "scenario", "model", "other_model", "seeds", "other_seeds", "difference"),
+    *("low", "high", "welch_p", "welch_p_holm", "mann_whitney_p", "mann_whitney_p_holm"),
+    *("hedges_g", "cliffs_delta"),
+]
