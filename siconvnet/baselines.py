@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from siconvnet.fast.winners import conv_peak
+from siconvnet.fast.winners import conv_peak, scaled_peak, trim
 from siconvnet.layers import GlobalMaxPool, check_channels
 from siconvnet.resample import check_kernel_size
 
@@ -236,29 +236,53 @@ class SESConv2d(nn.Module):
         self.weight = nn.Parameter(torch.empty(out_channels, in_channels, *extent, len(basis)))
         self.bias = nn.Parameter(torch.zeros(out_channels))
         self.register_buffer("basis", basis, persistent=False)
+        self.margins = zero_margins(basis)
         self.lifting = lifting
         self.plain = plain
         nn.init.kaiming_uniform_(self.weight, a=5**0.5)
 
     def forward(self, x: Tensor) -> Tensor:
-        check_channels(x, self.weight.shape[1], ndim=4 if self.lifting else 5)
-        if self.lifting:
-            responses = [F.conv2d(x, kernel, self.bias) for kernel in self.kernels()]
+        self.check_input(x)
+        copies = [x] * len(self.margins) if self.lifting else x.unbind(2)
+        kernels = zip(copies, self.kernels(), self.margins, strict=True)
+        if self.plain:
+            responses = [F.conv2d(maps, kernel, self.bias) for maps, kernel, _ in kernels]
         else:
             responses = [
-                F.conv2d(maps, kernel, self.bias)
-                for maps, kernel in zip(x.unbind(2), self.kernels(), strict=True)
+                F.conv2d(trim(maps, margin), trim(kernel, margin), self.bias)
+                for maps, kernel, margin in kernels
             ]
         return torch.stack(responses, dim=2)
 
     def kernels(self) -> Tensor:
         """The kernel of each scale, (S, O, C, K, K)."""
-        weight = self.weight.flatten(2)
-        return torch.einsum("ocf,fsij->socij", weight, self.basis)
+        return torch.einsum("ocf,fsij->socij", self.weight.flatten(2), self.basis)
 
     def peak(self, x: Tensor) -> Tensor:
         """The largest answer of each image and channel, over scales and places, (N, O)."""
-        return GlobalMaxPool()(self(x))
+        if self.plain or self.lifting:
+            return GlobalMaxPool()(self(x))
+        self.check_input(x)
+        return scaled_peak(x, self.kernels(), self.bias, margins=self.margins)
+
+    def check_input(self, x: Tensor) -> None:
+        """Refuse an input that the kernels do not fit, or with other axes or channels."""
+        check_channels(x, self.weight.shape[1], ndim=4 if self.lifting else 5)
+        side = self.basis.shape[-1]
+        if min(x.shape[-2:]) < side:
+            raise ValueError(
+                f"The input must be at least as large as the {side} x {side} kernels; "
+                f"got {x.shape[-2]} x {x.shape[-1]}."
+            )
+
+
+def zero_margins(basis: Tensor) -> tuple[int, ...]:
+    """How many rows and columns of zeros surround all functions of a scale, for each scale."""
+    side = basis.shape[-1]
+    distance = (torch.arange(side) - side // 2).abs()
+    ring = torch.maximum(distance[:, None], distance)
+    used = basis.ne(0).any(dim=0).cpu()
+    return tuple(side // 2 - int((ring * scale).max()) for scale in used)
 
 
 def conv2d_weight(in_channels: int, out_channels: int, kernel_size: int) -> nn.Parameter:

@@ -29,7 +29,7 @@ class Transform:
     device: torch.device
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Real and imaginary part of (B, h, w), each (V * U, B); a plane may be short of a period."""
+        """Real and imaginary part of (B, h, w), each (V * U, B); it may be short of a period."""
         batch, height, width = x.shape
         half = torch.cat(self.waves(self.rows // 2 + 1, height, self.rows))
         along_rows = (half @ x.flatten(1).t().reshape(height, -1)).view(2, -1, width, batch)

@@ -14,11 +14,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from siconvnet.fast.precision import full_precision
+from siconvnet.fast.spectrum import spectral_answers
 
 CONVOLUTIONS = {2: F.conv2d, 3: F.conv3d}
+ROUNDING_UNITS = 64  # of the largest answer's last place; a transform's error is about 4
 
 
-def conv_peak(x: Tensor, weight: Tensor, bias: Tensor, *, padding: int = 0) -> Tensor:
+def conv_peak(x: Tensor, weight: Tensor, bias: Tensor | None, *, padding: int = 0) -> Tensor:
     """The largest answers of a convolution over two or three axes, differentiable.
 
     Shape: x (N, C, ...), weight (O, C, ...), bias (O,) -> (N, O).
@@ -29,7 +31,58 @@ def conv_peak(x: Tensor, weight: Tensor, bias: Tensor, *, padding: int = 0) -> T
         best = answers.flatten(2).max(dim=2).indices
     framed = F.pad(x, (padding,) * (2 * axes)) if padding else x
     seen = windows(framed, unravel(best, answers.shape[2:]), weight.shape[2:])
-    return torch.einsum("nop,op->no", seen, weight.flatten(1)) + bias
+    peak = torch.einsum("nop,op->no", seen, weight.flatten(1))
+    return peak if bias is None else peak + bias
+
+
+def scaled_peak(
+    x: Tensor, kernels: Tensor, bias: Tensor | None, *, margins: Sequence[int]
+) -> Tensor:
+    """The largest answers over scales and places, where each scale has its own kernel.
+
+    ``margins`` says how many rows and columns of zeros surround the kernel of each scale.
+
+    Shape: x (N, C, S, H, W), kernels (S, O, C, K, K), bias (O,) -> (N, O). Differentiable.
+    """
+    with torch.no_grad(), full_precision(x.device):
+        answers = [
+            spectral_answers(trim(maps, margin), trim(kernel, margin))
+            for maps, kernel, margin in zip(x.unbind(2), kernels, margins, strict=True)
+        ]
+        scale, row, column = first_largest(answers)
+    seen = windows(x, (scale, row, column), (1, *kernels.shape[3:]))
+    at_all_scales = torch.einsum("nop,sop->nos", seen, kernels.flatten(2))
+    peak = at_all_scales.gather(2, scale[:, :, None]).squeeze(2)
+    return peak if bias is None else peak + bias
+
+
+def trim(x: Tensor, margin: int) -> Tensor:
+    """Without the outer rows and columns of the last two axes."""
+    return x[..., margin : x.shape[-2] - margin, margin : x.shape[-1] - margin]
+
+
+def first_largest(answers: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+    """Scale, row and column of the largest answer of each image and channel, each (N, O).
+
+    ``answers`` holds (I, J, N, O) for each scale. Answers that differ by no more than the rounding
+    of a transform count as equal, and of equal ones the first is taken, as ``max`` does: on a flat
+    background all places tie, and the gradient should reach the one that it reaches elsewhere.
+    """
+    rows = torch.stack([answer.amax(dim=1) for answer in answers])  # S I N O
+    lowest = torch.stack([answer.amin(dim=(0, 1)) for answer in answers]).amin(dim=0)
+    largest = rows.amax(dim=(0, 1))
+    rounding = ROUNDING_UNITS * torch.finfo(rows.dtype).eps
+    enough = largest - rounding * torch.maximum(largest.abs(), lowest.abs())
+    scale_row = (rows.flatten(0, 1) >= enough).int().argmax(dim=0)
+    scale, row = unravel(scale_row, rows.shape[:2])
+    line = torch.stack([pick_row(answer, row) for answer in answers])  # S J N O
+    line = line.gather(0, scale.expand(1, *line.shape[1:])).squeeze(0)
+    return scale, row, (line >= enough).int().argmax(dim=0)
+
+
+def pick_row(answer: Tensor, row: Tensor) -> Tensor:
+    """One row of each image's and channel's answers: (I, J, N, O) and (N, O) -> (J, N, O)."""
+    return answer.gather(0, row.expand(1, *answer.shape[1:])).squeeze(0)
 
 
 def unravel(flat: Tensor, shape: Sequence[int]) -> tuple[Tensor, ...]:
