@@ -39,7 +39,7 @@ def assert_scale_equivariant(
     first. Objects and kernels must have room: near a border no layer is equivariant.
 
     The default tolerance, for the worst channel, lets rounding and interpolation pass (0.002 for a
-    ReLU, 0.003 for DISCO filters, mostly 0.005 for a bicubic SiConv2d) and no plain convolution
+    ReLU, 0.003 for DISCO filters, 0.01 for a bicubic SiConv2d) and no plain convolution
     (0.06 and more for 3 x 3 pixels, 0.2 and more for 7 x 7). Coarser ideas need a wider one:
     Hermite filters reach 0.1, ``nearest`` kernels 1.6, and a *maximum* over scales is less
     equivariant than the scales, since their range ends (0.3 at factor 1.5, 0.8 at 2).
