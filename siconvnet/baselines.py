@@ -166,32 +166,40 @@ class XuConv2d(nn.Module):
         self.corrected = corrected
         self.plain = plain
         self.weight = conv2d_weight(in_channels, out_channels, kernel_size)
+        ones = torch.ones(1, 1, kernel_size, kernel_size)
+        self.margins = zero_margins(
+            torch.stack([self.stretched(ones, side)[0] for side in self.sides], dim=1)
+        )
 
     def forward(self, x: Tensor) -> Tensor:
-        check_channels(x, self.weight.shape[1], ndim=x.ndim if x.ndim == 5 else 4)
-        columns = len(self.sides)
-        kernels = torch.cat([self.kernel(side) for side in self.sides])
-        if x.ndim == 4:
-            response = F.conv2d(x, kernels, padding=self.frame // 2)
-        else:
-            column_maps = x.transpose(1, 2).flatten(1, 2)
-            response = F.conv2d(column_maps, kernels, padding=self.frame // 2, groups=columns)
-        return response.unflatten(1, (columns, -1)).transpose(1, 2)
+        self.check_input(x)
+        copies = [x] * len(self.sides) if x.ndim == 4 else x.unbind(2)
+        margins = [0 if self.plain else margin for margin in self.margins]
+        responses = [
+            F.conv2d(maps, trim(kernel, margin), padding=self.frame // 2 - margin)
+            for maps, kernel, margin in zip(copies, self.kernels(), margins, strict=True)
+        ]
+        return torch.stack(responses, dim=2)
 
-    def kernel(self, side: int) -> Tensor:
-        """The learned kernel stretched to ``side``, zero-padded to the frame of all columns."""
-        kernel_size = self.weight.shape[-1]
-        if side == kernel_size:
-            return self.framed(self.weight)
-        source = self.weight if self.corrected else self.framed(self.weight)
-        if side > kernel_size:
-            stretched = F.interpolate(source, size=(side, side), mode="nearest")
-        else:
-            stretched = F.interpolate(
-                source, size=(side, side), mode="bilinear", align_corners=True
-            )
+    def kernels(self) -> Tensor:
+        """The kernel of each column, (5, O, C, 11, 11), each as loud as the learned one."""
         loudness = self.weight.abs().sum((2, 3), keepdim=True)
-        return self.framed(stretched * (loudness / stretched.abs().sum((2, 3), keepdim=True)))
+        columns = []
+        for side in self.sides:
+            kernel = self.stretched(self.weight, side)
+            columns.append(kernel * (loudness / kernel.abs().sum((2, 3), keepdim=True)))
+        return torch.stack(columns)
+
+    def stretched(self, weight: Tensor, side: int) -> Tensor:
+        """A kernel stretched to ``side``, zero-padded to the frame of all columns."""
+        kernel_size = weight.shape[-1]
+        if side == kernel_size:
+            return self.framed(weight)
+        source = weight if self.corrected else self.framed(weight)
+        if side > kernel_size:
+            return self.framed(F.interpolate(source, size=(side, side), mode="nearest"))
+        grid = F.interpolate(source, size=(side, side), mode="bilinear", align_corners=True)
+        return self.framed(grid)
 
     def framed(self, kernel: Tensor) -> Tensor:
         """The kernel in the middle of an 11 x 11 frame of zeros."""
@@ -199,7 +207,19 @@ class XuConv2d(nn.Module):
 
     def peak(self, x: Tensor) -> Tensor:
         """The largest answer of each image and channel, over columns and places, (N, O)."""
-        return GlobalMaxPool()(self(x))
+        if self.plain or x.ndim == 4:
+            return GlobalMaxPool()(self(x))
+        self.check_input(x)
+        return scaled_peak(x, self.kernels(), None, margins=self.margins, padding=self.frame // 2)
+
+    def check_input(self, x: Tensor) -> None:
+        """Refuse an input with other axes, columns or channels."""
+        check_channels(x, self.weight.shape[1], ndim=x.ndim if x.ndim == 5 else 4)
+        if x.ndim == 5 and x.shape[2] != len(self.sides):
+            raise ValueError(
+                f"An input in columns must have {len(self.sides)}, one for each of the sides "
+                f"{', '.join(map(str, self.sides))}; got {x.shape[2]}."
+            )
 
 
 class SESConv2d(nn.Module):

@@ -5,7 +5,6 @@ place of each. So the winners are searched without autograd, and then just those
 from the window of the input that each one sees.
 """
 
-import functools
 import math
 from collections.abc import Sequence
 
@@ -16,7 +15,7 @@ from torch.nn import functional as F
 from siconvnet.fast.precision import full_precision
 from siconvnet.fast.spectrum import spectral_answers
 
-CONVOLUTIONS = {2: F.conv2d, 3: F.conv3d}
+CONVOLUTIONS = {4: F.conv2d, 5: F.conv3d}
 ROUNDING_UNITS = 64  # of the largest answer's last place; a transform's error is about 4
 
 
@@ -25,18 +24,22 @@ def conv_peak(x: Tensor, weight: Tensor, bias: Tensor | None, *, padding: int = 
 
     Shape: x (N, C, ...), weight (O, C, ...), bias (O,) -> (N, O).
     """
-    axes = weight.ndim - 2
     with torch.no_grad(), full_precision(x.device):
-        answers = CONVOLUTIONS[axes](x, weight, bias, padding=padding)
+        answers = CONVOLUTIONS[x.ndim](x, weight, bias, padding=padding)
         best = answers.flatten(2).max(dim=2).indices
-    framed = F.pad(x, (padding,) * (2 * axes)) if padding else x
-    seen = windows(framed, unravel(best, answers.shape[2:]), weight.shape[2:])
+    places = unravel(best, answers.shape[2:])
+    seen = windows(x, places, weight.shape[2:], padding=padding)
     peak = torch.einsum("nop,op->no", seen, weight.flatten(1))
     return peak if bias is None else peak + bias
 
 
 def scaled_peak(
-    x: Tensor, kernels: Tensor, bias: Tensor | None, *, margins: Sequence[int]
+    x: Tensor,
+    kernels: Tensor,
+    bias: Tensor | None,
+    *,
+    margins: Sequence[int],
+    padding: int = 0,
 ) -> Tensor:
     """The largest answers over scales and places, where each scale has its own kernel.
 
@@ -46,18 +49,20 @@ def scaled_peak(
     """
     with torch.no_grad(), full_precision(x.device):
         answers = [
-            spectral_answers(trim(maps, margin), trim(kernel, margin))
+            spectral_answers(trim(maps, margin - padding), trim(kernel, margin))
             for maps, kernel, margin in zip(x.unbind(2), kernels, margins, strict=True)
         ]
         scale, row, column = first_largest(answers)
-    seen = windows(x, (scale, row, column), (1, *kernels.shape[3:]))
+    seen = windows(x, (scale, row, column), (1, *kernels.shape[3:]), padding=padding)
     at_all_scales = torch.einsum("nop,sop->nos", seen, kernels.flatten(2))
     peak = at_all_scales.gather(2, scale[:, :, None]).squeeze(2)
     return peak if bias is None else peak + bias
 
 
 def trim(x: Tensor, margin: int) -> Tensor:
-    """Without the outer rows and columns of the last two axes."""
+    """Without the outer rows and columns of the last two axes; a negative margin adds zeros."""
+    if margin < 0:
+        return F.pad(x, (-margin,) * 4)
     return x[..., margin : x.shape[-2] - margin, margin : x.shape[-1] - margin]
 
 
@@ -94,28 +99,28 @@ def unravel(flat: Tensor, shape: Sequence[int]) -> tuple[Tensor, ...]:
     return tuple(reversed(places))
 
 
-def windows(x: Tensor, corners: Sequence[Tensor], sides: Sequence[int]) -> Tensor:
+def windows(
+    x: Tensor, corners: Sequence[Tensor], sides: Sequence[int], *, padding: int = 0
+) -> Tensor:
     """The part of ``x`` that each winner sees, all channels and pixels in one row.
 
     ``corners`` holds the first pixel of each window, (N, O), one tensor for each of the trailing
-    axes of ``x`` (N, C, ...); the answer is (N, O, C * pixels).
+    axes of ``x`` (N, C, ...), counted from ``padding`` zeros before the image along the last two;
+    the answer is (N, O, C * pixels).
     """
-    strides = [math.prod(x.shape[axis + 1 :]) for axis in range(2, x.ndim)]
-    base = sum(corner * stride for corner, stride in zip(corners, strides, strict=True))
-    assert isinstance(base, Tensor)
-    pixels = window_pixels(tuple(x.shape[1:]), tuple(sides), x.device)
-    seen = x.flatten(1).gather(1, (base[:, :, None] + pixels).flatten(1))
-    return seen.view(*base.shape, len(pixels))
-
-
-@functools.lru_cache(maxsize=64)
-def window_pixels(shape: tuple[int, ...], sides: tuple[int, ...], device: torch.device) -> Tensor:
-    """Where the first window's pixels lie in a flattened image of ``shape`` (C, ...)."""
-    with torch.inference_mode(False):
-        axes = [torch.arange(side, device=device) for side in (shape[0], *sides)]
-        strides = [math.prod(shape[axis + 1 :]) for axis in range(len(shape))]
-        grids = torch.meshgrid(*axes, indexing="ij")
-        return sum(
-            (grid * stride for grid, stride in zip(grids, strides, strict=True)),
-            start=torch.zeros((), dtype=torch.int64, device=device),
-        ).flatten()
+    inside = None
+    flat = torch.zeros(1, 1, 1, dtype=torch.int64, device=x.device)
+    for axis, (corner, side) in enumerate(zip(corners, sides, strict=True), start=2):
+        pixel = corner[:, :, None] + torch.arange(side, device=x.device)
+        if padding and axis >= x.ndim - 2:
+            pixel = pixel - padding
+            fits = (pixel >= 0) & (pixel < x.shape[axis])
+            inside = fits if inside is None else (inside[..., None] & fits[:, :, None]).flatten(2)
+            pixel = pixel.clamp(0, x.shape[axis] - 1)
+        flat = (flat[..., None] * x.shape[axis] + pixel[:, :, None]).flatten(2)
+    channel = torch.arange(x.shape[1], device=x.device) * math.prod(x.shape[2:])
+    everywhere = (channel[:, None] + flat[:, :, None]).flatten(1)
+    seen = x.flatten(1).gather(1, everywhere).view(*flat.shape[:2], x.shape[1], -1)
+    if inside is not None:
+        seen = seen * inside[:, :, None]
+    return seen.flatten(2)
