@@ -68,6 +68,15 @@ def test_a_folder_that_cannot_be_made_costs_only_time(tmp_path: Path, monkeypatc
     assert compute.calls == 2
 
 
+def test_a_user_without_a_home_can_compute(monkeypatch):
+    def homeless() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(Path, "home", homeless)
+    assert torch.equal(ask(Counted()), ANSWER)
+
+
 def test_a_write_that_fails_half_way_leaves_nothing(folder: Path, monkeypatch):
     def full_disk(descriptor: int) -> None:
         raise OSError("No space left on device")
