@@ -4,6 +4,7 @@ The crop is what the whole photo, resized, would show there; only the crop is co
 """
 
 import hashlib
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +16,8 @@ from stir.schema import SCALE_AXIS
 from stir.sources.photos import Photo, UnusableError, decode
 
 SEED = 42
+LANCZOS = Image.Resampling.LANCZOS
+LANCZOS_LOBES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,17 +118,34 @@ def crop(
 ) -> NDArray[np.uint8]:
     """The 64 x 64 px that start at ``start`` (x, y) in the photo resized for ``side``.
 
-    Pillow resizes a part of a picture with the filter reaching beyond that part, so this is
-    what resizing the whole would give, to within rounding.
+    Only the part of the photo that the filter reaches is touched. Pillow rounds and clips
+    between its passes along rows and columns, so that their order shows; it is the one that
+    Pillow 13 chooses for the whole photo: columns first where the height shrinks by more than
+    twice as many pixels as the width.
     """
-    edges = []
-    for axis in (0, 1):
-        full = pixels.size[axis]
-        ratio = full / sighting.resized(full, axis, side)
-        edges.append((start[axis] * ratio, min((start[axis] + CANVAS) * ratio, full)))
-    (left, right), (top, bottom) = edges
-    box = (left, top, right, bottom)
-    return np.asarray(pixels.resize((CANVAS, CANVAS), Image.Resampling.LANCZOS, box=box))
+    size = tuple(sighting.resized(pixels.size[axis], axis, side) for axis in (0, 1))
+    (x0, x1, left, right), (y0, y1, top, bottom) = (
+        _reach(pixels.size[axis], size[axis], start[axis]) for axis in (0, 1)
+    )
+    part = pixels.crop((x0, y0, x1, y1))
+    lost_width, lost_height = pixels.width - size[0], pixels.height - size[1]
+    if lost_height > max(0, 2 * lost_width):
+        first = part.resize((x1 - x0, CANVAS), LANCZOS, box=(0, top, x1 - x0, bottom))
+        second = first.resize((CANVAS, CANVAS), LANCZOS, box=(left, 0, right, CANVAS))
+    else:
+        first = part.resize((CANVAS, y1 - y0), LANCZOS, box=(left, 0, right, y1 - y0))
+        second = first.resize((CANVAS, CANVAS), LANCZOS, box=(0, top, CANVAS, bottom))
+    return np.asarray(second)
+
+
+def _reach(full: int, resized: int, start: int) -> tuple[int, int, float, float]:
+    """Along one axis: the pixels of the photo that a crop needs, and the crop's edges in them."""
+    ratio = full / resized
+    low, high = start * ratio, min((start + CANVAS) * ratio, full)
+    filter_radius = LANCZOS_LOBES * max(ratio, 1.0) + 1
+    first = max(0, math.floor(low - filter_radius))
+    last = min(full, math.ceil(high + filter_radius))
+    return first, last, low - first, high - first
 
 
 def _generator(sighting: Sighting, seed: int) -> np.random.Generator:
