@@ -138,6 +138,7 @@ def _train(args: argparse.Namespace) -> int:
     recipe = Recipe(max_epochs=args.max_epochs, patience=args.patience, batch_size=args.batch_size)
     study = Study(name="train", points=(point,), recipe=recipe, resources=Resources())
     plan = make_plan(study, args.data)
+    (spec,) = plan.specs
     storage = Storage(args.storage)
     storage.check_writable()
     (dataset,) = plan.datasets.values()
@@ -148,12 +149,12 @@ def _train(args: argparse.Namespace) -> int:
     def show(progress: Progress) -> None:
         if progress.valid_accuracy is None:
             where = f", from epoch {progress.epoch + 1}" if progress.resumed_at else ""
-            print(f"{point.label}: {plan.specs[0].point_id}{where}", flush=True)
+            print(f"{spec.point.label}: {spec.point_id}{where}", flush=True)
         else:
             print(f"epoch {progress.epoch}: validation {progress.valid_accuracy:.2%}", flush=True)
 
     outcome = run_trial(
-        plan.specs[0],
+        spec,
         dataset,
         storage,
         Surroundings(

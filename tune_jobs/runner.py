@@ -187,12 +187,16 @@ class _Watch(tune.Callback, tune.Stopper):
     def __reduce__(self) -> tuple[type, tuple[()]]:
         return object, ()  # Tune saves its callbacks with an experiment; ours lives in the driver
 
+    def on_trial_start(
+        self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
+    ) -> None:
+        self._running.add(str(trial))
+
     def on_trial_result(
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict, **info: Any
     ) -> None:
         label = str(trial)
         if "status" not in result:
-            self._running.add(label)
             self._display.progressed(label, Progress(**result["progress"]))
         else:
             self._running.discard(label)

@@ -1,0 +1,148 @@
+from pathlib import Path
+
+import pytest
+
+from tune_jobs.cli import main
+from tune_jobs.record import TrialRecord
+
+TRAIN = ("train", "--model", "standard", "--scenario", "2", "--kernel-size", "3", "--lr", "3e-3")
+
+
+def train(bars: Path, tmp_path: Path, *more: str) -> int:
+    where = ("--dataset", str(bars), "--storage", str(tmp_path / "runs"))
+    return main([*TRAIN, *where, "--max-epochs", "2", *more])
+
+
+def study_file(tmp_path: Path, bars: Path) -> str:
+    path = tmp_path / "two.yaml"
+    path.write_text(
+        f"""
+name: two
+axes: {{model: standard, dataset: {bars}, scenario: 2, kernel_size: 3, interpolation: null,
+        lr: 3e-3, seed: [1, 2]}}
+recipe: {{max_epochs: 2}}
+"""
+    )
+    return str(path)
+
+
+def test_train_prints_epochs_and_result_and_stores_the_record(
+    bars: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    assert train(bars, tmp_path) == 0
+    out = capsys.readouterr().out.splitlines()
+    (path,) = (tmp_path / "runs" / "records").iterdir()
+    record = TrialRecord.from_json(path.read_bytes())
+    assert out[0] == f"standard bars s2 lr=0.003 seed=1: {record.point_id}"
+    assert [line.split(":")[0] for line in out[1:3]] == ["epoch 1", "epoch 2"]
+    assert f"test accuracy {record.test_accuracy:.4f}" in out[3]
+    assert record.provenance.ray_version is None
+
+
+def test_train_takes_evaluation_for_scenario_and_runs_nothing_twice(
+    bars: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    assert train(bars, tmp_path) == 0
+    words = ["--evaluation" if word == "--scenario" else word for word in TRAIN]
+    where = ["--dataset", str(bars), "--storage", str(tmp_path / "runs"), "--max-epochs", "2"]
+    capsys.readouterr()
+    assert main([*words, *where]) == 0
+    assert capsys.readouterr().out.startswith("already there: test accuracy")
+
+
+def test_a_trial_that_fails_says_why_and_exits_1(
+    bars: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    assert train(bars, tmp_path, "--lr", "1e30") == 1
+    assert "the trial failed: DivergedError: A loss must be a finite" in capsys.readouterr().err
+
+
+def test_plan_counts_points_by_state_and_starts_nothing(
+    bars: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    assert train(bars, tmp_path) == 0
+    capsys.readouterr()
+    storage = str(tmp_path / "runs")
+    assert main(["plan", study_file(tmp_path, bars), "--storage", storage]) == 0
+    total = next(line for line in capsys.readouterr().out.splitlines() if "all" in line)
+    assert [word for word in total.split() if word.isdigit()] == ["1", "0", "0", "1"]
+    assert len(list((tmp_path / "runs" / "records").iterdir())) == 1
+
+
+def test_a_finished_study_says_that_nothing_is_left_and_does_not_start_ray(
+    bars: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+):
+    for seed in ("1", "2"):
+        assert train(bars, tmp_path, "--seed", seed) == 0
+    capsys.readouterr()
+    monkeypatch.setitem(__import__("sys").modules, "ray", None)  # importing it would raise
+    assert main(["run", study_file(tmp_path, bars), "--storage", str(tmp_path / "runs")]) == 0
+    assert capsys.readouterr().out == ("study two: nothing is left to do\nstudy two: 2 finished\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["run", "dmeo"], "No study is called 'dmeo'. Did you mean 'demo'?"),
+        (["run", "none.yaml"], "there is no none.yaml"),
+        (["plan", "demo", "--data", "nowhere"], "`stir build emoji` makes it"),
+        ([*TRAIN, "--dataset", "nowhere.npz"], "nowhere.npz is not there"),
+        ([*TRAIN, "--dataset", "emojy"], "No dataset is called 'emojy'. Did you mean 'emoji'?"),
+        ([*TRAIN, "--dataset", "emoji", "--model", "disko"], "Did you mean 'disco'?"),
+        ([*TRAIN, "--dataset", "emoji", "--scenario", "7"], "scenario must be one of"),
+        ([*TRAIN, "--dataset", "emoji", "--seed", "-3"], "seed must be a whole number"),
+        (["plan", "demo", "--storage", "ftp://x"], "folder or s3://bucket/prefix"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_exit_status_2(
+    words: list[str],
+    message: str,
+    tmp_path: Path,
+    bars: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.chdir(tmp_path)
+    if "ftp://x" in words:
+        words = ["plan", study_file(tmp_path, bars), *words[2:]]
+    before = set(tmp_path.iterdir())
+    assert main(words) == 2
+    captured = capsys.readouterr()
+    assert message in captured.err
+    assert captured.err.startswith("tune-jobs: ")
+    assert captured.err.count("\n") == 1
+    assert captured.out == ""
+    assert set(tmp_path.iterdir()) == before
+
+
+def test_a_storage_that_cannot_be_written_is_refused_before_anything_starts(
+    bars: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    (tmp_path / "runs").write_text("a file where the folder should be")
+    assert train(bars, tmp_path) == 2
+    captured = capsys.readouterr()
+    assert "Storage must be writable" in captured.err
+    assert captured.out == ""
+
+
+def test_a_truncated_dataset_is_named(
+    bars: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    short = tmp_path / "short.npz"
+    short.write_bytes(bars.read_bytes()[:-2000])
+    assert train(short, tmp_path) == 2
+    assert "short.npz" in capsys.readouterr().err
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("command", ["train", "plan", "run"])
+def test_every_command_explains_itself_with_an_example(
+    command: str, capsys: pytest.CaptureFixture[str]
+):
+    with pytest.raises(SystemExit) as end:
+        main([command, "--help"])
+    assert end.value.code == 0
+    assert f"example: tune-jobs {command} " in capsys.readouterr().out

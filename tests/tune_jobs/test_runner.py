@@ -1,0 +1,183 @@
+"""Studies on a real Ray of their own; it is killed, stopped and started again."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tune_jobs.record import TrialRecord
+
+pytestmark = pytest.mark.ray
+
+SEEDS = (1, 2, 3)
+
+
+@pytest.fixture(scope="module")
+def study(bars: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("study") / "small.yaml"
+    path.write_text(
+        f"""
+name: small
+axes: {{model: standard, dataset: {bars}, scenario: 2, kernel_size: 7, interpolation: null,
+        lr: 3e-3, seed: {list(SEEDS)}}}
+recipe: {{max_epochs: 16, patience: 16, batch_size: 4}}
+"""
+    )
+    return path
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TUNE_JOBS_CACHE", str(tmp_path / "cache"))
+
+
+def start(study: Path, storage: Path, *more: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [
+            *(sys.executable, "-m", "tune_jobs", "run", str(study), "--storage", str(storage)),
+            *("--max-concurrent", "2", *more),
+        ],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def run(study: Path, storage: Path, *more: str) -> tuple[int, str]:
+    process = start(study, storage, *more)
+    output, _ = process.communicate(timeout=180)
+    return process.returncode, output
+
+
+def wait_for(condition: Callable[[], object], process: subprocess.Popen[str]) -> None:
+    for _ in range(1200):
+        if condition():
+            return
+        assert process.poll() is None, process.communicate()[0]
+        time.sleep(0.05)
+    pytest.fail("it did not happen within a minute")
+
+
+def trial_processes(process: subprocess.Popen[str]) -> list[psutil.Process]:
+    children = psutil.Process(process.pid).children(recursive=True)
+    return [child for child in children if "ImplicitFunc" in " ".join(child.cmdline())]
+
+
+def records(storage: Path) -> dict[str, TrialRecord]:
+    found = [TrialRecord.from_json(p.read_bytes()) for p in (storage / "records").iterdir()]
+    return {record.point_id: record for record in found}
+
+
+def numbers(record: TrialRecord) -> tuple:
+    epochs = [replace(epoch, seconds=0, finished_at="") for epoch in record.epochs]
+    return epochs, record.scales, record.test_accuracy, record.test_loss, record.weights_key
+
+
+@pytest.fixture(scope="module")
+def undisturbed(study: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, TrialRecord]:
+    storage = tmp_path_factory.mktemp("undisturbed")
+    code, output = run(study, storage)
+    assert code == 0, output
+    assert "study small: 3 finished" in output
+    return records(storage)
+
+
+def test_every_point_gets_one_record_and_nothing_else_stays(
+    undisturbed: dict[str, TrialRecord],
+):
+    assert sorted(record.point.seed for record in undisturbed.values()) == list(SEEDS)
+    assert all(record.provenance.ray_version for record in undisturbed.values())
+
+
+def test_killing_the_driver_costs_no_record_and_changes_no_number(
+    study: Path, tmp_path: Path, undisturbed: dict[str, TrialRecord]
+):
+    storage = tmp_path / "runs"
+    process = start(study, storage, "--checkpoint-seconds", "0.3")
+    wait_for(lambda: len(list(storage.glob("checkpoints/*.pt"))) == 2, process)
+    workers = trial_processes(process)
+    process.kill()
+    process.communicate()
+    _, alive = psutil.wait_procs(workers, timeout=20)
+    assert [worker for worker in alive if worker.status() != psutil.STATUS_ZOMBIE] == []
+
+    code, output = run(study, storage, "--checkpoint-seconds", "0.3")
+    assert code == 0, output
+    assert "resumed " in output
+    found = records(storage)
+    assert {key: numbers(record) for key, record in found.items()} == {
+        key: numbers(record) for key, record in undisturbed.items()
+    }
+    resumed = [record for record in found.values() if record.resumptions]
+    assert len(resumed) >= 1
+    for record in resumed:
+        (resumption,) = record.resumptions
+        before = [epoch.epoch for epoch in record.epochs if epoch.finished_at < resumption.at]
+        assert before == list(range(1, resumption.epoch))
+    assert [path.name for path in storage.glob("c*/*")] == []  # no claim, no checkpoint
+
+
+def test_killing_a_worker_costs_no_record_and_changes_no_number(
+    study: Path, tmp_path: Path, undisturbed: dict[str, TrialRecord]
+):
+    storage = tmp_path / "runs"
+    process = start(study, storage, "--checkpoint-seconds", "0.3")
+    wait_for(lambda: len(list(storage.glob("checkpoints/*.pt"))) == 2, process)
+    trial_processes(process)[0].kill()
+    output, _ = process.communicate(timeout=180)
+    assert process.returncode == 0, output
+    assert {key: numbers(record) for key, record in records(storage).items()} == {
+        key: numbers(record) for key, record in undisturbed.items()
+    }
+
+
+def test_ctrl_c_leaves_checkpoints_and_the_same_command_goes_on(
+    study: Path, tmp_path: Path, undisturbed: dict[str, TrialRecord]
+):
+    storage = tmp_path / "runs"
+    process = start(study, storage, "--checkpoint-seconds", "3600")
+    wait_for(lambda: len(list(storage.glob("claims/*.json"))) == 2, process)
+    os.kill(process.pid, signal.SIGINT)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 130, output
+    assert "the same command goes on from the checkpoints" in output
+    assert len(list(storage.glob("checkpoints/*.pt"))) == 2
+    assert list(storage.glob("claims/*.json")) == []
+    code, output = run(study, storage)
+    assert code == 0, output
+    assert output.count("resumed ") == 2
+    assert {key: numbers(record) for key, record in records(storage).items()} == {
+        key: numbers(record) for key, record in undisturbed.items()
+    }
+
+
+def test_a_failed_point_makes_the_exit_status_1_and_is_not_tried_again_unasked(
+    bars: Path, tmp_path: Path
+):
+    study, storage = tmp_path / "wild.yaml", tmp_path / "runs"
+    study.write_text(
+        f"""
+name: wild
+axes: {{model: standard, dataset: {bars}, scenario: 2, kernel_size: 3, interpolation: null,
+        lr: [1e30, 3e-3], seed: 1}}
+recipe: {{max_epochs: 1}}
+"""
+    )
+    code, output = run(study, storage)
+    assert code == 1
+    assert "failed    standard bars s2 lr=1e+30 seed=1: DivergedError: A loss must be" in output
+    assert "1 failed, 1 finished" in output
+    code, output = run(study, storage)
+    assert code == 1
+    assert "nothing is left to do" in output
+    assert len(list(storage.glob("failures/*/*.json"))) == 1
+    code, output = run(study, storage, "--retry-failed")
+    assert code == 1
+    assert len(list(storage.glob("failures/*/*.json"))) == 2

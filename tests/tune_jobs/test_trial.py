@@ -1,0 +1,237 @@
+import io
+import json
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from itertools import count
+from pathlib import Path
+
+import pytest
+import torch
+
+import stir
+from siconvnet import build_model
+from stir import SCENARIOS, STIRDataset
+from tune_jobs import claim as claims
+from tune_jobs.checkpoint import checkpoint_key, read_checkpoint
+from tune_jobs.claim import claim_key, read_claim, write_claim
+from tune_jobs.grid import GridPoint, Recipe, TrialSpec
+from tune_jobs.record import FailureRecord, TrialRecord, record_key
+from tune_jobs.session import Surroundings
+from tune_jobs.storage import Storage
+from tune_jobs.trial import Outcome, run_trial
+
+HERE = Surroundings(driver="this", threads=1)
+POINT = GridPoint(
+    model="standard",
+    dataset="bars",
+    scenario=2,
+    kernel_size=3,
+    interpolation=None,
+    lr=0.003,
+    seed=1,
+)
+
+
+@pytest.fixture(scope="session")
+def dataset(bars: Path) -> STIRDataset:
+    return stir.load(bars)
+
+
+@pytest.fixture
+def spec(dataset: STIRDataset) -> TrialSpec:
+    recipe = Recipe(max_epochs=4, patience=4, batch_size=16)
+    return TrialSpec(
+        point=POINT, recipe=recipe, model_version=1, dataset_fingerprint=dataset.fingerprint
+    )
+
+
+@pytest.fixture(scope="session")
+def whole(dataset: STIRDataset, tmp_path_factory: pytest.TempPathFactory) -> TrialRecord:
+    """The record of the same trial when nothing disturbs it."""
+    recipe = Recipe(max_epochs=4, patience=4, batch_size=16)
+    spec = TrialSpec(
+        point=POINT, recipe=recipe, model_version=1, dataset_fingerprint=dataset.fingerprint
+    )
+    return finished(run_trial(spec, dataset, Storage(tmp_path_factory.mktemp("whole")), HERE))
+
+
+def finished(outcome: Outcome) -> TrialRecord:
+    assert outcome.status == "finished", outcome.error
+    assert outcome.record is not None
+    return outcome.record
+
+
+def stop_after(batches: int):
+    calls = count(1)
+    return lambda: next(calls) >= batches
+
+
+def numbers(record: TrialRecord) -> tuple:
+    epochs = [replace(epoch, seconds=0, finished_at="") for epoch in record.epochs]
+    return epochs, record.scales, record.test_accuracy, record.test_loss, record.weights_key
+
+
+def keys(storage: Storage) -> list[str]:
+    return sorted(str(path.relative_to(storage.uri)) for path in Path(storage.uri).rglob("*.*"))
+
+
+def test_a_trial_leaves_its_record_and_weights_and_nothing_else(
+    spec: TrialSpec, dataset: STIRDataset, storage: Storage
+):
+    record = finished(run_trial(spec, dataset, storage, HERE))
+    assert keys(storage) == [record_key(spec.point_id), record.weights_key]
+    assert TrialRecord.from_json(storage.read(record_key(spec.point_id))) == record
+
+
+def test_the_record_says_what_the_stored_weights_answer(
+    spec: TrialSpec, dataset: STIRDataset, storage: Storage
+):
+    record = finished(run_trial(spec, dataset, storage, HERE))
+    model = build_model("standard", in_channels=1, num_classes=4, kernel_size=3)
+    weights = torch.load(io.BytesIO(storage.read(record.weights_key)), weights_only=True)
+    model.load_state_dict(weights)
+    scales = SCENARIOS[2].test_scales
+    images, labels = dataset.to_torch("test", scales, shuffle=False).tensors
+    with torch.no_grad():
+        right = (model(images).argmax(dim=1) == labels).tolist()
+    assert record.test_accuracy == sum(right) / len(right)
+    correct = {entry.scale: entry.correct for entry in record.scales}
+    assert [correct[scale] for scale in scales] == [
+        sum(right[4 * row : 4 * row + 4]) for row in range(len(scales))
+    ]
+    assert sorted(correct) == list(range(17, 65))
+
+
+def test_another_seed_gives_another_result(
+    spec: TrialSpec, dataset: STIRDataset, storage: Storage, whole: TrialRecord
+):
+    other = replace(spec, point=replace(spec.point, seed=2))
+    assert numbers(finished(run_trial(other, dataset, storage, HERE))) != numbers(whole)
+
+
+@pytest.mark.parametrize("batches", [1, 4, 5, 12, 33, 40])
+def test_a_trial_stopped_between_any_two_batches_goes_on_with_the_same_numbers(
+    spec: TrialSpec, dataset: STIRDataset, storage: Storage, whole: TrialRecord, batches: int
+):
+    # 4 training and 4 validation batches an epoch, 4 epochs, then 12 test batches
+    outcome = run_trial(spec, dataset, storage, HERE, stop_asked=stop_after(batches))
+    assert outcome.status == "stopped"
+    assert keys(storage) == [checkpoint_key(spec.point_id)]
+    record = finished(run_trial(spec, dataset, storage, replace(HERE, driver="another")))
+    assert numbers(record) == numbers(whole)
+    (resumption,) = record.resumptions
+    trained = min(batches, 32)
+    assert (resumption.epoch, resumption.batch) == (1 + trained // 8, trained % 8)
+    assert [epoch.finished_at < resumption.at for epoch in record.epochs] == [
+        number < resumption.epoch for number in range(1, 5)
+    ]
+
+
+def test_seconds_of_epochs_and_trial_add_up_over_resumptions(
+    spec: TrialSpec, dataset: STIRDataset, storage: Storage
+):
+    for _ in range(3):
+        run_trial(spec, dataset, storage, HERE, stop_asked=stop_after(7))
+    record = finished(run_trial(spec, dataset, storage, HERE))
+    assert [entry.epoch for entry in record.resumptions] == [1, 2, 3]
+    assert 0 < sum(epoch.seconds for epoch in record.epochs) < record.wall_seconds
+
+
+def test_a_finished_trial_is_found_and_not_run_again(
+    spec: TrialSpec, dataset: STIRDataset, storage: Storage
+):
+    record = finished(run_trial(spec, dataset, storage, HERE))
+    again = run_trial(spec, dataset, storage, HERE, stop_asked=lambda: pytest.fail("it trains"))
+    assert again == Outcome(status="found", record=record)
+
+
+def test_checkpoints_are_written_as_often_as_asked(
+    spec: TrialSpec, dataset: STIRDataset, storage: Storage
+):
+    seen = set()
+
+    def look() -> bool:
+        checkpoint = read_checkpoint(storage, spec.point_id)
+        seen.add(checkpoint and checkpoint.position)
+        return False
+
+    often = replace(HERE, checkpoint_seconds=1e-9)
+    finished(run_trial(spec, dataset, storage, often, stop_asked=look))
+    assert {(1, 1), (1, 2), (2, 5), (4, 7), (5, 0)} <= seen
+
+
+def test_a_diverging_trial_leaves_its_reason_and_no_record(
+    spec: TrialSpec, dataset: STIRDataset, storage: Storage
+):
+    wild = replace(spec, point=replace(spec.point, lr=1e30))
+    outcome = run_trial(wild, dataset, storage, HERE)
+    assert outcome.status == "failed"
+    assert outcome.error.startswith("DivergedError: A loss must be a finite number; in epoch 1")
+    assert keys(storage) == [f"failures/{wild.point_id}/1.json"]
+    failure = FailureRecord.from_json(storage.read(f"failures/{wild.point_id}/1.json"))
+    assert (failure.attempt, failure.error, failure.epochs) == (1, outcome.error, ())
+    assert "fit.py" in failure.traceback
+    assert run_trial(wild, dataset, storage, HERE).status == "failed"
+    assert len(list(storage.list("failures"))) == 2
+
+
+def test_a_fresh_claim_of_another_driver_is_left_alone(
+    spec: TrialSpec, dataset: STIRDataset, storage: Storage
+):
+    theirs = replace(claims.new_claim("theirs", (1, 0), None), host="elsewhere")
+    write_claim(storage, spec.point_id, theirs)
+    assert run_trial(spec, dataset, storage, HERE).status == "elsewhere"
+    assert keys(storage) == [claim_key(spec.point_id)]
+
+
+def test_a_claim_goes_stale_after_three_minutes_without_a_heartbeat(storage: Storage):
+    theirs = replace(claims.new_claim("theirs", (1, 0), None), host="elsewhere")
+    assert replace(theirs, heartbeat=time.time() - 170).is_fresh
+    assert not replace(theirs, heartbeat=time.time() - 190).is_fresh
+
+
+def test_the_claim_of_a_process_that_died_on_this_machine_is_stale_at_once(storage: Storage):
+    code = (
+        "from tune_jobs import claim; from tune_jobs.storage import Storage;"
+        f"claim.write_claim(Storage({storage.uri!r}), 'p', claim.new_claim('d', (1, 0), None));"
+        "input()"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE) as process:
+        while not (claim := read_claim(storage, "p")):
+            assert process.poll() is None
+            time.sleep(0.05)
+        assert claim.is_fresh
+        process.kill()
+    assert not claim.is_fresh
+
+
+def test_a_process_lost_five_times_without_progress_fails_the_trial(
+    spec: TrialSpec, dataset: STIRDataset, storage: Storage
+):
+    gone = replace(claims.new_claim("this", (1, 0), None), deaths=3, pid_started="long ago")
+    write_claim(storage, spec.point_id, gone)
+    stopped = run_trial(spec, dataset, storage, HERE, stop_asked=stop_after(2))
+    assert stopped.status == "stopped"  # four deaths are borne; this stop left a checkpoint
+    storage.delete(checkpoint_key(spec.point_id))
+    write_claim(storage, spec.point_id, replace(gone, deaths=4))
+    outcome = run_trial(spec, dataset, storage, HERE)
+    assert outcome.status == "failed"
+    assert "may lose its process 5 times" in outcome.error
+
+
+def test_deaths_are_forgiven_once_a_checkpoint_got_further(storage: Storage):
+    before = replace(claims.new_claim("this", (1, 0), None), deaths=4)
+    assert claims.new_claim("this", (1, 0), before).deaths == 5
+    assert claims.new_claim("this", (1, 7), before).deaths == 1
+    assert claims.new_claim("this", (1, 0), None).deaths == 0
+
+
+def test_a_record_never_holds_a_path_or_a_secret_of_the_machine(
+    spec: TrialSpec, dataset: STIRDataset, storage: Storage
+):
+    finished(run_trial(spec, dataset, storage, HERE))
+    text = json.dumps(json.loads(storage.read(record_key(spec.point_id))))
+    assert str(Path.home()) not in text
+    assert storage.uri not in text
