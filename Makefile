@@ -6,10 +6,13 @@ INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 .PHONY: demo test clean
 .DELETE_ON_ERROR:
 
-demo: $(VENV)/.run-ready  ## real data, a small study through Ray Tune, tables, figures, a report
+demo: demo/data/emoji.npz  ## real data, a small study through Ray Tune, tables, figures, a report
 	$(BIN)/tune-jobs run demo --storage demo --data demo/data
 	$(BIN)/stir-analysis collect --storage demo --out demo/results
 	$(BIN)/stir-analysis report --results demo/results --out demo
+
+demo/data/emoji.npz: | $(VENV)/.run-ready
+	$(BIN)/stir build emoji --out demo/data
 
 test: $(VENV)/.test-ready  ## lint, types, all tests
 	$(BIN)/ruff check .

@@ -33,11 +33,6 @@ recipe: {{max_epochs: 16, patience: 16, batch_size: 4}}
     return path
 
 
-@pytest.fixture(autouse=True)
-def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TUNE_JOBS_CACHE", str(tmp_path / "cache"))
-
-
 def start(study: Path, storage: Path, *more: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [

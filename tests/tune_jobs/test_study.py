@@ -49,7 +49,7 @@ def test_without_a_recipe_the_published_protocol_is_followed():
     assert study.resources == Resources(cpus=1, gpus=0.0)
 
 
-def test_the_demo_is_two_cheap_models_on_two_seeds_with_a_shortened_recipe():
+def test_the_demo_is_cheap_models_on_two_seeds_with_a_shortened_recipe():
     study = load_study("demo")
     assert {(p.dataset, p.scenario, p.lr) for p in study.points} == {("emoji", 2, 0.001)}
     assert {p.seed for p in study.points} == {1, 2}
