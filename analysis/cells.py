@@ -2,12 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import pandas as pd
 
-from analysis import style, tables
+from analysis import style
 
 CELL = ["model", "dataset", "scenario"]
 
@@ -124,33 +123,3 @@ def _say(words: str, value: Any) -> str:
     if pd.isna(value):
         return ""
     return " " + words.format(int(value) if isinstance(value, float) else value)
-
-
-@dataclass(frozen=True)
-class Frames:
-    """What figures and tables are made from: a results folder's reported trials, read once."""
-
-    results: str
-
-    @cached_property
-    def all_trials(self) -> pd.DataFrame:
-        """Every trial, failed ones and those at a learning rate that is not reported too."""
-        return tables.load("trials", self.results)
-
-    @cached_property
-    def trials(self) -> pd.DataFrame:
-        return labelled(reported(self.all_trials))
-
-    @cached_property
-    def scales(self) -> pd.DataFrame:
-        """A row per reported trial and object scale, with the trial's cell."""
-        return self._joined("scale_accuracy")
-
-    @cached_property
-    def epochs(self) -> pd.DataFrame:
-        """A row per reported trial and epoch, with the trial's cell."""
-        return self._joined("epochs")
-
-    def _joined(self, name: str) -> pd.DataFrame:
-        cells = self.trials[["point_id", "source", *CELL, "seed"]]
-        return tables.load(name, self.results).merge(cells, on="point_id", validate="many_to_one")

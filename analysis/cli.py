@@ -2,7 +2,7 @@
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -10,11 +10,15 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from analysis.cells import Frames
 from analysis.collect import Collected, collect
+from analysis.compare import MARGIN, NOTHING_COMPARABLE, compared
 from analysis.errors import AnalysisError
 from analysis.figures import canvas
-from analysis.figures.gallery import FIGURES
+from analysis.figures.gallery import FIGURES, drawable
+from analysis.frames import Frames
+from analysis.printed import FORMATS as PRINTED
+from analysis.printed import TABLES
+from analysis.published import import_mlflow
 from analysis.query import FORMATS, query
 from analysis.report import report
 from tune_jobs.storage import Storage, TuneJobsError
@@ -69,6 +73,16 @@ def _parser() -> argparse.ArgumentParser:
     asking.add_argument("--format", choices=["table", *FORMATS], default="table")
     asking.add_argument("--out", type=Path, metavar="FILE", help="write the answer to a file")
 
+    importing = command(
+        "import-mlflow",
+        _import_mlflow,
+        "Put an MLflow CSV export in the published format into the tables, as source published.",
+        "import-mlflow mlflow_export.csv.gz --by-scale scale_accuracy.csv.gz --out results",
+    )
+    importing.add_argument("file", help="CSV or .csv.gz, a row per run, accuracies in percent")
+    importing.add_argument("--by-scale", metavar="FILE", help="CSV: run_id, s17 .. s64 (0..1)")
+    importing.add_argument("--out", default="results", help="results folder (default: results)")
+
     drawing = command(
         "figures",
         _figures,
@@ -77,14 +91,44 @@ def _parser() -> argparse.ArgumentParser:
     )
     drawing.add_argument("names", nargs="*", default=["all"], metavar="NAME")
 
+    printing = command(
+        "tables",
+        _tables,
+        f"Print tables: all, or {', '.join(TABLES)}.",
+        "tables accuracy --format tex --results results",
+    )
+    printing.add_argument("names", nargs="*", default=["all"], metavar="NAME")
+    printing.add_argument("--format", choices=list(PRINTED), default="md", help="default: md")
+    printing.add_argument("--out", metavar="DIR", help="write a file per table instead")
+
+    comparing = command(
+        "compare",
+        _compare,
+        "Compare our cells with the published ones: difference, interval, verdict.",
+        "compare --results results --margin 0.03",
+    )
+    comparing.add_argument(
+        "--margin",
+        type=float,
+        default=MARGIN,
+        help=f"difference of accuracies that does not matter (default: {MARGIN})",
+    )
+    comparing.add_argument("--json", action="store_true", help="every number, for a script")
+
     reporting = command(
         "report",
         _report,
         "Write report.html, one page that needs no network, and the figures in it.",
         "report --results results --out .",
     )
-    for made in (asking, drawing, reporting):
+    for made in (asking, drawing, printing, comparing, reporting):
         made.add_argument("--results", default="results", help="default: results")
+    for made in (drawing, printing, reporting):
+        made.add_argument(
+            "--source",
+            choices=["ours", "published", "both"],
+            help="whose trials (default: ours if there are any, else published)",
+        )
     for made in (drawing, reporting):
         made.add_argument("--out", help="folder to write to (default: the results folder)")
     return parser
@@ -101,9 +145,22 @@ def _collect(args: argparse.Namespace) -> int:
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )
     print(_sentence(found, args.out))
-    for line in found.damaged:
-        print(f"left out: {line}", file=sys.stderr)
-    return LEFT_OUT if found.damaged else 0
+    return _left_out(found.damaged)
+
+
+def _left_out(sentences: Sequence[str]) -> int:
+    for sentence in sentences:
+        print(f"left out: {sentence}", file=sys.stderr)
+    return LEFT_OUT if sentences else 0
+
+
+def _import_mlflow(args: argparse.Namespace) -> int:
+    found = import_mlflow(args.file, args.out, by_scale=args.by_scale)
+    print(
+        f"{args.out}: {found.trials} published trials in {found.cells} cells, "
+        f"{found.by_scale} with accuracies by scale, {len(found.left_out)} rows left out"
+    )
+    return _left_out(found.left_out)
 
 
 def _sentence(found: Collected, out: str) -> str:
@@ -153,21 +210,61 @@ def _shown(value: object) -> str:
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
+def _chosen(kind: str, names: Sequence[str], table: Mapping[str, object]) -> list[str]:
+    if "all" in names:
+        return list(table)
+    for name in names:
+        if name not in table:
+            raise AnalysisError(f"A {kind} must be all or one of {', '.join(table)}; got {name!r}.")
+    return list(names)
+
+
 def _figures(args: argparse.Namespace) -> int:
-    names = list(FIGURES) if "all" in args.names else args.names
-    for name in names:
-        if name not in FIGURES:
-            raise AnalysisError(
-                f"A figure must be all or one of {', '.join(FIGURES)}; got {name!r}."
-            )
-    frames, out = Frames(args.results), Storage(args.out or args.results)
-    for name in names:
-        for key in canvas.save(FIGURES[name].draw(frames), out, name):
+    names = _chosen("figure", args.names, FIGURES)
+    frames, out = Frames(args.results, args.source), Storage(args.out or args.results)
+    drawn, why_not = drawable(frames, names)
+    for name, figure in drawn.items():
+        for key in canvas.save(figure, out, name):
             print(f"{out.uri}/{key}")
+    return _skipped(why_not, named="all" not in args.names)
+
+
+def _tables(args: argparse.Namespace) -> int:
+    frames, why_not = Frames(args.results, args.source), {}
+    for name in _chosen("table", args.names, TABLES):
+        try:
+            text = PRINTED[args.format](TABLES[name](frames))
+        except AnalysisError as error:
+            why_not[name] = str(error)
+            continue
+        if args.out is None:
+            print(text)
+        else:
+            Storage(args.out).write(f"{name}.{args.format}", text.encode())
+    return _skipped(why_not, named="all" not in args.names)
+
+
+def _skipped(why_not: Mapping[str, str], *, named: bool) -> int:
+    """Say what could not be made; that is an error only for what was asked for by name."""
+    for name, why in why_not.items():
+        print(f"stir-analysis: no {name}: {why}", file=sys.stderr)
+    return BAD_INPUT if named and why_not else 0
+
+
+def _compare(args: argparse.Namespace) -> int:
+    table = compared(Frames(args.results), margin=args.margin)
+    if table.empty:
+        raise AnalysisError(NOTHING_COMPARABLE)
+    if args.json:
+        print(table.to_json(orient="records", indent=1))
+    else:
+        shown = table.drop(columns=["difference_p", "equivalence_p", "lr", "published_lr"])
+        _print_table(pa.Table.from_pandas(shown, preserve_index=False))
+        print(f"agrees: within {args.margin:g} by two one-sided tests at 5 %")
     return 0
 
 
 def _report(args: argparse.Namespace) -> int:
-    keys = report(args.results, args.out or args.results)
+    keys = report(args.results, args.out or args.results, source=args.source)
     print(f"{Storage(args.out or args.results).uri}/{keys[-1]}")
     return 0

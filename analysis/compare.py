@@ -5,13 +5,18 @@ import math
 import pandas as pd
 
 from analysis import published, stats
-from analysis.cells import CELL, Frames, in_order, reported
+from analysis.cells import CELL, in_order, reported
 from analysis.errors import AnalysisError
+from analysis.frames import Frames
 
 MARGIN = 0.03  # a difference of mean accuracies, either way, that nobody would care about
 SIGNIFICANCE = 0.05
 LEAST = 3  # runs of ours, below which nothing is said
 AGREES, DIFFERS, TOO_FEW = "agrees", "differs", "too few runs"
+NOTHING_COMPARABLE = (
+    "A comparison needs finished runs of ours in a published cell, by the published protocol "
+    f"({published.PROTOCOL}); there are none."
+)
 
 _COLUMNS = [
     *("dataset", "scenario", "model", "lr", "published_lr", "seeds", "published_seeds"),

@@ -12,6 +12,7 @@ from matplotlib.typing import LineStyleType
 
 from stir.scenarios import SCENARIOS
 
+PAPER = "#fefefe"  # behind everything
 INK = "#1b1b1f"  # text and axes
 FAINT = "#a6a6ad"  # grid lines, what is missing
 SHADE = "#ececf0"  # the scales seen in training

@@ -7,6 +7,7 @@ import pandas as pd
 
 from analysis import stats
 from analysis.cells import CELL, in_order
+from analysis.errors import AnalysisError
 
 LEAST = 2  # scores of a model that a test needs
 
@@ -93,16 +94,16 @@ def contrasts(trials: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=_CONTRASTS)
 
 
-def ranked(trials: pd.DataFrame) -> stats.Ranking | None:
-    """Average ranks by mean accuracy over the dataset-scenario pairs that all models have.
-
-    None when there are fewer than three models or fewer than two such pairs.
-    """
+def ranked(trials: pd.DataFrame) -> stats.Ranking:
+    """Average ranks by mean accuracy over the dataset-scenario pairs that all models have."""
     means = trials.pivot_table(
         index=["dataset", "scenario"], columns="model", values="test_accuracy", aggfunc="mean"
     ).dropna()
     if means.shape[0] < 2 or means.shape[1] < 3:
-        return None
+        raise AnalysisError(
+            "Ranks need three models or more that share two cells (dataset and scenario) or more; "
+            f"{means.shape[1]} models share {means.shape[0]}."
+        )
     return stats.ranking(means.to_numpy(dtype=float), [str(model) for model in means.columns])
 
 

@@ -1,7 +1,7 @@
 """What the figures share: a grid of panels, the legend of models, and saving."""
 
 import io
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 import matplotlib
@@ -35,17 +35,33 @@ def house_style() -> Iterator[None]:
         yield
 
 
-def panels(
-    rows: Sequence[str], columns: Sequence[int], *, legend_rows: int
-) -> tuple[Figure, dict[tuple[str, int], Axes]]:
-    """A panel per dataset (rows) and scenario (columns), room below for the legend."""
+Panels = dict[tuple[str, int], Axes]  # by dataset and scenario
+
+
+def cell_panels(frame: pd.DataFrame, *, legend_rows: int) -> tuple[Figure, Panels]:
+    """A panel per dataset (rows) and scenario (columns) of ``frame``, room below for the legend."""
+    rows = style.ordered(frame["dataset"], style.DATASETS)
+    columns = sorted(set(frame["scenario"]))
     width = max(PANEL[0] * len(columns), 5.2) + 0.4
     height = max(PANEL[1] * len(rows), 2.6) + 0.4 + 0.2 * legend_rows
     figure = Figure(figsize=(width, height), layout="constrained")
     grid = figure.subplots(len(rows), len(columns), squeeze=False, sharex=True, sharey=True)
-    return figure, {
-        (row, column): grid[i][j] for i, row in enumerate(rows) for j, column in enumerate(columns)
-    }
+    panels: Panels = {}
+    for i, row in enumerate(rows):
+        for j, column in enumerate(columns):
+            panels[row, column] = grid[i][j]
+            grid[i][j].set_title(f"{style.dataset_name(row)}, {style.scenario_name(column)}")
+    return figure, panels
+
+
+def label_edges(panels: Panels, *, x: str, y: str) -> None:
+    """Name the axes along the left and the bottom of a grid of panels."""
+    last_row, first_column = list(panels)[-1][0], next(iter(panels))[1]
+    for (row, column), axes in panels.items():
+        if row == last_row:
+            axes.set_xlabel(x)
+        if column == first_column:
+            axes.set_ylabel(y)
 
 
 def model_handles(styles: dict[str, style.ModelStyle]) -> list[Line2D]:

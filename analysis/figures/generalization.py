@@ -24,13 +24,10 @@ def generalization(scales: pd.DataFrame) -> Figure:
     """
     canvas.require_columns(scales, _COLUMNS, what="The generalization figure")
     styles = style.model_styles(scales["model"])
-    rows = style.ordered(scales["dataset"], style.DATASETS)
-    columns = sorted(set(scales["scenario"]))
     with canvas.house_style():
-        figure, panels = canvas.panels(rows, columns, legend_rows=1 + len(styles) // 5)
+        figure, panels = canvas.cell_panels(scales, legend_rows=1 + len(styles) // 5)
         cells = dict(list(scales.groupby(["dataset", "scenario"])))
         for (dataset, scenario), axes in panels.items():
-            axes.set_title(f"{style.dataset_name(dataset)}, {style.scenario_name(scenario)}")
             if scenario in SCENARIOS:
                 trained = SCENARIOS[scenario].train_scales
                 axes.axvspan(trained[0] - 0.5, trained[-1] + 0.5, **_TRAINED)
@@ -38,10 +35,7 @@ def generalization(scales: pd.DataFrame) -> Figure:
                 _draw(axes, cells[dataset, scenario], styles)
             else:
                 canvas.mark_missing(axes)
-        for column in columns:
-            panels[rows[-1], column].set_xlabel("object scale [px]")
-        for row in rows:
-            panels[row, columns[0]].set_ylabel("test accuracy")
+        canvas.label_edges(panels, x="object scale [px]", y="test accuracy")
         handles = [*canvas.model_handles(styles), Patch(label="trained on", **_TRAINED)]
         figure.legend(handles=handles, loc="outside lower center", ncols=min(5, len(handles)))
     return figure

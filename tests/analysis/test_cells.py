@@ -1,8 +1,9 @@
 import pytest
 
 from analysis import load
-from analysis.cells import Frames, in_order, labelled, rate_choices, reported
+from analysis.cells import in_order, labelled, rate_choices, reported
 from analysis.collect import collect
+from analysis.frames import Frames
 
 
 @pytest.fixture

@@ -76,7 +76,7 @@ def test_a_query_writes_the_parquet_file_it_is_told_to(runs, tmp_path):
         (["query", "select 1", "--results", "nowhere"], "stir-analysis collect"),
         (["query", "select 1", "--out", "answer.xls"], "csv, json, parquet"),
         (["query", "select 1", "--format", "parquet"], "--out FILE"),
-        (["figures", "generalisation"], "one of generalization"),
+        (["figures", "generalisation"], "one of overview, generalization"),
         (["report", "--results", "nowhere"], "nowhere has no trials.parquet"),
         (["collect", "--storage", "gs://bucket"], "folder or s3://"),
         (["collect", "--storage", "runs", "--out", "/proc/results"], "/proc/results"),

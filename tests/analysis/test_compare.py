@@ -4,9 +4,9 @@ from pathlib import Path
 import pytest
 
 from analysis import AnalysisError
-from analysis.cells import Frames
 from analysis.collect import collect
 from analysis.compare import compared
+from analysis.frames import Frames
 from analysis.published import import_mlflow, summary
 from tune_jobs.grid import Recipe
 

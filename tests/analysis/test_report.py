@@ -1,3 +1,4 @@
+import functools
 import re
 from html.parser import HTMLParser
 
@@ -5,15 +6,19 @@ import pytest
 
 from analysis import AnalysisError
 from analysis.collect import collect
-from analysis.report import inline, report
+from analysis.figures import gallery
+from analysis.page import inline
+from analysis.report import report
 from tune_jobs.grid import Recipe
 
 SHORT = Recipe(max_epochs=30, patience=3)
 
 
 @pytest.fixture
-def page_of(tmp_path, put):
-    """The report page that some records give."""
+def page_of(tmp_path, put, monkeypatch):
+    """The report page that some records give, with one figure only, to save time."""
+    one = functools.partial(gallery.drawable, names=["generalization"])
+    monkeypatch.setattr("analysis.report.drawable", one)
 
     def page_of(*records) -> str:
         put(tmp_path / "runs", *records)
@@ -61,8 +66,9 @@ def test_the_published_recipe_is_not_called_shortened(page_of, make_record):
 
 def test_the_table_holds_mean_spread_and_count_by_cell(page_of, make_record):
     page = page_of(make_record(seed=1, correct=9), make_record(seed=2, correct=18))
-    [row] = [row for row in Cells(page).rows if row[:3] == ["Emoji", "Mid2Rest", "Standard"]]
-    assert row[3:8] == ["2", "37.5", "17.7", "25.0", "50.0"]
+    row = next(row for row in Cells(page).rows if row[:3] == ["Emoji", "Mid2Rest", "Standard"])
+    assert row[3:6] == ["0.001", "2", "37.5"]
+    assert row[8:12] == ["17.7", "37.5", "25.0", "50.0"]
 
 
 def test_where_it_ran_is_told(page_of, make_record):
@@ -99,7 +105,7 @@ def test_names_from_outside_cannot_inject_markup(page_of, make_record):
 
 def test_ids_in_two_drawings_on_a_page_do_not_clash():
     svg = '<svg width="9pt"><path id="a"/><use xlink:href="#a" clip-path="url(#a)"/></svg>'
-    drawn = inline(svg, "one")
+    drawn = inline(svg, "one", label="One")
     assert 'id="one-a"' in drawn
     assert 'href="#one-a"' in drawn
     assert "url(#one-a)" in drawn

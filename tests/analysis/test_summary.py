@@ -2,6 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from analysis import AnalysisError
 from analysis.summary import contrasts, ranked, summarised
 
 
@@ -65,7 +66,6 @@ def test_models_are_ranked_over_the_cells_that_all_of_them_have():
     second = first.assign(dataset="mnist")
     partial = trials_of(standard=[0.9], xu=[0.1]).assign(dataset="aerial")
     ranking = ranked(pd.concat([first, second, partial]))
-    assert ranking is not None
     assert ranking.cells == 2
     assert ranking.ranks == {"xu": 1.0, "disco": 2.0, "standard": 3.0}
 
@@ -83,4 +83,5 @@ def test_models_are_ranked_over_the_cells_that_all_of_them_have():
     ],
 )
 def test_one_cell_or_two_models_are_not_ranked(trials):
-    assert ranked(trials) is None
+    with pytest.raises(AnalysisError, match="three models or more that share two cells"):
+        ranked(trials)

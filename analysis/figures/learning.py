@@ -1,0 +1,55 @@
+"""Validation accuracy over the epochs of training."""
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from analysis import style
+from analysis.figures import canvas
+
+_COLUMNS = ("point_id", "model", "dataset", "scenario", "epoch", "valid_accuracy")
+
+
+def learning_curves(epochs: pd.DataFrame) -> Figure:
+    """A line per model, the mean over the seeds that still train, a panel per cell.
+
+    ``epochs`` has one row per trial and epoch, with the columns ``point_id``, ``model``,
+    ``dataset``, ``scenario``, ``epoch`` and ``valid_accuracy``. A line ends, with its marker, where
+    half of the seeds have stopped: a mean over the slowest ones only would mislead.
+    """
+    canvas.require_columns(epochs, _COLUMNS, what="The learning curves")
+    styles = style.model_styles(epochs["model"])
+    with canvas.house_style():
+        figure, panels = canvas.cell_panels(epochs, legend_rows=1 + len(styles) // 5)
+        cells = dict(list(epochs.groupby(["dataset", "scenario"])))
+        for key, axes in panels.items():
+            if key in cells:
+                _draw(axes, cells[key], styles)
+            else:
+                canvas.mark_missing(axes)
+        canvas.label_edges(panels, x="epoch", y="validation accuracy")
+        handles = canvas.model_handles(styles)
+        figure.legend(handles=handles, loc="outside lower center", ncols=min(5, len(handles)))
+    return figure
+
+
+def _draw(axes: Axes, cell: pd.DataFrame, styles: dict[str, style.ModelStyle]) -> None:
+    counts: list[int] = []
+    for model, runs in cell.groupby("model"):
+        look = styles[str(model)]
+        seeds = runs["point_id"].nunique()
+        counts.append(seeds)
+        by_epoch = runs.groupby("epoch").agg(
+            mean=("valid_accuracy", "mean"), training=("valid_accuracy", "size")
+        )
+        line = by_epoch.loc[by_epoch["training"] > seeds / 2, "mean"]
+        axes.plot(
+            line.index,
+            line,
+            color=look.colour,
+            linestyle=look.dash,
+            marker=look.marker,
+            markevery=[len(line) - 1],
+        )
+    axes.set_ylim(0, 1.02)
+    axes.set_title(canvas.counted(counts), loc="right", fontsize="small")

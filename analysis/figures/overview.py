@@ -1,0 +1,120 @@
+"""Test accuracy of every model at a glance: means with intervals, and box plots of all runs."""
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from analysis import style
+from analysis.figures import canvas
+
+# The paper's Fig. 4 leaves them out: a degenerate model, and one that is not competitive in time.
+LEFT_OUT = ("energy_pool", "conv3d")
+SHOWN = (2, 4)  # Mid2Rest, All2All
+TOP = 3
+
+_SUMMARY = ("model", "dataset", "scenario", "seeds", "mean", "mean_low", "mean_high", "collapsed")
+_TRIALS = ("model", "dataset", "scenario", "test_accuracy")
+
+
+def overview(summary: pd.DataFrame) -> Figure:
+    """A dot per model with the interval of its mean; the best three of a panel are filled.
+
+    ``summary`` is that of ``summary.summarised``. Shows Mid2Rest and All2All (all scenarios, if
+    neither is there) and, as the paper does, neither energy_pool nor conv3d. The dotted line is the
+    standard model. Everything is a mean: medians would hide runs that collapsed.
+    Source: Altstidl et al. (2023), arXiv:2211.10288, Fig. 4.
+    """
+    canvas.require_columns(summary, _SUMMARY, what="The overview")
+    base = summary["model"].str.partition(" ")[0]
+    cells = summary[~base.isin(LEFT_OUT)]
+    shown = sorted(set(cells["scenario"]) & set(SHOWN)) or sorted(set(cells["scenario"]))
+    styles = style.model_styles(cells["model"])
+    columns = style.ordered(cells["dataset"], style.DATASETS)
+    height = len(shown) * (0.19 * len(styles) + 0.65) + 0.4
+    with canvas.house_style():
+        figure = Figure(figsize=(max(2.1 * len(columns), 3) + 1.3, height), layout="constrained")
+        grid = figure.subplots(len(shown), len(columns), squeeze=False, sharey=True)
+        for i, scenario in enumerate(shown):
+            for j, dataset in enumerate(columns):
+                axes = grid[i][j]
+                here = cells[(cells["dataset"] == dataset) & (cells["scenario"] == scenario)]
+                axes.set_title(f"{style.dataset_name(dataset)}, {style.scenario_name(scenario)}")
+                _dots(axes, here, styles)
+        for axes in grid[-1]:
+            axes.set_xlabel("mean test accuracy")
+    return figure
+
+
+def _dots(axes: Axes, cells: pd.DataFrame, styles: dict[str, style.ModelStyle]) -> None:
+    places = {model: place for place, model in enumerate(styles)}
+    axes.set_yticks(range(len(places)), [look.name for look in styles.values()])
+    axes.set_ylim(len(places) - 0.5, -0.5)
+    axes.tick_params(axis="y", length=0)
+    if cells.empty:
+        canvas.mark_missing(axes)
+        return
+    best = set(cells.nlargest(TOP, "mean")["model"])
+    middle = (cells["mean_low"].min() + cells["mean_high"].max()) / 2
+    for row in cells.to_dict("records"):
+        look, place = styles[row["model"]], places[row["model"]]
+        axes.hlines(place, row["mean_low"], row["mean_high"], color=look.colour, linewidth=1.4)
+        face = look.colour if row["model"] in best else style.PAPER
+        axes.plot(row["mean"], place, "o", color=look.colour, markerfacecolor=face, markersize=5.5)
+        if row["collapsed"]:
+            note = f" {row['collapsed']} of {row['seeds']} collapsed "
+            left = row["mean"] > middle
+            end = row["mean_low"] if left else row["mean_high"]
+            side = "right" if left else "left"
+            axes.text(end, place, note, ha=side, va="center", fontsize="x-small")
+        if row["model"] == "standard":
+            axes.axvline(row["mean"], color=look.colour, linestyle=":", linewidth=1, zorder=0)
+    axes.xaxis.set_major_locator(MaxNLocator(4))
+    axes.set_title(canvas.counted(cells["seeds"]), loc="right", fontsize="x-small")
+
+
+def boxes(trials: pd.DataFrame) -> Figure:
+    """A box per model over its runs, a panel per dataset and scenario, no run hidden.
+
+    ``trials`` has the columns ``model``, ``dataset``, ``scenario`` and ``test_accuracy``. The box
+    is the middle half with the median, whiskers reach 1.5 times its length, dots lie outside; the
+    cross is the mean. Source: Altstidl et al. (2023), arXiv:2211.10288, supplementary figure 1.
+    """
+    canvas.require_columns(trials, _TRIALS, what="The box plots")
+    styles = style.model_styles(trials["model"])
+    with canvas.house_style():
+        figure, panels = canvas.cell_panels(trials, legend_rows=4)
+        for (dataset, scenario), axes in panels.items():
+            here = trials[(trials["dataset"] == dataset) & (trials["scenario"] == scenario)]
+            _boxes(axes, here, styles)
+            axes.set_xlim(-0.7, len(styles) - 0.3)
+            names = [look.name for look in styles.values()]
+            axes.set_xticks(range(len(styles)), names, rotation=90)
+            axes.grid(axis="x", visible=False)
+            axes.set_ylim(-0.02, 1.02)
+        canvas.label_edges(panels, x="", y="test accuracy")
+    return figure
+
+
+def _boxes(axes: Axes, cell: pd.DataFrame, styles: dict[str, style.ModelStyle]) -> None:
+    if cell.empty:
+        canvas.mark_missing(axes)
+        return
+    for place, (model, look) in enumerate(styles.items()):
+        scores = cell.loc[cell["model"] == model, "test_accuracy"].to_numpy()
+        if len(scores) == 0:
+            continue
+        line = {"color": look.colour, "linewidth": 1}
+        axes.boxplot(
+            [scores],
+            positions=[place],
+            widths=0.65,
+            showmeans=True,
+            boxprops=line,
+            whiskerprops=line,
+            capprops=line,
+            medianprops=line | {"linewidth": 2},
+            meanprops={"marker": "x", "markeredgecolor": style.INK, "markersize": 3.5},
+            flierprops={"marker": ".", "markeredgecolor": look.colour, "markersize": 3},
+        )
+    axes.set_title(canvas.counted(cell.groupby("model").size()), loc="right", fontsize="small")

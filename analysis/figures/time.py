@@ -1,0 +1,49 @@
+"""Seconds per epoch by model and dataset."""
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from analysis import style
+from analysis.figures import canvas
+
+_COLUMNS = ("model", "dataset", "scenario", "epoch_seconds")
+SHOWN = 2  # Mid2Rest, as in the paper's Table 2; how long an epoch takes depends on the scenario
+
+
+def epoch_time(trials: pd.DataFrame) -> Figure:
+    """A mark per model: the mean over runs and epochs, on a logarithmic axis, with the number.
+
+    ``trials`` has the columns ``model``, ``dataset``, ``scenario`` and ``epoch_seconds``. Shows
+    Mid2Rest, or the first scenario that is there. Runs on different machines are not told apart.
+    Source: Altstidl et al. (2023), arXiv:2211.10288, Table 2 (which shows the last epoch only).
+    """
+    canvas.require_columns(trials, _COLUMNS, what="The figure of times")
+    scenarios = set(trials["scenario"])
+    shown = SHOWN if SHOWN in scenarios else min(scenarios)
+    runs = trials[trials["scenario"] == shown]
+    styles = style.model_styles(runs["model"])
+    columns = style.ordered(runs["dataset"], style.DATASETS)
+    size = (max(2.1 * len(columns), 3) + 1.3, 0.2 * len(styles) + 1)
+    with canvas.house_style():
+        figure = Figure(figsize=size, layout="constrained")
+        for axes, dataset in zip(
+            figure.subplots(1, len(columns), squeeze=False, sharey=True)[0], columns, strict=True
+        ):
+            cell = runs[runs["dataset"] == dataset].groupby("model")["epoch_seconds"]
+            seconds, counts = cell.mean().reindex(list(styles)), cell.size()
+            places = np.arange(len(styles))
+            for place, look, value in zip(places, styles.values(), seconds, strict=True):
+                if np.isnan(value):
+                    axes.text(0.5, place, "no runs", transform=axes.get_yaxis_transform())
+                    continue
+                axes.plot(value, place, look.marker, color=look.colour, markersize=6)
+                axes.text(value, place, f"   {value:.3g} s", va="center", fontsize="x-small")
+            axes.set_xscale("log")
+            axes.margins(x=0.25)
+            axes.set_title(f"{style.dataset_name(dataset)}, {style.scenario_name(shown)}")
+            axes.set_title(canvas.counted(counts), loc="right", fontsize="x-small")
+            axes.set_xlabel("seconds per epoch")
+            axes.set_yticks(places, [look.name for look in styles.values()])
+            axes.set_ylim(len(styles) - 0.5, -0.5)
+    return figure
