@@ -4,6 +4,7 @@ Axes as in ``siconv_spectrum``. Inside, maps are laid out (i, j, n o).
 """
 
 import functools
+import math
 from typing import Any
 
 import torch
@@ -112,11 +113,14 @@ class PooledResponse(torch.autograd.Function):
         grad_ijno = grads[0].permute(2, 3, 0, 1).reshape(*spectrum.answer_size, n * o)
         answered = (choice >= 0) & (choice <= reach(spectrum, choice.device))
         bias_grad = (grad_ijno * answered).sum((0, 1)).view(n, o).sum(0)
-        choice = choice.expand(grad_ijno.shape)
+        chosen = choice.to(grad_ijno.dtype).expand(grad_ijno.shape)
+        buffer = torch.empty_like(grad_ijno).flatten()
 
         def grad_of(scale: int) -> Tensor:
             inner = spectrum.inner(scale)
-            return grad_ijno[inner] * (choice[inner] == scale)
+            shape = chosen[inner].shape
+            masked = torch.eq(chosen[inner], scale, out=buffer[: math.prod(shape)].view(shape))
+            return masked.mul_(grad_ijno[inner])
 
         return *factor_grads(ctx, grad_of), bias_grad, None, None, None
 
@@ -144,7 +148,9 @@ def largest_at_each_pixel(correlator: Correlator, bias_no: Tensor) -> tuple[Tens
     choice = torch.zeros_like(largest, dtype=torch.int16)
     for scale, found in correlator.responses():
         inner = spectrum.inner(scale)
-        choice[inner].masked_fill_(found > largest[inner], scale)
+        # Scales grow, so the last one that won is the largest.
+        won = (found > largest[inner]).to(choice.dtype).mul_(scale)
+        torch.maximum(choice[inner], won, out=choice[inner])
         torch.maximum(largest[inner], found, out=largest[inner])
     largest += bias_no
     last = spectrum.ladder.num_scales - 1
