@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from siconvnet.fast.winners import conv_peak, scaled_peak, trim
-from siconvnet.layers import GlobalMaxPool, check_channels
-from siconvnet.resample import check_kernel_size
+from siconvnet.fast.zoomed import zoomed_peak, zoomed_response
+from siconvnet.layers import GlobalMaxPool, check_channels, check_room
+from siconvnet.resample import check_kernel_size, zoom
 
 
 class Conv2d(nn.Conv2d):
@@ -105,28 +106,26 @@ class KanazawaConv2d(nn.Module):
         self.bias = conv2d_bias(self.weight)
 
     def forward(self, x: Tensor) -> Tensor:
-        check_channels(x, self.weight.shape[1], ndim=4)
+        self.check_input(x)
+        if not self.plain:
+            return zoomed_response(x, self.weight, self.bias, self.factors)
         return torch.stack([self.scale_response(x, f) for f in self.factors]).max(dim=0).values
 
     def scale_response(self, x: Tensor, factor: float) -> Tensor:
         """The kernel's answer to the image resized by ``factor``, in the image's own frame."""
-        height, width = x.shape[2:]
-        response = F.conv2d(zoom(x, factor, height, width), self.weight, self.bias)
-        return zoom(response, 1 / factor, *response.shape[2:])
+        return zoom(F.conv2d(zoom(x, factor), self.weight, self.bias), 1 / factor)
 
     def peak(self, x: Tensor) -> Tensor:
         """The largest answer of each image and channel, (N, O)."""
-        return GlobalMaxPool()(self(x))
+        if self.plain:
+            return GlobalMaxPool()(self(x))
+        self.check_input(x)
+        return zoomed_peak(x, self.weight, self.bias, self.factors)
 
-
-def zoom(x: Tensor, factor: float, height: int, width: int) -> Tensor:
-    """Resize by ``factor`` (bilinear, corners aligned) and centre the result in a frame."""
-    if factor == 1:
-        return x
-    resized = F.interpolate(x, scale_factor=factor, mode="bilinear", align_corners=True)
-    spare_y, spare_x = height - resized.shape[2], width - resized.shape[3]
-    top, left = spare_y // 2, spare_x // 2
-    return F.pad(resized, (left, spare_x - left, top, spare_y - top))  # crops where negative
+    def check_input(self, x: Tensor) -> None:
+        """Refuse an image that the kernel does not fit, or with another number of channels."""
+        check_channels(x, self.weight.shape[1], ndim=4)
+        check_room(x, self.weight.shape[-1])
 
 
 class XuConv2d(nn.Module):
@@ -288,12 +287,7 @@ class SESConv2d(nn.Module):
     def check_input(self, x: Tensor) -> None:
         """Refuse an input that the kernels do not fit, or with other axes or channels."""
         check_channels(x, self.weight.shape[1], ndim=4 if self.lifting else 5)
-        side = self.basis.shape[-1]
-        if min(x.shape[-2:]) < side:
-            raise ValueError(
-                f"The input must be at least as large as the {side} x {side} kernels; "
-                f"got {x.shape[-2]} x {x.shape[-1]}."
-            )
+        check_room(x, self.basis.shape[-1])
 
 
 def zero_margins(basis: Tensor) -> tuple[int, ...]:

@@ -253,3 +253,12 @@ def check_channels(x: Tensor, in_channels: int, *, ndim: int) -> None:
         raise ValueError(
             f"The layer takes {axes} with {in_channels} channels; got shape {tuple(x.shape)}."
         )
+
+
+def check_room(x: Tensor, side: int) -> None:
+    """Refuse a batch of images that a square kernel does not fit into."""
+    if min(x.shape[-2:]) < side:
+        raise ValueError(
+            f"The input must be at least as large as the {side} x {side} kernels; "
+            f"got {x.shape[-2]} x {x.shape[-1]}."
+        )

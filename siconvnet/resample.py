@@ -98,3 +98,37 @@ def _area_matrix(kernel_size: int, side: int) -> Tensor:
         start, source_start
     )
     return overlap.clamp(min=0).double() / kernel_size
+
+
+def zoom(x: Tensor, factor: float) -> Tensor:
+    """Resize images by ``factor`` (bilinear, corners aligned), then centre them in their old frame.
+
+    Shape: (N, C, H, W) -> the same; zeros around what shrank, and what grew out of it cut off.
+    """
+    if factor == 1:
+        return x
+    resized = F.interpolate(x, scale_factor=factor, mode="bilinear", align_corners=True)
+    top, bottom = frame(x.shape[2], resized.shape[2])
+    left, right = frame(x.shape[3], resized.shape[3])
+    return F.pad(resized, (left, right, top, bottom))
+
+
+def frame(size: int, resized: int) -> tuple[int, int]:
+    """Rows to add before and after (cut off if negative), the smaller number before."""
+    before = (size - resized) // 2
+    return before, size - resized - before
+
+
+@functools.lru_cache(maxsize=256)
+def zoom_matrix(size: int, factor: float, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """The matrix Z for which ``Z @ image @ Z.T`` is ``zoom`` of a square image, (size, size).
+
+    Cached and shared; do not write into it.
+    """
+    with torch.inference_mode(False), torch.no_grad():
+        impulses = torch.eye(size, dtype=dtype)[None, :, :, None]
+        if factor != 1:
+            impulses = F.interpolate(
+                impulses, scale_factor=(factor, 1.0), mode="bilinear", align_corners=True
+            )
+        return F.pad(impulses[0, :, :, 0], frame(size, impulses.shape[2])).T.contiguous().to(device)
