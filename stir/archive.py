@@ -51,6 +51,13 @@ def written(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def require_writable(folder: Path) -> None:
+    """Refuse a folder that cannot be written to, before the work of filling it."""
+    existing = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
+    if not existing.is_dir() or not os.access(existing, os.W_OK):
+        raise StirError(f"The folder to write to must be one that can be; {existing} is not.")
+
+
 def write(path: Path, arrays: Mapping[str, NDArray]) -> None:
     """Write arrays as a compressed ``.npz``, lightly: black margins shrink most at any level."""
     with (
@@ -74,6 +81,8 @@ def read(path: str | Path, names: Iterable[str] | None = None) -> dict[str, NDAr
             members = {Path(item.filename).stem: item for item in bundle.infolist()}
             wanted = members if names is None else [name for name in names if name in members]
             return {name: _array(bundle, members[name]) for name in wanted}
+    except FileNotFoundError as error:
+        raise StirError(f"A STIR file must be there to be read; {path} is not.") from error
     except UNREADABLE as error:
         raise StirError(
             f"A STIR file is a whole .npz archive of plain arrays; {path} cannot be read as one: "

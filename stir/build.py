@@ -28,6 +28,7 @@ def build(
 
     ``raw_dir`` holds the source's own files, for the datasets that have them.
     """
+    archive.require_writable(Path(out_dir))
     arrays = _arrays(name, raw_dir, progress)
     arrays["metadata"] = np.array(list(_metadata(DATASETS[name]).items()))
     found = schema.faults(arrays)

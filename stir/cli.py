@@ -1,17 +1,22 @@
 """The command line ``stir``: build, fetch, check, list and look at datasets."""
 
 import argparse
+import json
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
-from stir import progress
+from stir import progress, schema
 from stir.catalogue import DATASETS
-from stir.dataset import STIRDataset, data_folder
+from stir.dataset import STIRDataset, data_folder, load, locate
 from stir.errors import StirError
+
+LINE_SECONDS = 5.0  # between lines that say how far work is, when there is no terminal
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -19,26 +24,68 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = _parser().parse_args(argv)
     try:
         return args.run(args)
-    except (StirError, OSError) as error:
+    except StirError as error:
         print(f"stir: {error}", file=sys.stderr)
-        return 2
+    except OSError as error:
+        where = f"{error.filename} cannot be used" if error.filename else "the system refuses"
+        print(f"stir: {where}: {error.strerror or error}.", file=sys.stderr)
+    return 2
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="stir", description="STIR datasets.")
+    parser = argparse.ArgumentParser(
+        prog="stir",
+        description="Datasets of objects of known size at a known place.",
+        epilog="example: stir build emoji",
+    )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    build = _command(commands, "build", "make a dataset from its raw source", "stir build emoji")
-    build.add_argument("name", metavar="NAME", help="emoji, mnist, trafficsign, aerial, shapes")
+    build = _command(
+        commands, "build", "make a dataset from its raw source", "stir build mnist --raw raw/mnist"
+    )
+    build.add_argument("name", metavar="NAME", help="emoji, mnist, trafficsign, aerial or shapes")
     build.add_argument("--raw", metavar="DIR", help="folder of the source's own files")
-    build.add_argument("--out", metavar="DIR", help="where NAME.npz goes ($STIR_DATA, else data)")
     build.set_defaults(run=_build)
+
+    download = _command(
+        commands, "download", "fetch published files and verify them", "stir download mnist"
+    )
+    download.add_argument("name", metavar="NAME", help="emoji, mnist, trafficsign, aerial or all")
+    download.add_argument(
+        "--base-url", metavar="URL", help="a mirror instead of https://zenodo.org"
+    )
+    download.set_defaults(run=_download)
+
+    check = _command(
+        commands, "check", "say what is wrong with a file", "stir check data/emoji.npz"
+    )
+    check.add_argument("file", metavar="FILE", help="an .npz file, or the name of a dataset")
+    check.set_defaults(run=_check)
+
+    listing = _command(
+        commands, "list", "show which datasets there are and on what terms", "stir list --json"
+    )
+    listing.add_argument("--json", action="store_true", help="print a JSON list")
+    listing.set_defaults(run=_list)
+
+    show = _command(
+        commands, "show", "draw a sheet of classes and scales", "stir show emoji --out sheet.png"
+    )
+    show.add_argument("file", metavar="FILE", help="an .npz file, or the name of a dataset")
+    show.add_argument("--out", metavar="PNG", required=True, help="the picture to write")
+    show.set_defaults(run=_show)
+
+    for command in (build, download):
+        command.add_argument("--out", metavar="DIR", help="folder to write to ($STIR_DATA or data)")
+    for command in (check, listing, show):
+        command.add_argument("--data", metavar="DIR", help="folder to look in ($STIR_DATA or data)")
     return parser
 
 
 def _command(commands, name: str, words: str, example: str) -> argparse.ArgumentParser:
+    description = f"{words[0].upper()}{words[1:]}."
     return commands.add_parser(
-        name, help=words, description=words.capitalize() + ".", epilog=f"example: {example}"
+        name, help=words, description=description, epilog=f"example: {example}"
     )
 
 
@@ -47,28 +94,114 @@ def _build(args: argparse.Namespace) -> int:
 
     with _bar(f"Building {args.name}") as tell:
         path = build(args.name, out_dir=data_folder(args.out), raw_dir=args.raw, progress=tell)
-    _print_terms(args.name)
-    print(f"{path}  fingerprint {STIRDataset(path).fingerprint[:12]}")
+    _print_result(args.name, path)
     return 0
 
 
-def _print_terms(name: str) -> None:
+def _download(args: argparse.Namespace) -> int:
+    from stir.download import BASE_URL, FILES, download
+
+    for name in FILES if args.name == "all" else [args.name]:
+        with _bar(f"Fetching {name}") as tell:
+            path = download(
+                name,
+                out_dir=data_folder(args.out),
+                base_url=args.base_url or BASE_URL,
+                progress=tell,
+            )
+        _print_result(FILES[name], path)
+    return 0
+
+
+def _check(args: argparse.Namespace) -> int:
+    path = locate(args.file, args.data)
+    found = schema.check(path)
+    for sentence in found:
+        print(f"stir: {path}: {sentence}", file=sys.stderr)
+    if not found:
+        dataset = STIRDataset(path)
+        print(f"{path}: {dataset}, nothing wrong, fingerprint {dataset.fingerprint}")
+    return 2 if found else 0
+
+
+def _list(args: argparse.Namespace) -> int:
+    folder = data_folder(args.data)
+    own = sorted(path.stem for path in folder.glob("*.npz") if path.stem not in DATASETS)
+    rows = [_entry(name, folder / f"{name}.npz") for name in [*DATASETS, *own]]
+    if args.json:
+        print(json.dumps(rows, indent=2))
+        return 0
+    for row in rows:
+        state = row["error"] or f"fingerprint {row['fingerprint'][:12]}" if row["path"] else "-"
+        note = "" if row["benchmark"] else " (not part of the STIR benchmark)"
+        print(f"{row['name']:<16} {row['path'] or 'not here'}  {state}")
+        print(f"{'':<16} {row['licence']}{note}")
+    return 0
+
+
+def _entry(name: str, path: Path) -> dict:
+    """What ``list`` knows of one dataset."""
+    facts = DATASETS.get(name)
+    row = {
+        "name": name,
+        "path": str(path) if path.exists() else None,
+        "fingerprint": None,
+        "error": None,
+        "num_classes": facts and facts.num_classes,
+        "num_channels": facts and facts.channels,
+        "licence": facts and f"{facts.licence}, {facts.attribution}",
+        "source": facts and facts.source,
+        "benchmark": bool(facts and facts.benchmark),
+    }
+    if not path.exists():
+        return row
+    try:
+        dataset = STIRDataset(path)
+    except (StirError, OSError) as error:
+        return row | {"error": str(error)}
+    return row | {
+        "fingerprint": dataset.fingerprint,
+        "num_classes": dataset.num_classes,
+        "num_channels": dataset.num_channels,
+        "licence": row["licence"] or dataset.metadata.get("license", "unknown licence"),
+    }
+
+
+def _show(args: argparse.Namespace) -> int:
+    from stir import sheet
+
+    sheet.write(load(args.file, args.data), Path(args.out))
+    print(args.out)
+    return 0
+
+
+def _print_result(name: str, path: Path) -> None:
     facts = DATASETS[name]
     note = "" if facts.benchmark else "; not part of the STIR benchmark"
     print(f"{name}: {facts.licence}, {facts.attribution}{note}")
+    print(f"{path}  fingerprint {STIRDataset(path).fingerprint[:12]}")
 
 
 @contextmanager
 def _bar(words: str) -> Iterator[progress.Progress]:
-    """A bar on a terminal; elsewhere nothing but the result is printed."""
+    """A bar on a terminal, else a line every few seconds; both on standard error."""
     console = Console(stderr=True)
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.completed}/{task.total}"),
-    )
-    with Progress(
-        *columns, TimeElapsedColumn(), console=console, disable=not console.is_terminal
-    ) as bar:
+    if not console.is_terminal:
+        yield _lines(words)
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn())
+    with Progress(*columns, TimeElapsedColumn(), console=console) as bar:
         task = bar.add_task(words, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def _lines(words: str) -> progress.Progress:
+    last = time.monotonic()
+
+    def tell(done: int, total: int) -> None:
+        nonlocal last
+        if time.monotonic() - last >= LINE_SECONDS:
+            last = time.monotonic()
+            print(f"{words}: {done} of {total}", file=sys.stderr)
+
+    return tell

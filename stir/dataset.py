@@ -150,18 +150,29 @@ def load(name_or_path: str | Path, data_dir: str | Path | None = None) -> STIRDa
 
     Whatever has a path separator in it or ends in ``.npz`` is a path.
     """
-    text = str(name_or_path)
-    if isinstance(name_or_path, Path) or os.sep in text or text.endswith(".npz"):
-        return STIRDataset(name_or_path)
-    if text not in DATASETS:
+    path = locate(name_or_path, data_dir)
+    return STIRDataset(path, name=None if _is_path(name_or_path) else str(name_or_path))
+
+
+def locate(name_or_path: str | Path, data_dir: str | Path | None = None) -> Path:
+    """The file that ``load`` opens, which must be there."""
+    if _is_path(name_or_path):
+        path, remedy = Path(name_or_path), "`stir list` shows the datasets that are"
+    elif name_or_path in DATASETS:
+        path, remedy = data_folder(data_dir) / f"{name_or_path}.npz", _remedy(str(name_or_path))
+    else:
         raise StirError(
             f"A dataset must be one of {', '.join(DATASETS)}, or a path to an .npz file; got "
-            f"{text!r}."
+            f"{name_or_path!r}."
         )
-    path = data_folder(data_dir) / f"{text}.npz"
     if not path.exists():
-        raise StirError(f"The dataset {text} must be at {path}, where nothing is; {_remedy(text)}.")
-    return STIRDataset(path, name=text)
+        raise StirError(f"A dataset must be there to be opened; {path} is not: {remedy}.")
+    return path
+
+
+def _is_path(name_or_path: str | Path) -> bool:
+    text = str(name_or_path)
+    return isinstance(name_or_path, Path) or os.sep in text or text.endswith(".npz")
 
 
 def data_folder(data_dir: str | Path | None = None) -> Path:

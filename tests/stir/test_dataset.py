@@ -108,7 +108,7 @@ def test_names_are_looked_up_in_the_data_folder_and_paths_are_not(emoji_path, mo
         ("emoji", "`stir build emoji` makes it"),
         ("emoji@published", "`stir download emoji` fetches it"),
         ("aerial", "`stir download aerial` fetches it"),
-        ("nowhere/x.npz", "nowhere/x.npz is not there"),
+        ("nowhere/x.npz", "nowhere/x.npz is not"),
     ],
 )
 def test_a_dataset_that_is_not_there_names_the_command_that_makes_it(name, words, tmp_path):
