@@ -89,7 +89,7 @@ def test_a_finished_study_says_that_nothing_is_left_and_does_not_start_ray(
         (["run", "dmeo"], "No study is called 'dmeo'. Did you mean 'demo'?"),
         (["run", "none.yaml"], "there is no none.yaml"),
         (["plan", "demo", "--data", "nowhere"], "`stir build emoji` makes it"),
-        ([*TRAIN, "--dataset", "nowhere.npz"], "nowhere.npz is not there"),
+        ([*TRAIN, "--dataset", "nowhere.npz"], "nowhere.npz"),
         ([*TRAIN, "--dataset", "emojy"], "No dataset is called 'emojy'. Did you mean 'emoji'?"),
         ([*TRAIN, "--dataset", "emoji", "--model", "disko"], "Did you mean 'disco'?"),
         ([*TRAIN, "--dataset", "emoji", "--scenario", "7"], "scenario must be one of"),

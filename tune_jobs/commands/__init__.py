@@ -1,0 +1,1 @@
+"""The commands of ``tune-jobs``, one file each."""

@@ -1,0 +1,111 @@
+"""``tune-jobs train``: one model, without Ray."""
+
+import argparse
+import signal
+import sys
+
+from tune_jobs.commands import options
+
+
+def add(commands) -> None:
+    parser = options.declare(
+        commands,
+        "train",
+        "train and test one model, without Ray",
+        "tune-jobs train --model standard --dataset emoji --scenario 2 --lr 1e-3 --seed 1",
+    )
+    parser.add_argument("--model", required=True, metavar="M", help="a name from siconvnet.MODELS")
+    parser.add_argument("--dataset", required=True, metavar="D", help="a name, or an .npz file")
+    parser.add_argument(
+        "--scenario", "--evaluation", required=True, type=int, metavar="{1..4}",
+        help="which object sizes are trained on: 1 small, 2 middle, 3 large, 4 all",
+    )  # fmt: skip
+    parser.add_argument("--kernel-size", type=int, default=7, metavar="K", help="pixels, odd (7)")
+    parser.add_argument("--interpolation", default="bicubic", metavar="I", help="(bicubic)")
+    parser.add_argument("--lr", type=float, default=1e-3, metavar="LR", help="of Adam (0.001)")
+    parser.add_argument("--seed", type=int, default=1, metavar="S", help="initial weights (1)")
+    parser.add_argument(
+        "--max-epochs", type=options.positive, default=200, metavar="N", help="(200)"
+    )
+    parser.add_argument(
+        "--patience", type=options.positive, default=10, metavar="N", help="epochs (10)"
+    )
+    parser.add_argument(
+        "--batch-size", type=options.positive, default=16, metavar="N", help="images (16)"
+    )
+    parser.add_argument("--threads", type=options.positive, default=1, metavar="N", help="(1)")
+    parser.add_argument("--device", default="cpu", metavar="DEV", help="cpu or cuda (cpu)")
+    options.add_places(parser)
+    options.add_checkpoint_seconds(parser)
+    parser.set_defaults(run=_train)
+
+
+def _train(args: argparse.Namespace) -> int:
+    import os
+    import socket
+
+    from tune_jobs.datasets import put_dataset
+    from tune_jobs.grid import Recipe
+    from tune_jobs.plan import make_plan
+    from tune_jobs.session import Progress, Surroundings
+    from tune_jobs.storage import Storage
+    from tune_jobs.study import Resources, Study, check_point_values
+    from tune_jobs.trial import run_trial
+
+    axes = ("model", "dataset", "scenario", "kernel_size", "interpolation", "lr", "seed")
+    point = check_point_values({axis: getattr(args, axis) for axis in axes})
+    recipe = Recipe(max_epochs=args.max_epochs, patience=args.patience, batch_size=args.batch_size)
+    study = Study(name="train", points=(point,), recipe=recipe, resources=Resources())
+    plan = make_plan(study, args.data)
+    (spec,) = plan.specs
+    storage = Storage(args.storage)
+    storage.check_writable()
+    (dataset,) = plan.datasets.values()
+    put_dataset(dataset, storage)
+    asked: list[int] = []
+    signal.signal(signal.SIGINT, lambda number, frame: _ask(asked))
+
+    def show(progress: Progress) -> None:
+        if progress.valid_accuracy is None:
+            where = f", from epoch {progress.epoch + 1}" if progress.resumed_at else ""
+            print(f"{spec.point.label}: {spec.point_id}{where}", flush=True)
+        else:
+            print(f"epoch {progress.epoch}: validation {progress.valid_accuracy:.2%}", flush=True)
+
+    outcome = run_trial(
+        spec,
+        dataset,
+        storage,
+        Surroundings(
+            driver=f"{socket.gethostname()}-{os.getpid()}",
+            threads=args.threads,
+            device=args.device,
+            checkpoint_seconds=args.checkpoint_seconds,
+        ),
+        stop_asked=lambda: bool(asked),
+        report=show,
+    )
+    if outcome.record:
+        record = outcome.record
+        before = "already there: " if outcome.status == "found" else ""
+        print(
+            f"{before}test accuracy {record.test_accuracy:.4f}, best validation accuracy "
+            f"{record.best_valid_accuracy:.4f} in epoch {record.best_epoch} of "
+            f"{len(record.epochs)}, {record.wall_seconds:.0f} s; records/{record.point_id}.json"
+        )
+        return 0
+    if outcome.status == "stopped":
+        print("stopped; the same command goes on from the checkpoint")
+        return options.INTERRUPTED
+    if outcome.status == "elsewhere":
+        print("tune-jobs: another process is training this point", file=sys.stderr)
+    else:
+        print(f"tune-jobs: the trial failed: {outcome.error}", file=sys.stderr)
+    return 1
+
+
+def _ask(asked: list[int]) -> None:
+    if asked:
+        raise KeyboardInterrupt
+    asked.append(1)
+    print("stopping after a checkpoint; once more ends at once", flush=True)
