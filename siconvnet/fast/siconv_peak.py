@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from siconvnet.fast.precision import full_precision
-from siconvnet.fast.siconv_response import loudest_sum, rounding
+from siconvnet.fast.siconv_response import loudest_sum, pairs_of_scales, rounding
 from siconvnet.fast.siconv_spectrum import Correlator, Ladder, make_spectrum
 from siconvnet.resample import resize_matrix
 
@@ -44,14 +44,17 @@ def winning_rows(
     spectrum = make_spectrum(x.shape[2], x.shape[3], ladder, x.dtype, x.device)
     parts = spectrum.kernel_parts(weight)
     correlator = Correlator(spectrum, spectrum.image_blocks(x), parts)
-    peaks = []
-    for scale, found in correlator.responses():
-        peak = found.amax(1)
-        peaks.append(peak if choice is None else peak.masked_fill_(choice != scale, -torch.inf))
-    peaks = torch.cat(peaks)
+    order, scales, rows = plain_order(x.shape[2], ladder, mode, x.device)
+    if choice is None:
+        peaks = torch.cat([found.amax(1) for _, found in correlator.responses()])
+    else:
+        peaks = x.new_full((len(rows), len(choice)), -torch.inf)
+        of_scales = peaks.split(ladder.inner_sides(x.shape[2]))
+        for number, pairs in pairs_of_scales(choice, ladder):
+            found = correlator.response(number, pairs).amax(1)
+            of_scales[number].index_copy_(1, pairs, found)
     # Rounding must not decide which of equal answers is first.
     equal = peaks >= peaks.amax(0) - rounding(x, spectrum, parts)
-    order, scales, rows = plain_order(spectrum.answer_size[0], ladder, mode, x.device)
     first = equal[order].to(torch.uint8).argmax(0)
     winner = order[first]
     return scales[winner], rows[winner]
@@ -59,14 +62,14 @@ def winning_rows(
 
 @functools.lru_cache(maxsize=32)
 def plain_order(
-    answer_height: int, ladder: Ladder, mode: str, device: torch.device
+    image_height: int, ladder: Ladder, mode: str, device: torch.device
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The order in which the plain formulation looks through the rows of all scales.
 
     It and the scale and the row of each, all of shape (rows of all scales,).
     """
     with torch.inference_mode(False):
-        heights = [answer_height - 2 * ladder.border(s) for s in range(ladder.num_scales)]
+        heights = ladder.inner_sides(image_height)
         scales = torch.cat([torch.full((height,), s) for s, height in enumerate(heights)])
         rows = torch.cat([torch.arange(height) for height in heights])
         borders = torch.tensor([ladder.border(s) for s in range(ladder.num_scales)])

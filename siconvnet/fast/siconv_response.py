@@ -4,7 +4,7 @@ Axes as in ``siconv_spectrum``. Inside, maps are laid out (i, j, n o).
 """
 
 import functools
-import math
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import torch
@@ -60,14 +60,13 @@ class DenseResponse(torch.autograd.Function):
         spectrum: Spectrum = ctx.spectrum
         grad_sijno = grads[0].permute(2, 3, 4, 0, 1)
 
-        def grad_of(scale: int) -> Tensor:
-            rows, columns = spectrum.inner(scale)
-            return grad_sijno[scale, rows, columns].flatten(2)
-
-        bias_grad = grad_sijno.new_zeros(grad_sijno.shape[4])
-        for scale in range(spectrum.ladder.num_scales):
-            bias_grad += grad_sijno[(scale, *spectrum.inner(scale))].sum((0, 1, 2))
-        return *factor_grads(ctx, grad_of), bias_grad, None
+        grads_of_scales = [
+            grad_sijno[(scale, *spectrum.inner(scale))]
+            for scale in range(spectrum.ladder.num_scales)
+        ]
+        bias_grad = torch.stack([grad.sum((0, 1, 2)) for grad in grads_of_scales]).sum(0)
+        found = ((scale, grad.flatten(2), None) for scale, grad in enumerate(grads_of_scales))
+        return *factor_grads(ctx, found), bias_grad, None
 
 
 class PooledResponse(torch.autograd.Function):
@@ -88,10 +87,11 @@ class PooledResponse(torch.autograd.Function):
         bias_no = bias.repeat(n)
         if mode == "pixel":
             pooled, choice = largest_at_each_pixel(correlator, bias_no)
+        elif choice is None:
+            noise = rounding(x, spectrum, parts)
+            black_scales = clearance(x, spectrum.ladder)
+            pooled, choice = loudest_slice(correlator, bias_no, black_scales, noise)
         else:
-            if choice is None:
-                noise = rounding(x, spectrum, parts)
-                choice = loudest_slice(correlator, bias_no, clearance(x, spectrum.ladder), noise)
             pooled = chosen_slices(correlator, bias_no, choice)
         if ctx.needs_input_grad[0]:
             # Rounding must not decide which of the equal answers to a black patch is first.
@@ -112,20 +112,41 @@ class PooledResponse(torch.autograd.Function):
         n, o = grads[0].shape[:2]
         grad_ijno = grads[0].permute(2, 3, 0, 1).reshape(*spectrum.answer_size, n * o)
         answered = (choice >= 0) & (choice <= reach(spectrum, choice.device))
-        bias_grad = (grad_ijno * answered).sum((0, 1)).view(n, o).sum(0)
-        chosen = choice.to(grad_ijno.dtype).expand(grad_ijno.shape)
-        buffer = torch.empty_like(grad_ijno).flatten()
-
-        def grad_of(scale: int) -> Tensor:
-            inner = spectrum.inner(scale)
-            shape = chosen[inner].shape
-            masked = torch.eq(chosen[inner], scale, out=buffer[: math.prod(shape)].view(shape))
-            return masked.mul_(grad_ijno[inner])
-
-        return *factor_grads(ctx, grad_of), bias_grad, None, None, None
+        grad_ijno = grad_ijno * answered
+        bias_grad = grad_ijno.sum((0, 1)).view(n, o).sum(0)
+        scatter = scatter_slices if choice.ndim == 1 else scatter_pixels
+        found = scatter(grad_ijno, choice, spectrum)
+        return *factor_grads(ctx, found), bias_grad, None, None, None
 
 
-def factor_grads(ctx: Any, grad_of: Any) -> tuple[Tensor | None, Tensor]:
+ScaleGradient = tuple[int, Tensor, Tensor | None]  # scale, (i, j, pairs), pairs if not all (n o)
+
+
+def scatter_pixels(grad: Tensor, choice: Tensor, spectrum: Spectrum) -> Iterator[ScaleGradient]:
+    """The gradient of each scale's answers where each pixel has chosen its own."""
+    chosen = choice.to(grad.dtype)
+    buffer = torch.empty_like(grad).flatten()
+    for scale in range(spectrum.ladder.num_scales):
+        inner = spectrum.inner(scale)
+        masked = buffer[: grad[inner].numel()].view(grad[inner].shape)
+        torch.eq(chosen[inner], scale, out=masked)
+        yield scale, masked.mul_(grad[inner]), None
+
+
+def scatter_slices(grad: Tensor, choice: Tensor, spectrum: Spectrum) -> Iterator[ScaleGradient]:
+    """The gradient of each scale's answers to the images and channels that have chosen it."""
+    for scale, pairs in pairs_of_scales(choice, spectrum.ladder):
+        yield scale, grad[spectrum.inner(scale)].index_select(2, pairs), pairs
+
+
+def pairs_of_scales(choice: Tensor, ladder: Ladder) -> list[tuple[int, Tensor]]:
+    """The scales that any image and channel has chosen, and which of (n o) have."""
+    counts = choice.bincount(minlength=ladder.num_scales).tolist()
+    pairs = choice.argsort(stable=True).split(counts)
+    return [(scale, chosen) for scale, chosen in enumerate(pairs) if len(chosen)]
+
+
+def factor_grads(ctx: Any, found: Iterable[ScaleGradient]) -> tuple[Tensor | None, Tensor]:
     """Gradients of the images, if asked for, and of the kernels' parts."""
     x, parts = ctx.saved_tensors[:2]
     spectrum: Spectrum = ctx.spectrum
@@ -134,8 +155,8 @@ def factor_grads(ctx: Any, grad_of: Any) -> tuple[Tensor | None, Tensor]:
         correlator = Correlator(spectrum, blocks, parts)
         parts_grad = torch.zeros_like(parts)
         blocks_grad = torch.zeros_like(blocks) if ctx.needs_input_grad[0] else None
-        for scale in range(spectrum.ladder.num_scales):
-            correlator.accumulate(scale, grad_of(scale), parts_grad, blocks_grad)
+        for scale, grad, pairs in found:
+            correlator.accumulate(scale, grad, parts_grad, blocks_grad, pairs)
         if blocks_grad is None:
             return None, parts_grad
         return spectrum.images_from_blocks(blocks_grad, *x.shape[:2]), parts_grad
@@ -160,30 +181,35 @@ def largest_at_each_pixel(correlator: Correlator, bias_no: Tensor) -> tuple[Tens
 
 def loudest_slice(
     correlator: Correlator, bias_no: Tensor, black_scales: Tensor, noise: Tensor
-) -> Tensor:
-    """The scale with the largest answer of each image and channel, (n o)."""
-    ladder = correlator.spectrum.ladder
+) -> tuple[Tensor, Tensor]:
+    """The answers, (i, j, n o), of the scale with the largest one, and that scale, (n o)."""
+    spectrum = correlator.spectrum
     blackest = black_scales.amax((0, 1)).repeat_interleave(correlator.o)
+    pooled = bias_no.new_zeros(*spectrum.answer_size, len(bias_no))
     loudest = torch.full_like(bias_no, -torch.inf)
-    choice = torch.zeros_like(bias_no, dtype=torch.int16)
+    choice = torch.zeros_like(bias_no, dtype=torch.int64)
     for scale, found in correlator.responses():
         peak = found.amax((0, 1))
         # A black patch answers with the bias exactly, at every scale that it holds.
         peak = peak.masked_fill((blackest > scale) & (peak <= noise), 0) + bias_no
-        if ladder.border(scale):
+        if spectrum.ladder.border(scale):
             peak = peak.clamp(min=0)
-        choice.masked_fill_(peak > loudest, scale)
+        won = peak > loudest
+        choice.masked_fill_(won, scale)
         torch.maximum(loudest, peak, out=loudest)
-    return choice
+        inner = spectrum.inner(scale)
+        torch.where(won, found, pooled[inner], out=pooled[inner])
+    pooled += bias_no
+    return pooled.masked_fill_(reach(spectrum, pooled.device) < choice, 0), choice
 
 
 def chosen_slices(correlator: Correlator, bias_no: Tensor, choice: Tensor) -> Tensor:
     """The answers of one given scale of each image and channel, (i, j, n o)."""
     spectrum = correlator.spectrum
     pooled = bias_no.new_zeros(*spectrum.answer_size, len(bias_no))
-    for scale, found in correlator.responses():
-        inner = spectrum.inner(scale)
-        torch.where(choice == scale, found + bias_no, pooled[inner], out=pooled[inner])
+    for scale, pairs in pairs_of_scales(choice, spectrum.ladder):
+        found = correlator.response(scale, pairs)
+        pooled[spectrum.inner(scale)].index_copy_(2, pairs, found.add_(bias_no[pairs]))
     return pooled
 
 
@@ -199,13 +225,10 @@ def loudest_sum(x: Tensor, weight: Tensor, bias: Tensor, ladder: Ladder) -> Tens
         seen = torch.einsum("sah,nchw->scanw", rows, x)
         seen = torch.einsum("scanw,sbw->sncab", seen, columns)
         sums = seen.flatten(2) @ weight.flatten(1).T
-        counts = [
-            (ladder.answer_side(height) - 2 * ladder.border(scale))
-            * (ladder.answer_side(width) - 2 * ladder.border(scale))
-            for scale in range(ladder.num_scales)
-        ]
+        sides = zip(ladder.inner_sides(height), ladder.inner_sides(width), strict=True)
+        counts = [inner_height * inner_width for inner_height, inner_width in sides]
         sums += x.new_tensor(counts)[:, None, None] * bias
-        return sums.max(dim=0).indices.flatten().to(torch.int16)
+        return sums.max(dim=0).indices.flatten()
 
 
 @functools.lru_cache(maxsize=32)
@@ -215,8 +238,7 @@ def meeting_taps(
     """For each scale, learned tap and pixel the sum of the taps that meet it, (S, k, pixels)."""
     with torch.inference_mode(False), torch.no_grad():
         met = []
-        for scale, side in enumerate(ladder.sides):
-            answers = ladder.answer_side(image_side) - 2 * ladder.border(scale)
+        for side, answers in zip(ladder.sides, ladder.inner_sides(image_side), strict=True):
             first = side // 2 if ladder.padding else 0
             answer = torch.arange(image_side)[:, None] - torch.arange(side) + first
             meets = ((answer >= 0) & (answer < answers)).double()

@@ -51,6 +51,11 @@ class Ladder:
         """How long an axis of the answer is."""
         return image_side if self.padding else image_side - self.kernel_size + 1
 
+    def inner_sides(self, image_side: int) -> list[int]:
+        """How long an axis of each scale's answer is without its border."""
+        whole = self.answer_side(image_side)
+        return [whole - 2 * self.border(scale) for scale in range(self.num_scales)]
+
 
 @dataclass(frozen=True, slots=True)
 class AxisSpectrum:
@@ -242,36 +247,59 @@ class Correlator:
         for scale in range(self.spectrum.ladder.num_scales):
             yield scale, self.response(scale)
 
-    def response(self, scale: int) -> Tensor:
-        """Answers of one scale, (i, j, n o), without bias and border."""
-        u, v = self.spectrum.frequencies
+    def response(self, scale: int, pairs: Tensor | None = None) -> Tensor:
+        """Answers of one scale, (i, j, n o), without bias and border.
+
+        With ``pairs`` only those of some images and channels, counted along (n o).
+        """
         kernel = self._kernel_blocks(scale)
         for p in PARTS:
             torch.bmm(self.blocks[p], kernel, out=self._answer[p])
+        u, v = self.spectrum.frequencies
+        answer = self._answer.view(2 * u, 2 * v, self.n * self.o)
+        if pairs is not None:
+            answer = answer.index_select(2, pairs)
         to_rows, to_columns = self._synthesis(scale)
-        half = self._part_of(self._half, to_rows.shape[0], 2 * v * self.n * self.o)
-        torch.mm(to_rows, self._answer.view(2 * u, -1), out=half)
-        response = self._part_of(
-            self._response, to_rows.shape[0], to_columns.shape[0], self.n * self.o
-        )
-        half = half.view(to_rows.shape[0], 2 * v, self.n * self.o)
-        return torch.bmm(to_columns.expand(to_rows.shape[0], -1, -1), half, out=response)
+        i, j, wanted = to_rows.shape[0], to_columns.shape[0], answer.shape[2]
+        half = self._part_of(self._half, i, 2 * v * wanted)
+        torch.mm(to_rows, answer.view(2 * u, -1), out=half)
+        response = self._part_of(self._response, i, j, wanted)
+        return torch.bmm(to_columns.expand(i, -1, -1), half.view(i, 2 * v, wanted), out=response)
 
     def accumulate(
-        self, scale: int, grad: Tensor, parts_grad: Tensor, blocks_grad: Tensor | None
+        self,
+        scale: int,
+        grad: Tensor,
+        parts_grad: Tensor,
+        blocks_grad: Tensor | None,
+        pairs: Tensor | None = None,
     ) -> None:
-        """Add what the gradient of one scale's answers, (i, j, n o), gives for both factors."""
+        """Add what the gradient of one scale's answers gives for both factors.
+
+        ``grad`` is what ``response`` answers with in shape; it is 0 for all but the ``pairs``.
+        """
         u, v = self.spectrum.frequencies
         to_rows, to_columns = self._synthesis(scale)
-        half = self._part_of(self._half, to_rows.shape[0], 2 * v, self.n * self.o)
-        torch.bmm(to_columns.T.expand(to_rows.shape[0], -1, -1), grad, out=half)
+        half = self._part_of(self._half, grad.shape[0], 2 * v, grad.shape[2])
+        torch.bmm(to_columns.T.expand(grad.shape[0], -1, -1), grad, out=half)
+        half = half.view(grad.shape[0], -1)
+        answer = self._answer.view(2 * u, 2 * v, self.n * self.o)
+        if pairs is None:
+            torch.mm(to_rows.T, half, out=answer.view(2 * u, -1))
+        else:
+            wanted = (to_rows.T @ half).view(2 * u, 2 * v, -1)
+            answer.zero_().index_copy_(2, pairs, wanted)
+        self._accumulate_factors(scale, parts_grad, blocks_grad)
+
+    def _accumulate_factors(
+        self, scale: int, parts_grad: Tensor, blocks_grad: Tensor | None
+    ) -> None:
         answer = self._answer
-        torch.mm(to_rows.T, half.view(to_rows.shape[0], -1), out=answer.view(2 * u, -1))
         if blocks_grad is not None:
             kernel = self._kernel_blocks(scale).transpose(1, 2)
             for p in PARTS:
                 blocks_grad[p].baddbmm_(answer[p], kernel)
-        kernel_grad = self._kernel.view(u * v, 4 * self.c, self.o)
+        kernel_grad = self._kernel.view(-1, 4 * self.c, self.o)
         torch.bmm(self.blocks[0].transpose(1, 2), answer[0], out=kernel_grad)
         kernel_grad.baddbmm_(self.blocks[1].transpose(1, 2), answer[1])
         transforms = self._transforms(scale)
