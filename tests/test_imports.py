@@ -1,6 +1,8 @@
 """The four packages import each other in one direction only (see CONTRIBUTING.md)."""
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -71,3 +73,23 @@ def test_no_import_goes_against_the_direction(package: str):
 )
 def test_the_direction_is_the_one_of_the_design(package: str, name: str, against: bool):
     assert turned_round(package, name) is against
+
+
+@pytest.mark.parametrize(
+    ("module", "heavy"),
+    [
+        ("stir", {"torch", "ray", "pandas", "matplotlib"}),
+        ("stir.cli", {"torch", "ray", "pandas"}),
+        ("siconvnet", {"ray", "pandas", "matplotlib"}),
+        ("tune_jobs", {"torch", "ray"}),
+        ("tune_jobs.cli", {"torch", "ray"}),
+        ("analysis", {"torch", "ray", "matplotlib"}),
+        ("analysis.cli", {"torch", "ray"}),
+    ],
+)
+def test_importing_stays_light(module: str, heavy: set[str]):
+    code = f"import sys, {module}; print(*sys.modules)"
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert heavy & set(loaded.stdout.split()) == set()
