@@ -6,6 +6,7 @@ import secrets
 import shutil
 import signal
 import tempfile
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -110,6 +111,7 @@ def _run_until_done(
                 tried |= {spec.point_id for spec in batch}
                 _run_experiment(batch, plan, job, folder, slots, watch)
                 tried -= watch.elsewhere
+                watch.elsewhere.clear()
             elif State.IN_FLIGHT in states.values():
                 time.sleep(ELSEWHERE_SECONDS)
             else:
@@ -273,7 +275,10 @@ def _interrupts_touch(stop_flag: Path, display: Display) -> Iterator[None]:
         stop_flag.touch()
         display.say("stopping: trials write their checkpoints; once more ends at once")
 
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    # Python lets only the main thread handle signals; elsewhere they keep their meaning.
+    main = threading.current_thread() is threading.main_thread()
+    numbers = (signal.SIGINT, signal.SIGTERM) if main else ()
+    before = {number: signal.signal(number, ask) for number in numbers}
     try:
         yield
     finally:
