@@ -110,7 +110,9 @@ def zoom(x: Tensor, factor: float) -> Tensor:
     resized = F.interpolate(x, scale_factor=factor, mode="bilinear", align_corners=True)
     top, bottom = frame(x.shape[2], resized.shape[2])
     left, right = frame(x.shape[3], resized.shape[3])
-    return F.pad(resized, (left, right, top, bottom))
+    if min(top, left, bottom, right) >= 0:
+        return F.pad(resized, (left, right, top, bottom))
+    return resized[:, :, -top : -top + x.shape[2], -left : -left + x.shape[3]]
 
 
 def frame(size: int, resized: int) -> tuple[int, int]:

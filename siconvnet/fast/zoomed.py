@@ -25,9 +25,10 @@ def zoomed_answer(x: Tensor, weight: Tensor, bias: Tensor, factor: float) -> Ten
     side = weight.shape[-1]
     height, width = (size - side + 1 for size in x.shape[2:])
     rows, columns = kept(height, 1 / factor), kept(width, 1 / factor)
-    answer = x.new_zeros(len(x), len(weight), height, width)
-    seen = seen_by(zoom(x, factor), rows, columns, side)
-    answer[:, :, rows, columns] = F.conv2d(seen, weight, bias)
+    answer = F.conv2d(seen_by(zoom(x, factor), rows, columns, side), weight, bias)
+    if answer.shape[2:] != (height, width):
+        before, after = (rows.start, columns.start), (height - rows.stop, width - columns.stop)
+        answer = F.pad(answer, (before[1], after[1], before[0], after[0]))
     return zoom(answer, 1 / factor)
 
 
@@ -57,23 +58,26 @@ class _ZoomedResponse(torch.autograd.Function):
         ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, factors: tuple[float, ...]
     ) -> Tensor:
         best = zoomed_answer(x, weight, bias, factors[0])
-        winner = torch.zeros_like(best, dtype=torch.uint8)
-        for index, factor in enumerate(factors[1:], start=1):
+        louder = [torch.ones_like(best, dtype=torch.bool)]  # than all sizes before
+        for factor in factors[1:]:
             answer = zoomed_answer(x, weight, bias, factor)
-            winner.masked_fill_(answer > best, index)
+            louder.append(answer > best)
             torch.maximum(best, answer, out=best)
-        ctx.save_for_backward(x, weight, winner)
+        ctx.save_for_backward(x, weight, *louder)
         ctx.factors = factors
         return best
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        x, weight, winner = ctx.saved_tensors
+        x, weight, *louder = ctx.saved_tensors
         x_gradient = torch.zeros_like(x) if ctx.needs_input_grad[0] else None
         weight_gradient = torch.zeros_like(weight)
         bias_gradient = weight.new_zeros(len(weight))
-        for index, factor in enumerate(ctx.factors):
-            sent = zoom_adjoint(gradients[0] * (winner == index), 1 / factor)
+        remaining = gradients[0]
+        for factor, won in zip(reversed(ctx.factors), reversed(louder), strict=True):
+            won_gradient = remaining * won
+            remaining = remaining - won_gradient
+            sent = zoom_adjoint(won_gradient, 1 / factor)
             rows, columns = (kept(size, 1 / factor) for size in sent.shape[2:])
             framed = zoom(x, factor)
             image, kernel, constant = torch.ops.aten.convolution_backward(
