@@ -158,8 +158,8 @@ def _differences(frames: Frames) -> str:
     }
     return (
         "<p>Every two models within a dataset and scenario: percentage points of mean test "
-        "accuracy with the 95 % Welch interval; p corrected for the pairs of that dataset and scenario "
-        "(Holm). Seeds are not paired: between models they have nothing in common.</p>"
+        "accuracy with the 95 % Welch interval; p corrected for the pairs of that dataset and "
+        "scenario (Holm). Seeds are not paired: between models they have nothing in common.</p>"
         f"<details><summary>{page.counted(len(pairs), 'pair')}</summary>"
         f"{page.table(pairs, columns)}</details>"
     )

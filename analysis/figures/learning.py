@@ -17,7 +17,7 @@ def learning_curves(epochs: pd.DataFrame) -> Figure:
     ``dataset``, ``scenario``, ``epoch`` and ``valid_accuracy``. A line ends, with its marker, where
     half of the seeds have stopped: a mean over the slowest ones only would mislead.
     """
-    canvas.require_columns(epochs, _COLUMNS, what="The learning curves")
+    canvas.require_columns(epochs, _COLUMNS, what="The figure of learning curves")
     styles = style.model_styles(epochs["model"])
     with canvas.house_style():
         figure, panels = canvas.cell_panels(epochs, legend_rows=1 + len(styles) // 5)

@@ -124,17 +124,17 @@ def failure_of(*, error: str = "Loss became infinite.", attempt: int = 1, **poin
     )
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_record() -> Callable[..., TrialRecord]:
     return record_of
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_failure() -> Callable[..., FailureRecord]:
     return failure_of
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def put() -> Callable[..., None]:
     """Store records and failures under their keys in a storage folder."""
 

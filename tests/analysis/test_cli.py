@@ -1,9 +1,15 @@
+import gzip
 import json
+from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 
 from analysis.cli import main
+
+GOLDEN = Path(__file__).parent.parent / "golden"
+EXPORT = GOLDEN / "mlflow-emoji-2.csv.gz"
+BY_SCALE = GOLDEN / "by-scale-emoji-2.csv.gz"
 
 
 @pytest.fixture
@@ -77,6 +83,9 @@ def test_a_query_writes_the_parquet_file_it_is_told_to(runs, tmp_path):
         (["query", "select 1", "--out", "answer.xls"], "csv, json, parquet"),
         (["query", "select 1", "--format", "parquet"], "--out FILE"),
         (["figures", "generalisation"], "one of overview, generalization"),
+        (["tables", "times"], "one of accuracy, time"),
+        (["compare", "--margin", "-1"], "above 0"),
+        (["import-mlflow", "nowhere.csv"], "nowhere.csv"),
         (["report", "--results", "nowhere"], "nowhere has no trials.parquet"),
         (["collect", "--storage", "gs://bucket"], "folder or s3://"),
         (["collect", "--storage", "runs", "--out", "/proc/results"], "/proc/results"),
@@ -102,7 +111,48 @@ def test_a_damaged_record_is_named_with_status_1(runs, tmp_path, capsys):
 
 
 def test_every_command_shows_an_example(capsys):
-    for command in ("collect", "query", "figures", "report"):
+    for command in ("collect", "import-mlflow", "query", "figures", "tables", "compare", "report"):
         with pytest.raises(SystemExit):
             main([command, "--help"])
         assert f"example: stir-analysis {command}" in " ".join(capsys.readouterr().out.split())
+
+
+def test_an_export_becomes_tables_and_figures_of_published_runs(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(["import-mlflow", str(EXPORT), "--by-scale", str(BY_SCALE)]) == 0
+    assert "75 published trials in 3 cells, 15 with accuracies by scale" in capsys.readouterr().out
+    assert main(["figures", "overview", "time", "--out", "."]) == 0
+    assert {path.name for path in (tmp_path / "figures").glob("*.svg")} == {
+        "overview.svg",
+        "time.svg",
+    }
+    assert main(["tables", "--format", "csv", "--out", "tables"]) == 0
+    assert {path.name for path in (tmp_path / "tables").iterdir()} == {
+        "accuracy.csv",
+        "time.csv",
+        "differences.csv",
+    }
+    assert "no ranks: Ranks need three models" in capsys.readouterr().err
+
+
+def test_a_figure_asked_for_by_name_that_cannot_be_drawn_is_an_error(runs, capsys):
+    main(["collect", "--storage", runs])
+    assert main(["figures", "ranks"]) == 2
+    assert "no ranks: Ranks need three models" in capsys.readouterr().err
+
+
+def test_a_damaged_export_row_is_named_with_status_1(tmp_path, capsys):
+    lines = gzip.decompress(EXPORT.read_bytes()).decode().splitlines()
+    (tmp_path / "export.csv").write_text("\n".join([*lines[:3], "xyz"]))
+    assert main(["import-mlflow", str(tmp_path / "export.csv"), "--out", str(tmp_path)]) == 1
+    assert "export.csv line 4: a row must have 26 fields; it has 1." in capsys.readouterr().err
+
+
+def test_compare_prints_a_verdict_per_cell(runs, capsys):
+    main(["collect", "--storage", runs])
+    capsys.readouterr()
+    assert main(["compare", "--json"]) == 0
+    [row] = json.loads(capsys.readouterr().out)
+    assert (row["model"], row["seeds"], row["verdict"]) == ("standard", 2, "too few runs")
+    assert main(["compare"]) == 0
+    assert "too few runs" in capsys.readouterr().out

@@ -1,0 +1,78 @@
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.colors import to_hex
+
+from analysis import style
+from analysis.figures.overview import boxes, overview
+from analysis.published import summary
+
+
+@pytest.fixture(scope="module")
+def published():
+    return overview(summary())
+
+
+def dots(axes) -> dict[str, tuple[float, bool]]:
+    """Each model's mean and whether its dot is filled."""
+    names = [label.get_text() for label in axes.get_yticklabels()]
+    return {
+        names[int(line.get_ydata()[0])]: (
+            float(line.get_xdata()[0]),
+            to_hex(line.get_markerfacecolor()) != style.PAPER,
+        )
+        for line in axes.lines
+        if line.get_marker() == "o"
+    }
+
+
+def test_the_published_overview_has_nine_models_in_eight_panels(published):
+    titles = [axes.get_title(loc="left") for axes in published.axes]
+    assert titles[0] == "Emoji, Mid2Rest"
+    assert titles[-1] == "Aerial, All2All"
+    marks = [[line.get_marker() for line in axes.lines] for axes in published.axes]
+    assert [panel.count("o") for panel in marks] == [9] * 8
+
+
+def test_the_best_three_by_mean_are_filled(published):
+    filled = {name for name, (_, full) in dots(published.axes[0]).items() if full}
+    assert filled == {"Pixel Pool", "DISCO", "Hermite"}
+
+
+def test_the_dotted_line_stands_at_the_standard_model(published):
+    axes = published.axes[0]
+    [line] = [line for line in axes.lines if line.get_linestyle() == ":"]
+    assert line.get_xdata()[0] == dots(axes)["Standard"][0] == pytest.approx(0.3908, abs=1e-3)
+
+
+def test_collapsed_runs_are_named_where_they_lower_a_mean(published):
+    words = [text.get_text().strip() for text in published.axes[4].texts]
+    assert words == ["3 of 50 collapsed", "16 of 50 collapsed"]
+
+
+def test_scenarios_1_and_3_are_shown_where_there_is_nothing_else():
+    cells = summary().query("scenario == 1")
+    assert len(overview(cells).axes) == 4
+
+
+def test_a_dataset_without_a_scenario_says_so():
+    cells = summary()
+    cells = cells[(cells["dataset"] != "mnist") | (cells["scenario"] != 4)]
+    texts = [text.get_text() for text in overview(cells).axes[5].texts]
+    assert texts == ["no runs"]
+
+
+def test_a_box_holds_the_middle_half_and_every_outlier_is_drawn():
+    scores = [0.4, 0.5, 0.5, 0.6, 0.6, 0.7, 0.01]
+    trials = pd.DataFrame(
+        {"model": "xu", "dataset": "emoji", "scenario": 1, "test_accuracy": scores}
+    )
+    figure = boxes(trials)
+    axes = figure.axes[0]
+    box, median, mean, outliers = (axes.lines[i] for i in (0, 5, 6, 7))
+    low, high = np.percentile(scores, [25, 75])
+    assert (min(box.get_ydata()), max(box.get_ydata())) == pytest.approx((low, high))
+    assert median.get_ydata()[0] == 0.5
+    assert mean.get_ydata()[0] == pytest.approx(np.mean(scores))
+    assert list(outliers.get_ydata()) == [0.01]
+    assert axes.get_title(loc="right") == "7 seeds"
