@@ -1,4 +1,5 @@
 import json
+import random
 from dataclasses import replace
 
 import pytest
@@ -188,3 +189,35 @@ def test_resumptions_are_counted(tmp_path, make_record, put):
     put(tmp_path / "runs", replace(make_record(), resumptions=twice))
     collect([str(tmp_path / "runs")], str(tmp_path / "results"))
     assert list(load("trials", str(tmp_path / "results"))["resumed"]) == [2]
+
+
+def test_of_500_damaged_records_each_is_named_and_the_good_ones_collected(
+    tmp_path, make_record, put
+):
+    rng = random.Random(1)
+    folder = tmp_path / "runs" / "records"
+    put(tmp_path / "runs", *(make_record(seed=seed, num_epochs=1) for seed in range(10)))
+    intact: dict[str, bytes] = {}
+    for seed in range(1000, 1500):
+        record = make_record(seed=seed, num_epochs=1)
+        data = bytearray(record.to_json())
+        place = rng.randrange(len(data))
+        match rng.randrange(4):
+            case 0:
+                data = data[:place]
+            case 1:
+                data[place] = rng.randrange(256)
+            case 2:
+                data[place : place + rng.randrange(1, 40)] = b""
+            case _:
+                data = bytearray(rng.randbytes(rng.randrange(60)))
+        (folder / f"{record.point_id}.json").write_bytes(bytes(data))
+        intact[record.point_id] = record.to_json()
+    found = collect([str(tmp_path / "runs")], str(tmp_path / "results"))
+    assert found.finished + len(found.damaged) == 510
+    assert found.finished >= 10
+    assert len(found.damaged) > 400
+    named = {sentence.split(".json: ")[0].rpartition("/")[2] for sentence in found.damaged}
+    trials = load("trials", str(tmp_path / "results"))
+    assert named | set(trials["point_id"]) >= set(intact)
+    assert named.isdisjoint(trials["point_id"])

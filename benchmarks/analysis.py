@@ -1,0 +1,160 @@
+"""How long the analysis takes on the published grid: 5,500 records of 50 epochs each.
+
+    python -m benchmarks.analysis [--records 5500] [--export mlflow_export.csv.gz
+                                  --by-scale scale_accuracy.csv.gz]
+
+Records are drawn from a seeded generator around the published means. Times are wall times of one
+run each; peak memory is that of this process. Without the published export the figures and the
+report are drawn from these records, else from the export.
+"""
+
+import argparse
+import resource
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from analysis.collect import collect
+from analysis.figures import canvas
+from analysis.figures.gallery import drawable
+from analysis.frames import Frames
+from analysis.published import import_mlflow, summary
+from analysis.query import query
+from analysis.report import report
+from stir.scenarios import SCALES
+from tune_jobs.grid import GridPoint, Recipe, TrialSpec
+from tune_jobs.record import EpochRecord, Provenance, ScaleRecord, TrialRecord, record_key
+from tune_jobs.storage import Storage
+
+CLASSES = {"emoji": 36, "mnist": 10, "trafficsign": 16, "aerial": 9}
+IMAGES = {"emoji": 36, "mnist": 500, "trafficsign": 400, "aerial": 225}  # at one scale
+MACHINE = Provenance(
+    code_version="0.1.0",
+    git_sha=None,
+    git_dirty=None,
+    python_version="3.11",
+    torch_version="2.13.0",
+    numpy_version="2.4.6",
+    ray_version="2.60.0",
+    device="cpu",
+    threads=1,
+    host="benchmark",
+)
+NOW = "2026-11-22T12:00:00.000+00:00"
+
+
+def records(epochs: int = 50) -> Iterator[TrialRecord]:
+    """The published grid, every seed of its 176 cells, with made-up numbers near its means."""
+    rng = np.random.default_rng(1)
+    for cell in summary().to_dict("records"):
+        for seed in range(1, cell["seeds"] + 1):
+            yield record(cell, seed, float(rng.normal(cell["mean"], cell["spread"])), epochs)
+
+
+def record(cell: dict, seed: int, accuracy: float, epochs: int) -> TrialRecord:
+    point = GridPoint(
+        model=cell["model"],
+        dataset=cell["dataset"],
+        scenario=cell["scenario"],
+        kernel_size=7,
+        interpolation=None,
+        lr=cell["lr"],
+        seed=seed,
+    )
+    spec = TrialSpec(point=point, recipe=Recipe(), model_version=1, dataset_fingerprint="0" * 16)
+    total = IMAGES[point.dataset]
+    correct = round(total * min(1.0, max(0.0, accuracy)))
+    return TrialRecord(
+        point_id=spec.point_id,
+        point=point,
+        recipe=spec.recipe,
+        model_version=1,
+        protocol_version=spec.protocol_version,
+        dataset_fingerprint=spec.dataset_fingerprint,
+        num_classes=CLASSES[point.dataset],
+        num_parameters=30_000,
+        epochs=tuple(
+            EpochRecord(
+                epoch=number,
+                train_loss=3 / number,
+                train_accuracy=1 - 1 / (number + 1),
+                valid_loss=4 / number,
+                valid_accuracy=0.95 - 0.9 / (number + 1),
+                seconds=1.234567,
+                finished_at=NOW,
+            )
+            for number in range(1, epochs + 1)
+        ),
+        best_epoch=epochs,
+        best_valid_accuracy=0.95 - 0.9 / (epochs + 1),
+        scales=tuple(
+            ScaleRecord(scale=scale, total=total, correct=correct, loss_sum=1.5 * total)
+            for scale in SCALES
+        ),
+        test_accuracy=correct / total,
+        test_loss=1.5,
+        wall_seconds=60.0,
+        started_at=NOW,
+        finished_at=NOW,
+        resumptions=(),
+        weights_key=f"weights/{spec.point_id}-0.pt",
+        provenance=MACHINE,
+    )
+
+
+@contextmanager
+def timed(what: str, limit_seconds: float) -> Iterator[None]:
+    start = time.perf_counter()
+    yield
+    seconds = time.perf_counter() - start
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2
+    print(f"{what:<58} {seconds:7.2f} s  (limit {limit_seconds:g} s, peak {memory:.2f} GB)")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Times the analysis on the published grid.")
+    parser.add_argument("--records", type=int, default=5500)
+    parser.add_argument("--export", help="the published MLflow export")
+    parser.add_argument("--by-scale", help="the published accuracies by scale")
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        run(Path(folder), args)
+
+
+def run(folder: Path, args: argparse.Namespace) -> None:
+    storage, results = Storage(folder / "runs"), str(folder / "results")
+    made = [(record_key(r.point_id), r.to_json()) for r in records()][: args.records]
+    late, early = made[:10], made[10:]
+    put(storage, early)
+    with timed(f"collect {len(early)} records", 30):
+        collect([storage.uri], results)
+    put(storage, late)
+    with timed("collect 10 new ones", 5):
+        collect([storage.uri], results)
+    if args.export:
+        results = str(folder / "published")
+        with timed("import the published export", 5):
+            import_mlflow(args.export, results, by_scale=args.by_scale)
+    sql = "select model, avg(accuracy) from trials join scale_accuracy using (point_id) group by 1"
+    with timed("query: join of trials and scales", 0.3):
+        query(sql, results)
+    with timed("all figures, as SVG, PDF and PNG", 60):
+        figures, _ = drawable(Frames(results))
+        for name, figure in figures.items():
+            canvas.save(figure, Storage(folder / "out"), name)
+    with timed("report", 60):
+        report(results, str(folder / "out"))
+    print(f"report.html: {(folder / 'out' / 'report.html').stat().st_size / 1e6:.1f} MB (limit 5)")
+
+
+def put(storage: Storage, objects: list[tuple[str, bytes]]) -> None:
+    for key, data in objects:
+        storage.write(key, data)
+
+
+if __name__ == "__main__":
+    main()
