@@ -16,6 +16,7 @@ from siconvnet.fast.precision import full_precision
 from siconvnet.fast.spectrum import spectral_answers
 
 CONVOLUTIONS = {4: F.conv2d, 5: F.conv3d}
+LARGEST_DIRECT_SIDE = 5  # of a kernel in pixels; larger ones are faster in the frequency domain
 ROUNDING_UNITS = 64  # of the largest answer's last place; a transform's error is about 4
 
 
@@ -25,12 +26,21 @@ def conv_peak(x: Tensor, weight: Tensor, bias: Tensor | None, *, padding: int = 
     Shape: x (N, C, ...), weight (O, C, ...), bias (O,) -> (N, O).
     """
     with torch.no_grad(), full_precision(x.device):
-        answers = CONVOLUTIONS[x.ndim](x, weight, bias, padding=padding)
-        best = answers.flatten(2).max(dim=2).indices
-    places = unravel(best, answers.shape[2:])
+        answers = CONVOLUTIONS[x.ndim](channels_last(x), weight, bias, padding=padding)
+        best = answers.flatten(2).max(dim=2)
+    if not torch.is_grad_enabled():
+        return best.values
+    places = unravel(best.indices, answers.shape[2:])
     seen = windows(x, places, weight.shape[2:], padding=padding)
     peak = torch.einsum("nop,op->no", seen, weight.flatten(1))
     return peak if bias is None else peak + bias
+
+
+def channels_last(x: Tensor) -> Tensor:
+    """Images in the memory order that convolutions on a CPU are fastest in."""
+    if x.ndim == 4 and x.device.type == "cpu":
+        return x.contiguous(memory_format=torch.channels_last)
+    return x
 
 
 def scaled_peak(
@@ -49,7 +59,7 @@ def scaled_peak(
     """
     with torch.no_grad(), full_precision(x.device):
         answers = [
-            spectral_answers(trim(maps, margin - padding), trim(kernel, margin))
+            search_answers(trim(maps, margin - padding), trim(kernel, margin))
             for maps, kernel, margin in zip(x.unbind(2), kernels, margins, strict=True)
         ]
         scale, row, column = first_largest(answers)
@@ -57,6 +67,13 @@ def scaled_peak(
     at_all_scales = torch.einsum("nop,sop->nos", seen, kernels.flatten(2))
     peak = at_all_scales.gather(2, scale[:, :, None]).squeeze(2)
     return peak if bias is None else peak + bias
+
+
+def search_answers(x: Tensor, kernels: Tensor) -> Tensor:
+    """What ``conv2d`` answers without bias, with the places first, (I, J, N, O)."""
+    if kernels.shape[-1] > LARGEST_DIRECT_SIDE:
+        return spectral_answers(x, kernels)
+    return F.conv2d(x, kernels).permute(2, 3, 0, 1)
 
 
 def trim(x: Tensor, margin: int) -> Tensor:
