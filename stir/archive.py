@@ -23,8 +23,6 @@ UNREADABLE = (
     NotImplementedError,  # an unknown way of compressing
     RuntimeError,  # encrypted
     MemoryError,
-    SyntaxError,
-    UserWarning,
     zipfile.BadZipFile,
     zlib.error,
 )
@@ -83,10 +81,12 @@ def read(path: str | Path, names: Iterable[str] | None = None) -> dict[str, NDAr
             return {name: _array(bundle, members[name]) for name in wanted}
     except FileNotFoundError as error:
         raise StirError(f"A STIR file must be there to be read; {path} is not.") from error
-    except UNREADABLE as error:
+    except (*UNREADABLE, OSError) as error:
+        if isinstance(error, OSError) and error.filename:
+            raise  # the file's fault, not its content's
         raise StirError(
             f"A STIR file is a whole .npz archive of plain arrays; {path} cannot be read as one: "
-            f"{error or type(error).__name__}."
+            f"{' '.join(str(error).split()) or type(error).__name__}."
         ) from error
 
 
@@ -112,10 +112,15 @@ def _array(bundle: zipfile.ZipFile, item: zipfile.ZipInfo) -> NDArray:
 
 def _header(member: zipfile.ZipExtFile) -> tuple[tuple[int, ...], bool, np.dtype]:
     with warnings.catch_warnings():
-        warnings.simplefilter("error")  # numpy and Python warn of headers that make no sense
-        version = npy.read_magic(member)
-        read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-        return read(member)
+        warnings.simplefilter("error")
+        try:
+            version = npy.read_magic(member)
+            read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+            return read(member)
+        except UNREADABLE:
+            raise
+        except Exception as error:  # numpy parses a header as Python: a spoilt one raises anything
+            raise ValueError(f"{member.name} starts with no header of an array") from error
 
 
 def unpack(path: str | Path, folder: str | Path) -> Path:

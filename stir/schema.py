@@ -109,7 +109,7 @@ def form_faults(arrays: Mapping[str, NDArray]) -> list[str]:
         if array.dtype.kind not in kinds:
             found.append(f"{name} must hold {words}; got {array.dtype}.")
     if not found and len(set(names.tolist())) != len(names):
-        found.append(f"Class names in lbldata must differ; got {', '.join(names.tolist())}.")
+        found.append(f"Class names in lbldata must differ; got {names.tolist()}.")
     return found
 
 
@@ -117,7 +117,7 @@ def _value_faults(arrays: Mapping[str, NDArray]) -> list[str]:
     found = []
     keys = [str(key) for key in arrays["metadata"][:, 0]]
     if set(keys) != set(METADATA):
-        found.append(f"metadata must have the keys {', '.join(METADATA)}; got {', '.join(keys)}.")
+        found.append(f"metadata must have the keys {', '.join(METADATA)}; got {keys}.")
     elif not slug(dict(arrays["metadata"].tolist())["title"]):
         found.append("The title in metadata must have a letter or digit; got none.")
     wanted = labels_and_scales(arrays["lbls"].shape)
@@ -139,7 +139,8 @@ def _box_faults(arrays: Mapping[str, NDArray]) -> list[str]:
     that one axis may seem to leave the image; rounding adds a pixel to either.
     """
     corners = arrays["psts"].astype(np.int64)
-    ends = corners + arrays["scls"][..., None]
+    sides = labels_and_scales(corners.shape[:4])["scls"]
+    ends = corners + sides[..., None]
     title = dict(arrays["metadata"].tolist()).get("title", "")
     if any(facts.title == title and not facts.square for facts in DATASETS.values()):
         outside = (corners >= CANVAS).any(-1) | (ends > CANVAS + 1).all(-1)
@@ -151,7 +152,7 @@ def _box_faults(arrays: Mapping[str, NDArray]) -> list[str]:
     place = _first(outside)
     return [
         f"Boxes must lie inside the {CANVAS} px image; {int(outside.sum())} of {outside.size} do "
-        f"not, the first at {place}: side {int(arrays['scls'][place])} from (x, y) = "
+        f"not, the first at {place}: side {int(sides[place])} from (x, y) = "
         f"{tuple(corners[place].tolist())}."
     ]
 

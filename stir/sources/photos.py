@@ -60,7 +60,7 @@ def members(archive: Path) -> list[str]:
         raise StirError(f"The raw data must have the archive {archive.name}; {archive} is missing.")
     try:
         return [item.filename for item in opened(archive).infolist() if not item.is_dir()]
-    except (zipfile.BadZipFile, NotImplementedError, ValueError, struct.error) as error:
+    except UNDECODABLE as error:
         raise StirError(
             f"{archive} must be a whole zip archive; it cannot be read: {error}."
         ) from error

@@ -1,0 +1,97 @@
+import errno
+import os
+import zipfile
+
+import numpy as np
+import pytest
+
+from stir import StirError, archive
+
+
+def test_arrays_come_back_as_they_were(tmp_path):
+    arrays = {
+        "a": np.arange(24, dtype=np.int16).reshape(2, 3, 4)[:, ::2],
+        "f": np.asfortranarray(np.arange(6.0).reshape(2, 3)),
+        "t": np.array([["x", "länger"]]),
+    }
+    archive.write(tmp_path / "x.npz", arrays)
+    read = archive.read(tmp_path / "x.npz")
+    with np.load(tmp_path / "x.npz") as plain:
+        for name, array in arrays.items():
+            assert read[name].dtype == array.dtype
+            assert np.array_equal(read[name], array)
+            assert np.array_equal(plain[name], array)
+
+
+def test_equal_arrays_make_equal_files(tmp_path):
+    for name in ("x.npz", "y.npz"):
+        archive.write(tmp_path / name, {"a": np.arange(9)})
+    assert (tmp_path / "x.npz").read_bytes() == (tmp_path / "y.npz").read_bytes()
+
+
+def test_a_file_of_numpys_own_making_is_read(tmp_path):
+    np.savez(tmp_path / "x.npz", a=np.arange(9), b=np.array(["q"]))
+    assert archive.read(tmp_path / "x.npz", ["a"]).keys() == {"a"}
+    assert np.array_equal(archive.read(tmp_path / "x.npz")["a"], np.arange(9))
+
+
+def test_a_pickled_object_is_never_loaded(tmp_path):
+    np.savez(tmp_path / "x.npz", a=np.array([{}], dtype=object))
+    with pytest.raises(StirError, match=r"a\.npy holds pickled objects"):
+        archive.read(tmp_path / "x.npz")
+
+
+def test_a_header_that_claims_more_than_the_file_holds_takes_no_memory(tmp_path):
+    header = b"{'descr': '|u1', 'fortran_order': False, 'shape': (99999999999999,), }"
+    header += b" " * (118 - len(header) - 1) + b"\n"
+    with zipfile.ZipFile(tmp_path / "x.npz", "w") as bundle:
+        bundle.writestr("a.npy", b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header)
+    with pytest.raises(StirError, match="cannot be read"):
+        archive.read(tmp_path / "x.npz")
+
+
+def test_an_error_while_writing_leaves_the_old_file_and_nothing_else(tmp_path):
+    path = tmp_path / "x.npz"
+    path.write_bytes(b"old")
+
+    def fail_half_way():
+        with archive.written(path) as temporary:
+            temporary.write_bytes(b"half")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail_half_way()
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_full_disk_leaves_nothing(tmp_path, monkeypatch):
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        archive.write(tmp_path / "x.npz", {"a": np.arange(9)})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_under_a_file_is_refused_before_any_work(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StirError, match=r"must be one that can be; .*file is not"):
+        archive.require_writable(tmp_path / "file" / "deeper")
+    archive.require_writable(tmp_path / "not" / "yet")
+
+
+def test_who_unpacks_second_finds_the_folder_of_the_first(small_path, tmp_path, monkeypatch):
+    folder = tmp_path / "unpacked"
+    read = archive.read
+
+    def overtaken(path):
+        monkeypatch.setattr(archive, "read", read)
+        archive.unpack(path, folder)  # another process, which is done in the meantime
+        return read(path)
+
+    monkeypatch.setattr(archive, "read", overtaken)
+    assert archive.unpack(small_path, folder) == folder
+    assert [path.name for path in tmp_path.iterdir()] == ["unpacked"]
+    assert sorted(path.stem for path in folder.iterdir()) == sorted(read(small_path))
