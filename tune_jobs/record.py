@@ -1,25 +1,16 @@
 """What a finished trial leaves behind: one immutable JSON object. No torch, no Ray."""
 
-import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cache
-from typing import Self, TypeVar
+from typing import Self
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
+from pydantic import with_config
 
-from tune_jobs.errors import TuneJobsError
 from tune_jobs.grid import GridPoint, Recipe, TrialSpec
+from tune_jobs.schema import STRICT, RecordError, from_json, to_json
 
 RECORD_SCHEMA = "stir-record/1"
 FAILURE_SCHEMA = "stir-failure/1"
-
-
-STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
-
-
-class RecordError(TuneJobsError):
-    """An object that is not a record: damaged, of another schema, or at odds with itself."""
 
 
 @with_config(STRICT)
@@ -102,12 +93,12 @@ class TrialRecord:
     provenance: Provenance
 
     def to_json(self) -> bytes:
-        return _to_json(self, RECORD_SCHEMA)
+        return to_json(self, RECORD_SCHEMA)
 
     @classmethod
     def from_json(cls, data: bytes) -> Self:
         """Read what ``to_json`` wrote; raises RecordError if anything is amiss."""
-        record = _from_json(cls, data, RECORD_SCHEMA)
+        record = from_json(cls, data, RECORD_SCHEMA)
         _check_identity(record)
         if not record.epochs or not record.scales:
             raise RecordError("A record must hold at least one epoch and one scale; it holds none.")
@@ -134,12 +125,12 @@ class FailureRecord:
     provenance: Provenance
 
     def to_json(self) -> bytes:
-        return _to_json(self, FAILURE_SCHEMA)
+        return to_json(self, FAILURE_SCHEMA)
 
     @classmethod
     def from_json(cls, data: bytes) -> Self:
         """Read what ``to_json`` wrote; raises RecordError if anything is amiss."""
-        failure = _from_json(cls, data, FAILURE_SCHEMA)
+        failure = from_json(cls, data, FAILURE_SCHEMA)
         _check_identity(failure)
         return failure
 
@@ -179,34 +170,3 @@ def _check_identity(record: TrialRecord | FailureRecord) -> None:
             f"A record's point_id must be that of its contents, {spec.point_id}; "
             f"it says {record.point_id!r}."
         )
-
-
-def _to_json(record: TrialRecord | FailureRecord, schema: str) -> bytes:
-    return json.dumps({"schema": schema} | asdict(record), allow_nan=False, indent=1).encode()
-
-
-AnyRecord = TypeVar("AnyRecord", TrialRecord, FailureRecord)
-
-
-@cache
-def _adapter(cls: type[AnyRecord]) -> TypeAdapter[AnyRecord]:
-    return TypeAdapter(cls)
-
-
-def _from_json(cls: type[AnyRecord], data: bytes, schema: str) -> AnyRecord:
-    try:
-        loaded = json.loads(data)
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
-        raise RecordError(f"A record must be JSON; reading it failed: {error}.") from None
-    found = loaded.pop("schema", None) if isinstance(loaded, dict) else type(loaded).__name__
-    if found != schema:
-        raise RecordError(f"A record must be a JSON object of schema {schema!r}; got {found!r}.")
-    try:
-        return _adapter(cls).validate_json(json.dumps(loaded))
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise RecordError(
-            f"Every field of a record must have its type; {where}: {first['msg']}, "
-            f"got {first['input']!r:.60}."
-        ) from None

@@ -1,21 +1,24 @@
-"""Study files: which points, trained how, on what; checked when they are read."""
+"""Study files: which points, in which phases, trained how, on what; checked when they are read."""
 
-import math
-from collections.abc import Callable, Mapping
+import re
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import Any
 
 import yaml
 
-from siconvnet import MODELS
-from siconvnet.resample import INTERPOLATIONS
-from stir import DATASETS, SCENARIOS
+from tune_jobs.axes import check_axes, cross
+from tune_jobs.cell import Cell, OpenPoint, cell_of
+from tune_jobs.content import is_number, is_whole, mapping
 from tune_jobs.errors import TuneJobsError
-from tune_jobs.grid import GridPoint, Recipe, grid
+from tune_jobs.grid import GridPoint, Recipe
 from tune_jobs.names import did_you_mean, look_up
+from tune_jobs.selection import RULES
 
 SHIPPED = Path(__file__).parent / "studies"
+ONLY_PHASE = "all"  # the name of the phase of a study that has no phases
+MOST_PHASES = 100
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", re.ASCII)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -27,13 +30,32 @@ class Resources:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Study:
-    """The points to run, in this order, how they are trained and what each of them takes."""
+class Phase:
+    """Points to run together, in this order.
+
+    ``select`` names the rule that chooses a learning rate for each of its cells when they are
+    done; None if none is chosen.
+    """
 
     name: str
-    points: tuple[GridPoint, ...]
+    points: tuple[GridPoint | OpenPoint, ...]
+    select: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Study:
+    """Phases in the order they run, how points are trained and what each of them takes."""
+
+    name: str
+    phases: tuple[Phase, ...]
     recipe: Recipe
     resources: Resources
+
+    @property
+    def points(self) -> tuple[GridPoint, ...]:
+        """The points whose learning rate is given, each once."""
+        points = (point for phase in self.phases for point in phase.points)
+        return tuple(dict.fromkeys(point for point in points if isinstance(point, GridPoint)))
 
 
 def shipped_studies() -> list[str]:
@@ -58,7 +80,7 @@ def load_study(name_or_path: str) -> Study:
             f"A study must be a YAML file or the name of a shipped one ({known}); "
             f"there is no {path}."
         ) from None
-    except (yaml.YAMLError, UnicodeDecodeError, ValueError, RecursionError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         reason = " ".join(str(error).split())
         raise TuneJobsError(f"{path}: a study must be valid YAML: {reason}.") from None
     return parse_study(content, where=str(path))
@@ -67,145 +89,126 @@ def load_study(name_or_path: str) -> Study:
 def parse_study(content: object, *, where: str) -> Study:
     """Check what a study file holds; ``where`` is named in errors."""
     try:
-        top = _mapping(content, "the file", ("name", "axes", "recipe", "resources"))
-        if not isinstance(top.get("name"), str) or not top["name"]:
-            raise TuneJobsError(f"name must be a word for the study; got {top.get('name')!r}.")
+        known = ("name", "axes", "groups", "phases", "recipe", "resources")
+        top = mapping(content, "the file", known)
         return Study(
-            name=top["name"],
-            points=_points(top.get("axes")),
+            name=_name(top.get("name"), "name"),
+            phases=_phases(top),
             recipe=Recipe(**_whole_numbers(top.get("recipe"), "recipe", Recipe)),
             resources=_resources(top.get("resources")),
         )
-    except TuneJobsError as error:
+    except ValueError as error:  # ours; or Python's, of a number too long to be printed
         raise TuneJobsError(f"{where}: {error}") from None
 
 
-def check_point_values(values: Mapping[str, object]) -> GridPoint:
-    """A GridPoint of checked values; an interpolation that the model does not use becomes None."""
-    checked = {axis: _CHECKS[axis](value) for axis, value in values.items()}
-    if not MODELS[checked["model"]].uses_interpolation:
-        checked["interpolation"] = None
-    return GridPoint(**checked)
+def _phases(top: dict[str, Any]) -> tuple[Phase, ...]:
+    """The phases of a file; without any, its axes and groups are the only one."""
+    if "phases" not in top:
+        phases = [Phase(name=ONLY_PHASE, points=_points(top, {}, ""))]
+    else:
+        if "groups" in top:
+            raise TuneJobsError("groups must stand in the phases of a study that has phases.")
+        shared = check_axes(top.get("axes", {}), "axes")
+        given = _list(top["phases"], "phases", "of phases")
+        if len(given) > MOST_PHASES:
+            raise TuneJobsError(f"phases must be at most {MOST_PHASES}; got {len(given)}.")
+        phases = [_phase(content, shared, number) for number, content in enumerate(given, 1)]
+        names = [phase.name for phase in phases]
+        if len(set(names)) < len(names):
+            raise TuneJobsError(f"phases must each have a name of its own; got {', '.join(names)}.")
+    _check_choices(phases)
+    return tuple(phases)
 
 
-def _points(axes: object) -> tuple[GridPoint, ...]:
-    names = tuple(field.name for field in fields(GridPoint))
-    given = _mapping(axes, "axes", names)
-    missing = [name for name in names if name not in given]
-    if missing:
-        raise TuneJobsError(f"axes must give every axis; missing: {', '.join(missing)}.")
-    lists = {name: _values(given[name], f"axes.{name}") for name in names}
-    raw = ({name: getattr(point, name) for name in names} for point in grid(lists))
-    return tuple(dict.fromkeys(check_point_values(values) for values in raw))
+def _phase(content: object, shared: dict[str, list[Any]], number: int) -> Phase:
+    where = f"phases[{number}]"
+    given = mapping(content, where, ("name", "axes", "groups", "select"))
+    name = _name(given.get("name"), f"{where}.name")
+    select = given.get("select")
+    if select is not None and select not in list(RULES):
+        raise TuneJobsError(
+            f"{where}.select must name a rule; got {select!r:.60}.{did_you_mean(select, RULES)}"
+        )
+    return Phase(name=name, points=_points(given, shared, f"{where}."), select=select)
 
 
-def _values(value: object, where: str) -> list[object]:
-    """An axis' values: a list of them, a single one, or a range {from: 1, to: 5}, both included."""
-    if isinstance(value, dict):
-        bounds = _mapping(value, where, ("from", "to"))
-        low, high = bounds.get("from"), bounds.get("to")
-        if not _is_whole(low) or not _is_whole(high) or not low <= high < low + 100_000:
+def _points(
+    given: dict[str, Any], shared: dict[str, list[Any]], where: str
+) -> tuple[GridPoint | OpenPoint, ...]:
+    """The points of a file's or phase's axes, or of its groups, each of which completes them."""
+    axes = shared | check_axes(given.get("axes", {} if shared else None), f"{where}axes")
+    if "groups" not in given:
+        return tuple(cross(axes, f"{where}axes"))
+    points: dict[GridPoint | OpenPoint, None] = {}
+    groups = _list(given["groups"], f"{where}groups", "of mappings such as {scenario: 2, seed: 1}")
+    for number, content in enumerate(groups, 1):
+        here = f"{where}groups[{number}]"
+        points |= dict.fromkeys(cross(axes | check_axes(content, here), here))
+    return tuple(points)
+
+
+def _check_choices(phases: list[Phase]) -> None:
+    """See that every chosen learning rate is chosen before, from the same seeds at each rate."""
+    chosen: set[Cell] = set()
+    for number, phase in enumerate(phases, 1):
+        open_cells = {point.cell: None for point in phase.points if isinstance(point, OpenPoint)}
+        for cell in open_cells:
+            if cell not in chosen:
+                raise TuneJobsError(
+                    "lr can be 'chosen' only after a phase that has the cell and a select; "
+                    f"{cell.label} in phases[{number}] has none before it."
+                )
+        if phase.select:
+            if open_cells:
+                raise TuneJobsError(
+                    f"phases[{number}] must give learning rates as numbers to select from them; "
+                    "got 'chosen'."
+                )
+            chosen |= _evenly_seeded(phase, number)
+
+
+def _evenly_seeded(phase: Phase, number: int) -> set[Cell]:
+    seeds: dict[Cell, dict[float, set[int]]] = {}
+    for point in phase.points:
+        assert isinstance(point, GridPoint)
+        seeds.setdefault(cell_of(point), {}).setdefault(point.lr, set()).add(point.seed)
+    for cell, rates in seeds.items():
+        if len({frozenset(of_rate) for of_rate in rates.values()}) > 1:
             raise TuneJobsError(
-                f"{where} must be a range {{from: 1, to: 5}} of whole numbers; got {value!r}."
+                f"phases[{number}] must have the same seeds at each learning rate to select from "
+                f"them; {cell.label} has not."
             )
-        return list(range(low, high + 1))
-    values: list[object] = value if isinstance(value, list) else [value]
-    if not values:
-        raise TuneJobsError(f"{where} must have at least one value; got an empty list.")
-    return values
+    return set(seeds)
+
+
+def _name(value: object, where: str) -> str:
+    if not isinstance(value, str) or not _NAME.fullmatch(value):
+        raise TuneJobsError(
+            f"{where} must be a word of letters, digits, - and _ (64 at most); got {value!r:.60}."
+        )
+    return value
+
+
+def _list(value: object, where: str, words: str) -> list[object]:
+    if not isinstance(value, list) or not value:
+        raise TuneJobsError(f"{where} must be a list {words}; got {value!r:.60}.")
+    return value
 
 
 def _resources(content: object) -> Resources:
-    given = _mapping({} if content is None else content, "resources", ("cpus", "gpus"))
+    given = mapping({} if content is None else content, "resources", ("cpus", "gpus"))
     cpus, gpus = given.get("cpus", 1), given.get("gpus", 0)
-    if not _is_whole(cpus) or cpus < 1:
-        raise TuneJobsError(f"resources.cpus must be a whole number from 1; got {cpus!r}.")
-    if not _is_number(gpus) or gpus < 0 or (gpus > 1 and gpus != int(gpus)):
-        raise TuneJobsError(f"resources.gpus must be a share of a GPU, 0 to 1; got {gpus!r}.")
+    if not is_whole(cpus) or not 1 <= cpus <= 4096:
+        raise TuneJobsError(f"resources.cpus must be a whole number from 1; got {cpus!r:.60}.")
+    if not is_number(gpus) or gpus < 0 or (gpus > 1 and gpus != int(gpus)):
+        raise TuneJobsError(f"resources.gpus must be a share of a GPU, 0 to 1; got {gpus!r:.60}.")
     return Resources(cpus=cpus, gpus=float(gpus))
 
 
 def _whole_numbers(content: object, where: str, kind: type) -> dict[str, int]:
     names = tuple(field.name for field in fields(kind))
-    given = _mapping({} if content is None else content, where, names)
+    given = mapping({} if content is None else content, where, names)
     for name, value in given.items():
-        if not _is_whole(value) or value < 1:
-            raise TuneJobsError(f"{where}.{name} must be a whole number from 1; got {value!r}.")
+        if not is_whole(value) or value < 1:
+            raise TuneJobsError(f"{where}.{name} must be a whole number from 1; got {value!r:.60}.")
     return dict(given)
-
-
-def _mapping(content: object, where: str, known: tuple[str, ...]) -> dict[str, Any]:
-    if not isinstance(content, dict):
-        raise TuneJobsError(
-            f"{where} must be a mapping with the keys {', '.join(known)}; got {content!r:.60}."
-        )
-    for key in content:
-        if key not in known:
-            raise TuneJobsError(f"{where} has no key {key!r:.60}.{did_you_mean(key, known)}")
-    return content
-
-
-def _is_whole(value: object) -> TypeGuard[int]:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _is_number(value: object) -> TypeGuard[float]:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _model(value: Any) -> str:
-    look_up("model", str(value), MODELS)
-    return str(value)
-
-
-def _dataset(value: Any) -> str:
-    name = str(value)
-    if "/" not in name and not name.endswith(".npz"):
-        look_up("dataset", name, DATASETS)
-    return name
-
-
-def _scenario(value: Any) -> int:
-    if not _is_whole(value) or value not in SCENARIOS:
-        known = ", ".join(f"{id} {scenario.name}" for id, scenario in SCENARIOS.items())
-        raise TuneJobsError(f"scenario must be one of {known}; got {value!r:.60}.")
-    return value
-
-
-def _kernel_size(value: Any) -> int:
-    if not _is_whole(value) or value % 2 == 0 or not 3 <= value <= 15:
-        raise TuneJobsError(f"kernel_size must be odd and from 3 to 15 pixels; got {value!r:.60}.")
-    return value
-
-
-def _interpolation(value: Any) -> str | None:
-    if value is None:
-        return None
-    return look_up("interpolation", str(value), {name: name for name in INTERPOLATIONS})
-
-
-def _lr(value: Any) -> float:
-    try:  # YAML 1.1 reads 1e-3, without a point, as text
-        number = float(value) if isinstance(value, str) else value
-    except ValueError:
-        number = None
-    if not _is_number(number) or number <= 0:
-        raise TuneJobsError(f"lr must be a number above 0; got {value!r:.60}.")
-    return float(number)
-
-
-def _seed(value: Any) -> int:
-    if not _is_whole(value) or not 0 <= value < 2**32:
-        raise TuneJobsError(f"seed must be a whole number from 0 to 2**32 - 1; got {value!r:.60}.")
-    return value
-
-
-_CHECKS: Mapping[str, Callable[[Any], Any]] = {
-    "model": _model,
-    "dataset": _dataset,
-    "scenario": _scenario,
-    "kernel_size": _kernel_size,
-    "interpolation": _interpolation,
-    "lr": _lr,
-    "seed": _seed,
-}

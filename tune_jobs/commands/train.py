@@ -44,18 +44,20 @@ def _train(args: argparse.Namespace) -> int:
     import os
     import socket
 
+    from tune_jobs.axes import check_point_values
     from tune_jobs.datasets import put_dataset
     from tune_jobs.grid import Recipe
     from tune_jobs.plan import make_plan
     from tune_jobs.session import Progress, Surroundings
     from tune_jobs.storage import Storage
-    from tune_jobs.study import Resources, Study, check_point_values
+    from tune_jobs.study import ONLY_PHASE, Phase, Resources, Study
     from tune_jobs.trial import run_trial
 
     axes = ("model", "dataset", "scenario", "kernel_size", "interpolation", "lr", "seed")
     point = check_point_values({axis: getattr(args, axis) for axis in axes})
     recipe = Recipe(max_epochs=args.max_epochs, patience=args.patience, batch_size=args.batch_size)
-    study = Study(name="train", points=(point,), recipe=recipe, resources=Resources())
+    phase = Phase(name=ONLY_PHASE, points=(point,))
+    study = Study(name="train", phases=(phase,), recipe=recipe, resources=Resources())
     plan = make_plan(study, args.data)
     (spec,) = plan.specs
     storage = Storage(args.storage)

@@ -1,0 +1,34 @@
+"""Checks of what a YAML file holds, before any of it is used."""
+
+import math
+from collections.abc import Iterable
+from typing import Any, TypeGuard
+
+from tune_jobs.errors import TuneJobsError
+from tune_jobs.names import did_you_mean
+
+
+def mapping(content: object, where: str, known: Iterable[str]) -> dict[str, Any]:
+    """``content`` itself, a mapping that has no other than the known keys."""
+    names = list(known)
+    if not isinstance(content, dict):
+        raise TuneJobsError(
+            f"{where} must be a mapping with the keys {', '.join(names)}; got {content!r:.60}."
+        )
+    for key in content:
+        if key not in names:
+            raise TuneJobsError(f"{where} has no key {key!r:.60}.{did_you_mean(key, names)}")
+    return content
+
+
+def is_whole(value: object) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def is_number(value: object) -> TypeGuard[float]:
+    try:
+        return (
+            not isinstance(value, bool) and isinstance(value, int | float) and math.isfinite(value)
+        )
+    except OverflowError:  # an integer beyond every float
+        return False

@@ -1,0 +1,50 @@
+"""Objects of a storage as JSON: a dataclass and the name of its schema, checked when read."""
+
+import json
+from dataclasses import asdict
+from functools import cache
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from tune_jobs.errors import TuneJobsError
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+
+Form = TypeVar("Form")
+
+
+class RecordError(TuneJobsError):
+    """An object that is not a record: damaged, of another schema, or at odds with itself."""
+
+
+def to_json(record: "DataclassInstance", schema: str) -> bytes:
+    return json.dumps({"schema": schema} | asdict(record), allow_nan=False, indent=1).encode()
+
+
+def from_json(cls: type[Form], data: bytes, schema: str) -> Form:
+    """Read what ``to_json`` wrote; raises RecordError unless every field has its type."""
+    try:
+        loaded = json.loads(data)
+    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        raise RecordError(f"A record must be JSON; reading it failed: {error}.") from None
+    found = loaded.pop("schema", None) if isinstance(loaded, dict) else type(loaded).__name__
+    if found != schema:
+        raise RecordError(f"A record must be a JSON object of schema {schema!r}; got {found!r}.")
+    try:
+        return _adapter(cls).validate_json(json.dumps(loaded))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise RecordError(
+            f"Every field of a record must have its type; {where}: {first['msg']}, "
+            f"got {first['input']!r:.60}."
+        ) from None
+
+
+@cache
+def _adapter(cls: type[Any]) -> TypeAdapter[Any]:
+    return TypeAdapter(cls)
