@@ -4,16 +4,30 @@ An object is written whole or not at all: locally to a temporary name in the sam
 moved into place; on S3 by a single upload of bytes that were complete before it began.
 """
 
+import contextlib
 import os
-from collections.abc import Iterator
+import random
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Self
+from typing import Self, TypeVar
 
+import pyarrow as pa
 from pyarrow import fs
 
 from stir import archive
-from tune_jobs.errors import TuneJobsError
+from tune_jobs import s3
+from tune_jobs.errors import StorageError, TuneJobsError
+
+PATIENCE_SECONDS = 120.0  # for an S3 server that is busy, away or beyond a bad line
+PROBE_SECONDS = 10.0  # the same, when a person waits for a command to start
+FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 0.1, 5.0
+BLOCK_BYTES = 8 * 2**20  # of a download, each of which is a request
+T = TypeVar("T")
+# Not the global generator: trials seed that, and waits must differ between them.
+_waits = random.SystemRandom()
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,80 +42,156 @@ class StoredObject:
 class Storage:
     """Objects under one root, named by keys such as ``records/0123456789ab.json``.
 
-    Raises TuneJobsError for a URI that is neither a folder nor ``s3://``, OSError when the storage
-    fails, FileNotFoundError when an object is not there.
+    Raises TuneJobsError for a URI that is neither a folder nor ``s3://``, FileNotFoundError when
+    an object is not there, StorageError when the storage fails. On S3 a request that fails in
+    passing is tried again, less and less often, for up to ``patience_seconds``.
     """
 
-    def __init__(self, uri: str | Path) -> None:
-        self.uri = str(uri)
-        if self.uri.startswith("s3://"):
-            self._files, self._root = fs.FileSystem.from_uri(self.uri)
-        elif "://" in self.uri:
-            raise TuneJobsError(
-                f"Storage must be a folder or s3://bucket/prefix; got {self.uri!r}."
-            )
-        else:
-            self.uri = str(Path(self.uri).absolute())
-            self._files, self._root = fs.LocalFileSystem(), self.uri
+    def __init__(self, uri: str | Path, patience_seconds: float = PATIENCE_SECONDS) -> None:
+        text = str(uri)
+        self._address = s3.S3Address.parse(text) if text.startswith("s3://") else None
+        if self._address is None and "://" in text:
+            raise TuneJobsError(f"Storage must be a folder or s3://bucket/prefix; got {text!r}.")
+        self.uri = self._address.uri if self._address else str(Path(text).absolute())
+        self._root = self._address.root if self._address else self.uri
+        self._patience_seconds = patience_seconds
 
-    def __reduce__(self) -> tuple[type[Self], tuple[str]]:
-        return type(self), (self.uri,)
+    def __reduce__(self) -> tuple[type[Self], tuple[str, float]]:
+        return type(self), (self.uri, self._patience_seconds)
+
+    def __repr__(self) -> str:
+        return f"Storage({self.uri!r})"
 
     @property
     def is_local(self) -> bool:
-        return isinstance(self._files, fs.LocalFileSystem)
+        return self._address is None
+
+    @cached_property
+    def _files(self) -> fs.FileSystem:
+        return self._address.connect() if self._address else fs.LocalFileSystem()
 
     def read(self, key: str) -> bytes:
-        with self._files.open_input_stream(self._path(key)) as stream:
-            return stream.read()
+        def read() -> bytes:
+            with self._files.open_input_file(self._path(key)) as file:
+                data = file.read()
+                _require_whole(len(data), file.size())
+            return data
+
+        return self._attempt(f"reading {key}", read)
 
     def write(self, key: str, data: bytes) -> None:
         """Put a whole object in place; an older one of that key is replaced at once."""
         if self.is_local:
-            with archive.written(Path(self._path(key))) as temporary:
-                temporary.write_bytes(data)
+            self._attempt(f"writing {key}", lambda: self._place(key, data))
         else:
-            with self._files.open_output_stream(self._path(key)) as stream:
-                stream.write(data)
+            self._attempt(f"writing {key}", lambda: self._put(key, pa.py_buffer(data)))
 
     def exists(self, key: str) -> bool:
-        return self._files.get_file_info(self._path(key)).type == fs.FileType.File
+        def look() -> bool:
+            if self.is_local:
+                return Path(self._path(key)).is_file()
+            try:  # a HEAD request; get_file_info would list a folder of that name as well
+                self._files.open_input_file(self._path(key)).close()
+            except FileNotFoundError:
+                return False
+            return True
+
+        return self._attempt(f"looking for {key}", look)
 
     def delete(self, key: str) -> None:
         """Remove an object; it is no error if there is none."""
-        if self.exists(key):
-            self._files.delete_file(self._path(key))
+
+        def delete() -> None:
+            # Not there: also when an earlier attempt removed it and the answer was lost.
+            with contextlib.suppress(FileNotFoundError):
+                self._files.delete_file(self._path(key))
+
+        self._attempt(f"removing {key}", delete)
 
     def list(self, prefix: str) -> Iterator[StoredObject]:
         """Every object below a folder such as ``records``, in the order of their keys."""
         selector = fs.FileSelector(self._path(prefix), recursive=True, allow_not_found=True)
-        infos = self._files.get_file_info(selector)
+        infos = self._attempt(f"listing {prefix}", lambda: self._files.get_file_info(selector))
         for info in sorted(infos, key=lambda info: info.path):
             if info.type == fs.FileType.File and not info.base_name.startswith("."):
                 key = info.path[len(self._root) :].lstrip("/")
                 yield StoredObject(key, info.size, (info.mtime_ns or 0) / 1e9)
 
     def upload(self, key: str, source: Path) -> None:
-        """Store a file's bytes under a key."""
-        self.write(key, source.read_bytes())
+        """Store a file's bytes under a key, without holding them in memory."""
+        with pa.memory_map(str(source)) as mapped:
+            content = mapped.read_buffer()
+            if self.is_local:
+                self._attempt(f"writing {key}", lambda: self._place(key, content))
+            else:
+                self._attempt(f"writing {key}", lambda: self._put(key, content))
 
     def download(self, key: str, target: Path) -> None:
         """Write an object's bytes to a local file, whole or not at all."""
-        with archive.written(target) as temporary:
-            temporary.write_bytes(self.read(key))
+
+        def fetch() -> None:
+            with (
+                archive.written(target) as temporary,
+                temporary.open("wb") as file,
+                self._files.open_input_file(self._path(key)) as source,
+            ):
+                while block := source.read(BLOCK_BYTES):
+                    file.write(block)
+                _require_whole(file.tell(), source.size())
+
+        self._attempt(f"reading {key}", fetch)
 
     def check_writable(self) -> None:
         """Write and remove a small object; OSError in one sentence if that cannot be done."""
+        probe = Storage(self.uri, patience_seconds=min(PROBE_SECONDS, self._patience_seconds))
         key = f".probe-{os.getpid()}"
         try:
-            self.write(key, b"")
-            self.delete(key)
-        except OSError as error:
-            reason = error.strerror or str(error)
-            raise OSError(
-                f"Storage must be writable; {self.uri} is not ({reason}). "
+            probe.write(key, b"")
+            probe.delete(key)
+        except StorageError as error:
+            raise StorageError(
+                f"Storage must be writable; {self.uri} is not ({s3.reason(error.__cause__)}). "
                 "Give another folder or s3://bucket/prefix with --storage."
             ) from None
 
     def _path(self, key: str) -> str:
         return f"{self._root}/{key}"
+
+    def _place(self, key: str, data: bytes | pa.Buffer) -> None:
+        with archive.written(Path(self._path(key))) as temporary:
+            temporary.write_bytes(data)
+
+    def _put(self, key: str, content: pa.Buffer) -> None:
+        # Whole in one call: an exception between two would leave the first part as the object,
+        # since a stream is completed when it is closed or forgotten.
+        stream = self._files.open_output_stream(self._path(key))
+        stream.write(content)
+        stream.close()
+
+    def _attempt(self, what: str, action: Callable[[], T]) -> T:
+        """Do it, if need be again until patience ends; all errors but a missing object's become
+        StorageError.
+        """
+        began, attempts, longest = time.monotonic(), 0, FIRST_WAIT_SECONDS
+        while True:
+            attempts += 1
+            try:
+                return action()
+            except FileNotFoundError:
+                raise
+            except OSError as error:
+                wait = _waits.uniform(0, longest)
+                spent = time.monotonic() - began
+                passing = not self.is_local and s3.is_passing(error)
+                if not passing or spent + wait > self._patience_seconds:
+                    tries = f", asked {attempts} times in {spent:.0f} s" if attempts > 1 else ""
+                    raise StorageError(
+                        f"Storage {self.uri} failed at {what}{tries}: {s3.reason(error)}."
+                    ) from error
+            time.sleep(wait)
+            longest = min(2 * longest, LONGEST_WAIT_SECONDS)
+
+
+def _require_whole(length: int, expected: int) -> None:
+    if length != expected:
+        raise OSError(f"AWS Error NETWORK_CONNECTION: {length} of {expected} bytes came")

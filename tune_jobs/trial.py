@@ -8,6 +8,7 @@ from typing import Literal
 from stir import STIRDataset
 from tune_jobs.checkpoint import read_checkpoint
 from tune_jobs.claim import DEATHS_ALLOWED, claim_key, new_claim, read_claim, write_claim
+from tune_jobs.errors import StorageError
 from tune_jobs.grid import TrialSpec
 from tune_jobs.record import EpochRecord, FailureRecord, TrialRecord, failure_key, utc_now
 from tune_jobs.session import Progress, Session, StopAskedError, Surroundings, stored_record
@@ -66,6 +67,8 @@ def run_trial(
         outcome = Outcome(status="finished", record=record)
     except StopAskedError:
         outcome = Outcome(status="stopped")
+    except StorageError:
+        raise  # no fault of the point, which stays to be done
     except Exception as error:
         epochs = session.epochs if session else ()
         outcome = Outcome(status="failed", error=_one_line(error))

@@ -1,45 +1,33 @@
+from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from stir import SCALES, archive
 from tune_jobs.storage import Storage
-
-CLASSES = 4
+from tune_jobs.testing.bars import write_bars
+from tune_jobs.testing.s3_server import CREDENTIALS, S3Server
 
 
 @pytest.fixture(scope="session")
 def bars(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A dataset in the STIR format that a small network learns in seconds: bars at four angles."""
-    rng = np.random.default_rng(1)
-    shape = (3, len(SCALES), CLASSES, 1)
-    images = np.zeros((*shape, 64, 64), np.uint8)
-    places = np.zeros((*shape, 2), np.int64)
-    for split, row, angle in np.ndindex(*shape[:3]):
-        side = 64 - row
-        left, top = rng.integers(0, 64 - side + 1, 2)
-        y, x = np.mgrid[0:side, 0:side] / (side - 1) - 0.5
-        turn = np.pi * angle / CLASSES
-        box = images[split, row, angle, 0, top : top + side, left : left + side]
-        box[np.abs(x * np.sin(turn) - y * np.cos(turn)) < 0.12] = 255
-        places[split, row, angle, 0] = left, top
-    fields = ("title", "description", "author", "license", "version", "date")
-    path = tmp_path_factory.mktemp("data") / "bars.npz"
-    archive.write(
-        path,
-        {
-            "imgs": images,
-            "lbls": np.broadcast_to(np.arange(CLASSES)[:, None], shape),
-            "scls": np.broadcast_to(64 - np.arange(len(SCALES))[:, None, None], shape),
-            "psts": places,
-            "metadata": np.array([[field, "Bars"] for field in fields]),
-            "lbldata": np.array([f"{45 * number} degrees" for number in range(CLASSES)]),
-        },
-    )
-    return path
+    return write_bars(tmp_path_factory.mktemp("data") / "bars.npz")
 
 
 @pytest.fixture
 def storage(tmp_path: Path) -> Storage:
     return Storage(tmp_path / "runs")
+
+
+@pytest.fixture(scope="session")
+def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """One SeaweedFS for the whole session; each test takes a prefix of its own."""
+    with S3Server(tmp_path_factory.mktemp("s3")) as server:
+        yield server
+
+
+@pytest.fixture
+def s3_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The environment of somebody who may use the server."""
+    for name, value in CREDENTIALS.items():
+        monkeypatch.setenv(name, value)

@@ -16,6 +16,7 @@ from stir import SCENARIOS, STIRDataset
 from tune_jobs import claim as claims
 from tune_jobs.checkpoint import checkpoint_key, read_checkpoint
 from tune_jobs.claim import claim_key, read_claim, write_claim
+from tune_jobs.errors import StorageError
 from tune_jobs.grid import GridPoint, Recipe, TrialSpec
 from tune_jobs.record import FailureRecord, TrialRecord, record_key
 from tune_jobs.session import Surroundings
@@ -175,6 +176,17 @@ def test_a_diverging_trial_leaves_its_reason_and_no_record(
     assert "fit.py" in failure.traceback
     assert run_trial(wild, dataset, storage, HERE).status == "failed"
     assert len(list(storage.list("failures"))) == 2
+
+
+def test_a_storage_that_fails_is_no_failure_of_the_point(
+    spec: TrialSpec, dataset: STIRDataset, storage: Storage
+):
+    def lose_storage() -> bool:
+        raise StorageError("the line is dead")
+
+    with pytest.raises(StorageError, match="the line is dead"):
+        run_trial(spec, dataset, storage, HERE, stop_asked=lose_storage)
+    assert list(storage.list("failures")) == []
 
 
 def test_a_fresh_claim_of_another_driver_is_left_alone(

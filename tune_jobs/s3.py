@@ -1,0 +1,130 @@
+"""Where an ``s3://`` URI points, how to get there, and what an S3 server's errors mean."""
+
+import os
+import re
+from dataclasses import dataclass
+from typing import Self
+from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
+
+from pyarrow import fs
+
+from tune_jobs.errors import TuneJobsError
+
+ENDPOINT_VARIABLES = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
+CONNECT_SECONDS = 5.0
+OPTIONS = ("endpoint_override", "scheme", "region")
+# What more time mends although its HTTP status is below 500: Amazon's names for a body or an
+# answer that got lost on the way.
+PASSING = re.compile(
+    r"HTTP status (?:408|429|5\d\d)|IncompleteBody|RequestTimeout|BadDigest|"
+    r"AWS Error (?:NETWORK_CONNECTION|SLOW_DOWN|INTERNAL_FAILURE|SERVICE_UNAVAILABLE|THROTTLING|"
+    r"REQUEST_TIMEOUT|REQUEST_TIME_TOO_SKEWED|INVALID_RESPONSE_STATUS|CLIENT_SIGNING_FAILURE)"
+)
+REASONS = {
+    "ACCESS_DENIED": "access is denied",
+    "NO_SUCH_BUCKET": "there is no such bucket",
+    "SIGNATURE_DOES_NOT_MATCH": "its keys are not accepted; see AWS_ACCESS_KEY_ID and "
+    "AWS_SECRET_ACCESS_KEY",
+    "INVALID_ACCESS_KEY_ID": "its keys are not accepted; see AWS_ACCESS_KEY_ID and "
+    "AWS_SECRET_ACCESS_KEY",
+    "NETWORK_CONNECTION": "it cannot be reached",
+    "SLOW_DOWN": "it asks for fewer requests",
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class S3Address:
+    """A folder of a bucket and the server that has it; no credentials.
+
+    ``endpoint`` is host and port of a server that is not Amazon's, ``region`` None where the
+    environment or the bucket is to tell.
+    """
+
+    bucket: str
+    prefix: str
+    endpoint: str | None
+    scheme: str
+    region: str | None
+
+    @classmethod
+    def parse(cls, uri: str) -> Self:
+        """Read ``s3://bucket/prefix?endpoint_override=HOST:PORT&scheme=http&region=NAME``.
+
+        What the URI does not say about the server is taken from AWS_ENDPOINT_URL now, so that the
+        address means the same on another machine.
+        """
+        parts = urlsplit(uri)
+        if "@" in parts.netloc:
+            raise TuneJobsError(
+                "A storage URI must hold no credentials, since it is shown and stored; give them "
+                "as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY or in a profile."
+            )
+        bucket, prefix = parts.netloc, unquote(parts.path.strip("/"))
+        options = dict(parse_qsl(parts.query, keep_blank_values=True))
+        unknown = sorted(options.keys() - set(OPTIONS))
+        if not bucket or unknown or parts.fragment:
+            raise TuneJobsError(
+                "Storage on S3 must be s3://bucket/prefix, with no options but "
+                f"{', '.join(OPTIONS)}; got "
+                + (f"the option {unknown[0]!r}." if unknown else f"{uri!r}.")
+            )
+        endpoint, scheme = options.get("endpoint_override"), options.get("scheme")
+        if not endpoint:
+            given = next(filter(None, map(os.environ.get, ENDPOINT_VARIABLES)), "")
+            found = urlsplit(given if "://" in given else f"https://{given}")
+            endpoint, scheme = found.netloc or None, scheme or found.scheme
+        scheme = scheme or "https"
+        if scheme not in ("http", "https"):
+            raise TuneJobsError(f"scheme must be http or https; got {scheme!r}.")
+        region = options.get("region") or None
+        return cls(bucket=bucket, prefix=prefix, endpoint=endpoint, scheme=scheme, region=region)
+
+    @property
+    def uri(self) -> str:
+        """The address as a URI that ``parse`` reads back, whatever the environment."""
+        options = {"region": self.region} if self.region else {}
+        if self.endpoint:
+            options = {"endpoint_override": self.endpoint, "scheme": self.scheme} | options
+        query = f"?{urlencode(options, safe=':')}" if options else ""
+        return f"s3://{self.bucket}{f'/{quote(self.prefix)}' * bool(self.prefix)}{query}"
+
+    @property
+    def root(self) -> str:
+        """Bucket and prefix, as paths begin in an S3FileSystem."""
+        return f"{self.bucket}/{self.prefix}".rstrip("/")
+
+    def connect(self) -> fs.S3FileSystem:
+        """A file system that asks once: trying again is up to the caller."""
+        region = self.region
+        if region is None and self.endpoint is None:
+            region = fs.resolve_s3_region(self.bucket)
+        return fs.S3FileSystem(
+            endpoint_override=self.endpoint,
+            scheme=self.scheme,
+            region=region,
+            connect_timeout=CONNECT_SECONDS,
+            allow_delayed_open=True,  # a small object is one request, a PUT
+            retry_strategy=fs.AwsStandardS3RetryStrategy(max_attempts=1),
+        )
+
+
+def is_passing(error: OSError) -> bool:
+    """Whether the same request may well succeed later: too many requests, an outage, a lost line.
+
+    >>> is_passing(OSError("AWS Error SLOW_DOWN during PutObject operation: "))
+    True
+    >>> is_passing(OSError("AWS Error ACCESS_DENIED during PutObject operation: "))
+    False
+    """
+    return PASSING.search(str(error)) is not None
+
+
+def reason(error: BaseException | None) -> str:
+    """What went wrong, in a few words for a person.
+
+    >>> reason(OSError("When reading: AWS Error NO_SUCH_BUCKET during PutObject operation: gone"))
+    'there is no such bucket'
+    """
+    code = re.search(r"AWS Error (\w+)", str(error))
+    known = REASONS.get(code[1]) if code else None
+    return known or getattr(error, "strerror", None) or " ".join(str(error).split())
