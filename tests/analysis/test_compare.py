@@ -80,6 +80,9 @@ def test_seeds_are_paired_only_where_they_clearly_go_together(frames_of, make_re
     [row] = compared(frames_of(*together, published=True)).to_dict("records")
     assert (row["test"], row["shared_seeds"]) == ("paired", 25)
     assert row["correlation"] > 0.8
+    gaps = [counts(a) / 36 - a for a in published_scores().values()]
+    assert row["difference"] == pytest.approx(sum(gaps) / 25)
+    assert row["high"] - row["low"] < 0.015  # Welch's interval is 0.02 wide
 
 
 def test_seeds_that_do_not_go_together_are_not_paired(frames_of, make_record):
