@@ -69,11 +69,15 @@ class Display:
         """A trial is over; ``words`` say how."""
         self._done += 1
         self._failed += failed
+        self.left(label)
+        self.say(f"{words} ({self._done}/{self._total})")
+        self._refresh()
+
+    def left(self, label: str) -> None:
+        """A trial is no longer ours."""
         bar, _ = self._running.pop(label, (None, 0.0))
         if bar is not None:
             self._bars.remove_task(bar)
-        self.say(f"{words} ({self._done}/{self._total})")
-        self._refresh()
 
     def _refresh(self) -> None:
         left = self._seconds_left()

@@ -208,6 +208,7 @@ class _Watch(tune.Callback, tune.Stopper):
         status = result["status"]
         if status == "elsewhere":
             self.elsewhere.add(point_id)
+            self._display.left(label)
             return
         words = f"{status:9} {label}"
         if status in ("failed", "broken"):

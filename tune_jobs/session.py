@@ -15,7 +15,7 @@ from siconvnet.evaluate import ScaleCount, ScaleCounts
 from siconvnet.fit import Fit, Images
 from stir import SCALES, SCENARIOS, STIRDataset
 from tune_jobs.checkpoint import Checkpoint, checkpoint_key, tensors_to_bytes, write_checkpoint
-from tune_jobs.claim import HEARTBEAT_SECONDS, Claim, write_claim
+from tune_jobs.claim import HEARTBEAT_SECONDS, Claim, read_claim, write_claim
 from tune_jobs.grid import TrialSpec
 from tune_jobs.provenance import provenance
 from tune_jobs.record import (
@@ -61,6 +61,10 @@ class Progress:
 
 class StopAskedError(Exception):
     """Raised between two batches, after the checkpoint; not a fault."""
+
+
+class TakenOverError(Exception):
+    """Raised between two batches: another driver holds the claim and trains the same point."""
 
 
 class Session:
@@ -168,13 +172,19 @@ class Session:
     def _between_batches(self) -> None:
         now = time.monotonic()
         if now - self.heard >= HEARTBEAT_SECONDS:
-            self.claim = write_claim(self.storage, self.spec.point_id, self.claim)
+            self._beat()
             self.heard = now
         stop = self.stop_asked()
         if stop or now - self.checkpointed >= self.surroundings.checkpoint_seconds:
             self._checkpoint(now)
         if stop:
             raise StopAskedError
+
+    def _beat(self) -> None:
+        holder = read_claim(self.storage, self.spec.point_id)
+        if holder and holder.driver != self.claim.driver and holder.is_fresh:
+            raise TakenOverError
+        self.claim = write_claim(self.storage, self.spec.point_id, self.claim)
 
     def _checkpoint(self, now: float) -> None:
         checkpoint = Checkpoint(

@@ -11,7 +11,14 @@ from tune_jobs.claim import DEATHS_ALLOWED, claim_key, new_claim, read_claim, wr
 from tune_jobs.errors import StorageError
 from tune_jobs.grid import TrialSpec
 from tune_jobs.record import EpochRecord, FailureRecord, TrialRecord, failure_key, utc_now
-from tune_jobs.session import Progress, Session, StopAskedError, Surroundings, stored_record
+from tune_jobs.session import (
+    Progress,
+    Session,
+    StopAskedError,
+    Surroundings,
+    TakenOverError,
+    stored_record,
+)
 from tune_jobs.storage import Storage
 
 
@@ -61,10 +68,14 @@ def run_trial(
                 f"A trial may lose its process {DEATHS_ALLOWED} times in a row without getting "
                 f"further; this one lost it at epoch {claim.position[0]}. Is memory short?"
             )
-        write_claim(storage, point_id, claim)
+        claim = write_claim(storage, point_id, claim)
+        if read_claim(storage, point_id) != claim:
+            return Outcome(status="elsewhere")  # another driver began at the same moment
         session = Session(spec, dataset, storage, surroundings, claim, stop_asked, report)
         record = session.run(checkpoint)
         outcome = Outcome(status="finished", record=record)
+    except TakenOverError:
+        return Outcome(status="elsewhere")
     except StopAskedError:
         outcome = Outcome(status="stopped")
     except StorageError:

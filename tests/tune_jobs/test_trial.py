@@ -198,6 +198,41 @@ def test_a_fresh_claim_of_another_driver_is_left_alone(
     assert keys(storage) == [claim_key(spec.point_id)]
 
 
+def test_of_two_drivers_that_begin_at_once_the_last_to_claim_trains(
+    spec: TrialSpec, dataset: STIRDataset, storage: Storage, monkeypatch: pytest.MonkeyPatch
+):
+    theirs = replace(claims.new_claim("theirs", (1, 0), None), host="elsewhere")
+
+    def overwritten(storage: Storage, point_id: str, claim: claims.Claim) -> claims.Claim:
+        ours = write_claim(storage, point_id, claim)
+        write_claim(storage, point_id, theirs)
+        return ours
+
+    monkeypatch.setattr("tune_jobs.trial.write_claim", overwritten)
+    assert run_trial(spec, dataset, storage, HERE).status == "elsewhere"
+    assert keys(storage) == [claim_key(spec.point_id)]
+
+
+def test_a_trial_that_lost_its_claim_to_a_live_driver_leaves_the_point_at_the_next_heartbeat(
+    spec: TrialSpec, dataset: STIRDataset, storage: Storage, monkeypatch: pytest.MonkeyPatch
+):
+    theirs = replace(claims.new_claim("theirs", (1, 0), None), host="elsewhere")
+    calls = count(1)
+
+    def lose_claim() -> bool:
+        if next(calls) == 5:
+            write_claim(storage, spec.point_id, theirs)
+        return False
+
+    monkeypatch.setattr("tune_jobs.session.HEARTBEAT_SECONDS", 0)
+    outcome = run_trial(spec, dataset, storage, HERE, stop_asked=lose_claim)
+    assert outcome.status == "elsewhere"
+    assert next(calls) == 6
+    holder = read_claim(storage, spec.point_id)
+    assert holder is not None
+    assert holder.driver == "theirs"
+
+
 def test_a_claim_goes_stale_after_three_minutes_without_a_heartbeat(storage: Storage):
     theirs = replace(claims.new_claim("theirs", (1, 0), None), host="elsewhere")
     assert replace(theirs, heartbeat=time.time() - 170).is_fresh
