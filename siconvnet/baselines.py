@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from siconvnet.fast.siconv_volume import volume_peak
 from siconvnet.fast.winners import conv_peak, scaled_peak, trim
 from siconvnet.fast.zoomed import zoomed_peak, zoomed_response
 from siconvnet.layers import GlobalMaxPool, check_channels, check_room
@@ -77,7 +78,7 @@ class Conv3d(nn.Conv3d):
         if self.plain:
             return GlobalMaxPool()(self(x))
         check_channels(x, self.in_channels, ndim=5)
-        return conv_peak(x, self.weight, self.bias)
+        return volume_peak(x, self.weight, self.bias)
 
 
 class KanazawaConv2d(nn.Module):
