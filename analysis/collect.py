@@ -3,11 +3,13 @@
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from analysis import tables
+from analysis.errors import AnalysisError
 from analysis.rows import Rows, rows_of_failure, rows_of_record
 from tune_jobs.record import FailureRecord, RecordError, TrialRecord, point_id_of
 from tune_jobs.storage import Storage
@@ -44,7 +46,7 @@ def collect(
     known = tables.read_if_any("trials", results)
     finished = set(known.filter(_FINISHED)["point_id"].to_pylist())
     found = Collected()
-    wanted = _wanted([Storage(uri) for uri in storages], finished, found)
+    wanted = _wanted([_opened(uri) for uri in storages], finished, found)
     parts = {name: [schema.empty_table()] for name, schema in tables.SCHEMAS.items()}
     with ThreadPoolExecutor(_READERS) as pool:
         for start in range(0, len(wanted), _BATCH):
@@ -60,6 +62,15 @@ def collect(
                 progress(start + len(batch), len(wanted))
     _store({name: pa.concat_tables(part) for name, part in parts.items()}, results, found)
     return found
+
+
+def _opened(uri: str) -> Storage:
+    storage = Storage(uri)
+    if storage.is_local and not Path(storage.uri).is_dir():
+        raise AnalysisError(
+            f"A storage must be a folder that is there, or s3://bucket/prefix; got {uri}."
+        )
+    return storage
 
 
 def _wanted(storages: Iterable[Storage], finished: set[str], found: Collected) -> list[Place]:

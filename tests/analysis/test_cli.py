@@ -87,6 +87,7 @@ def test_a_query_writes_the_parquet_file_it_is_told_to(runs, tmp_path):
         (["compare", "--margin", "-1"], "above 0"),
         (["import-mlflow", "nowhere.csv"], "nowhere.csv"),
         (["report", "--results", "nowhere"], "nowhere has no trials.parquet"),
+        (["collect", "--storage", "run"], "folder that is there"),
         (["collect", "--storage", "gs://bucket"], "folder or s3://"),
         (["collect", "--storage", "runs", "--out", "/proc/results"], "/proc/results"),
     ],

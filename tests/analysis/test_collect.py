@@ -149,6 +149,7 @@ def test_a_record_under_another_points_name_is_named(tmp_path, make_record, put)
 
 
 def test_an_empty_storage_gives_empty_tables(tmp_path):
+    (tmp_path / "runs").mkdir()
     collect([str(tmp_path / "runs")], str(tmp_path / "results"))
     assert len(load("trials", str(tmp_path / "results"))) == 0
 

@@ -112,6 +112,7 @@ def test_ids_in_two_drawings_on_a_page_do_not_clash():
 
 
 def test_results_without_trials_say_what_to_do(tmp_path):
+    (tmp_path / "runs").mkdir()
     collect([str(tmp_path / "runs")], str(tmp_path / "results"))
     with pytest.raises(AnalysisError, match="needs at least one trial"):
         report(str(tmp_path / "results"), str(tmp_path))
