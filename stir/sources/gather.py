@@ -26,8 +26,8 @@ SPLITS = len(schema.SPLITS)
 PER_CLASS = 75  # objects, a third for each split
 SMALLEST = 64  # px that an object of the benchmark has at least: it is only ever made smaller
 MEMORY_BYTES = 2_000_000_000  # in all, of which
-MAIN_BYTES = 300_000_000  # this process beside the dataset it fills, and
-WORKER_BYTES = 100_000_000  # a worker beside its photo, at
+MAIN_BYTES = 550_000_000  # this process beside the dataset it fills, and
+WORKER_BYTES = 110_000_000  # a worker beside its photo, at
 PHOTO_BYTES = 5  # a pixel: four decoded, the rest for the compressed file
 
 

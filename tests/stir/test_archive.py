@@ -41,12 +41,24 @@ def test_a_pickled_object_is_never_loaded(tmp_path):
         archive.read(tmp_path / "x.npz")
 
 
-def test_a_header_that_claims_more_than_the_file_holds_takes_no_memory(tmp_path):
-    header = b"{'descr': '|u1', 'fortran_order': False, 'shape': (99999999999999,), }"
-    header += b" " * (118 - len(header) - 1) + b"\n"
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_one_changed_bit_is_noticed(tmp_path, save):
+    path = tmp_path / "x.npz"
+    save(path, a=np.random.RandomState(0).randint(0, 256, 3_000_000).astype(np.uint8))
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(StirError, match="cannot be read as one"):
+        archive.read(path)
+
+
+@pytest.mark.parametrize("claimed", [99999999999999, 40, 1])
+def test_a_header_that_claims_another_size_is_refused_before_memory_is_taken(tmp_path, claimed):
+    header = f"{{'descr': '|u1', 'fortran_order': False, 'shape': ({claimed},), }}".ljust(117)
+    start = b"\x93NUMPY\x01\x00" + (118).to_bytes(2, "little") + header.encode() + b"\n"
     with zipfile.ZipFile(tmp_path / "x.npz", "w") as bundle:
-        bundle.writestr("a.npy", b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header)
-    with pytest.raises(StirError, match="cannot be read"):
+        bundle.writestr("a.npy", start + bytes(20))
+    with pytest.raises(StirError, match="has another size than its header says"):
         archive.read(tmp_path / "x.npz")
 
 

@@ -130,6 +130,17 @@ def test_a_missing_archive_is_named(dota, tmp_path, name, words):
         build("aerial", out_dir=tmp_path / "out", raw_dir=raw)
 
 
+def test_a_spoilt_annotation_in_a_whole_archive_is_named(dota, tmp_path):
+    dota.add("a", 4)
+    raw = dota.write()
+    path = raw / "train" / "DOTA-v1.5_train.zip"
+    path.write_bytes(path.read_bytes().replace(b"GoogleEarth", b"GoogleMoon!", 1))
+    with pytest.raises(
+        StirError, match=r"P0001\.txt in .*DOTA-v1\.5_train\.zip cannot be read: Bad"
+    ):
+        build("aerial", out_dir=tmp_path / "out", raw_dir=raw)
+
+
 def test_too_few_objects_are_counted_in_the_refusal(dota, tmp_path):
     dota.add("a", 80, smallest=50)
     with pytest.raises(StirError, match="at least 75 usable objects of 64 px"):

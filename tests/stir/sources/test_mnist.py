@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from stir import StirError, schema
 from stir.build import build
@@ -51,6 +52,17 @@ def test_real_digits_come_out_as_scikit_image_made_them(golden):
         images = mnist.render(golden["digits"][number].reshape(-1, 28, 28), side, corners)
         wanted = golden["sample"][number].reshape(-1, 64, 64).astype(int)
         assert np.abs(images - wanted).mean() < 0.001, f"side {side}"
+
+
+@pytest.mark.parametrize("side", [17, 23, 28, 51])
+def test_resizing_is_scikit_images_up_to_the_border(side):
+    """Real digits have black borders; noise has not."""
+    picture = np.random.RandomState(0).uniform(0, 255, (28, 28))
+    sigma = max(0, (28 / side - 1) / 2)
+    smoothed = ndimage.gaussian_filter(picture, sigma, mode="mirror") if sigma else picture
+    wanted = ndimage.zoom(smoothed, side / 28, order=3, mode="mirror", grid_mode=True)
+    matrix = mnist.resizing(side)
+    assert np.allclose(matrix @ picture @ matrix.T, wanted, atol=1e-9)
 
 
 @pytest.mark.skipif("STIR_RAW" not in os.environ, reason="STIR_RAW names no folder of MNIST files")
