@@ -5,7 +5,7 @@ import json
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from rich.console import Console
@@ -115,7 +115,8 @@ def _download(args: argparse.Namespace) -> int:
 
 def _check(args: argparse.Namespace) -> int:
     path = locate(args.file, args.data)
-    found = schema.check(path)
+    with _busy(f"Reading {path}"):
+        found = schema.check(path)
     for sentence in found:
         print(f"stir: {path}: {sentence}", file=sys.stderr)
     if not found:
@@ -127,7 +128,8 @@ def _check(args: argparse.Namespace) -> int:
 def _list(args: argparse.Namespace) -> int:
     folder = data_folder(args.data)
     own = sorted(path.stem for path in folder.glob("*.npz") if path.stem not in DATASETS)
-    rows = [_entry(name, folder / f"{name}.npz") for name in [*DATASETS, *own]]
+    with _busy(f"Reading {folder}"):
+        rows = [_entry(name, folder / f"{name}.npz") for name in [*DATASETS, *own]]
     if args.json:
         print(json.dumps(rows, indent=2))
         return 0
@@ -193,6 +195,14 @@ def _bar(words: str) -> Iterator[progress.Progress]:
     with Progress(*columns, TimeElapsedColumn(), console=console) as bar:
         task = bar.add_task(words, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+@contextmanager
+def _busy(words: str) -> Iterator[None]:
+    """A sign of life on a terminal, for work of unknown length."""
+    console = Console(stderr=True)
+    with console.status(words) if console.is_terminal else nullcontext():
+        yield
 
 
 def _lines(words: str) -> progress.Progress:
