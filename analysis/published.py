@@ -21,15 +21,21 @@ from analysis.errors import AnalysisError
 from stir.scenarios import SCALES, SCENARIOS
 from tune_jobs.storage import Storage
 
+
+def recipe_words(recipe: Mapping[str, int]) -> str:
+    """A recipe for a sentence."""
+    return (
+        f"at most {recipe['max_epochs']} epochs, patience {recipe['patience']}, "
+        f"batches of {recipe['batch_size']}"
+    )
+
+
 KERNEL_SIZE = 7  # pixels
 INTERPOLATION = "bicubic"
 RECIPE: Mapping[str, int] = MappingProxyType(
     {"max_epochs": 200, "patience": 10, "batch_size": 16}  # section 4.3
 )
-PROTOCOL = (
-    f"at most {RECIPE['max_epochs']} epochs, patience {RECIPE['patience']}, batches of "
-    f"{RECIPE['batch_size']}, kernels of {KERNEL_SIZE} pixels, {INTERPOLATION}"
-)
+PROTOCOL = f"{recipe_words(RECIPE)}, kernels of {KERNEL_SIZE} pixels, {INTERPOLATION}"
 # Classes, and test images at one scale. Source: Altstidl et al. (2023), Table 1.
 _CLASSES = {"emoji": 36, "mnist": 10, "trafficsign": 16, "aerial": 9}
 _IMAGES = {"emoji": 36, "mnist": 500, "trafficsign": 400, "aerial": 225}

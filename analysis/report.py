@@ -15,7 +15,7 @@ from analysis.figures import canvas
 from analysis.figures.gallery import FIGURES, drawable
 from analysis.frames import Frames
 from analysis.page import Column
-from analysis.published import PROTOCOL, RECIPE
+from analysis.published import RECIPE, recipe_words
 from analysis.summary import contrasts
 from tune_jobs.storage import Storage
 
@@ -102,15 +102,15 @@ def _notes(frames: Frames) -> str:
 def _shortened(trials: pd.DataFrame) -> str:
     recipes = trials[list(RECIPE)].drop_duplicates().sort_values(list(RECIPE))
     other = [
-        f"at most {row['max_epochs']} epochs, patience {row['patience']}, "
-        f"batches of {row['batch_size']}"
+        recipe_words({name: int(row[name]) for name in RECIPE})
         for row in recipes.to_dict("records")
         if any(row[name] != value for name, value in RECIPE.items())
     ]
     if not other:
         return ""
     return (
-        f"This is a shortened run: {'; '.join(other)}. The published protocol is {PROTOCOL}. "
+        f"This is a shortened run: {'; '.join(other)}. The published recipe is "
+        f"{recipe_words(RECIPE)}. "
         "These numbers show that everything works; they are not to be compared with published ones."
     )
 

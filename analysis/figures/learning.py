@@ -3,6 +3,7 @@
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from analysis import style
 from analysis.figures import canvas
@@ -52,4 +53,5 @@ def _draw(axes: Axes, cell: pd.DataFrame, styles: dict[str, style.ModelStyle]) -
             markevery=[len(line) - 1],
         )
     axes.set_ylim(0, 1.02)
+    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     axes.set_title(canvas.counted(counts), loc="right", fontsize="small")

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from analysis import style
 from analysis.figures import canvas
@@ -40,6 +41,9 @@ def epoch_time(trials: pd.DataFrame) -> Figure:
                 axes.plot(value, place, look.marker, color=look.colour, markersize=6)
                 axes.text(value, place, f"   {value:.3g} s", va="center", fontsize="x-small")
             axes.set_xscale("log")
+            axes.xaxis.set_major_locator(LogLocator(subs=(1, 3), numticks=8))
+            axes.xaxis.set_major_formatter("{x:g}")
+            axes.xaxis.set_minor_formatter(NullFormatter())
             axes.margins(x=0.25)
             axes.set_title(f"{style.dataset_name(dataset)}, {style.scenario_name(shown)}")
             axes.set_title(canvas.counted(counts), loc="right", fontsize="x-small")
