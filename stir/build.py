@@ -1,5 +1,6 @@
 """A source, sizes and a seed become one STIR file."""
 
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,8 @@ from stir.catalogue import DATASETS, Facts
 from stir.errors import StirError
 from stir.progress import Progress, silent
 from stir.sources import aerial, emoji, mnist, shapes, trafficsign
+
+log = logging.getLogger("stir")
 
 VERSION = "2.0.0"  # of our builds; the published files are 1.0.0
 DATE = "22 November 2026"
@@ -34,6 +37,14 @@ def build(
     found = schema.faults(arrays)
     if found:
         raise StirError(f"A built dataset must pass its own check; {name} does not: {found[0]}")
+    if len(arrays["lbldata"]) != DATASETS[name].num_classes:
+        log.warning(
+            "%s as published has %d classes; these raw files give %d, so that results compare "
+            "with nobody's.",
+            name,
+            DATASETS[name].num_classes,
+            len(arrays["lbldata"]),
+        )
     path = Path(out_dir) / f"{name}.npz"
     archive.write(path, arrays)
     return path

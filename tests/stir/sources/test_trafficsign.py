@@ -98,6 +98,7 @@ def test_an_unusable_object_is_named_and_the_next_largest_moves_up(
     mapillary.photos["bb"] = cut_short
     path = build("trafficsign", out_dir=tmp_path / "out", raw_dir=mapillary.write())
     assert "2 objects could not be used" in caplog.text
+    assert "trafficsign as published has 16 classes; these raw files give 1" in caplog.text
     assert "a 0 of images/bb.jpg, the photo images/bb.jpg cannot be read" in caplog.text
     dataset = STIRDataset(path)
     assert dataset.images.shape[:4] == (3, 48, 1, 2)
