@@ -7,12 +7,13 @@ from pathlib import Path
 
 import stir
 from siconvnet import MODELS
-from stir import STIRDataset
+from stir import STIRDataset, StirError
+from tune_jobs.cell import Cell, OpenPoint
 from tune_jobs.claim import read_claim
-from tune_jobs.grid import TrialSpec
+from tune_jobs.grid import GridPoint, TrialSpec
 from tune_jobs.record import point_id_of
 from tune_jobs.storage import Storage
-from tune_jobs.study import Study
+from tune_jobs.study import Phase, Study
 
 
 class State(StrEnum):
@@ -26,45 +27,133 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A study's trials in the order they will run, and the datasets they use, by point.dataset."""
+    """Trials in the order they will run, and the datasets they use, by point.dataset."""
 
     study: Study
     specs: tuple[TrialSpec, ...]
     datasets: Mapping[str, STIRDataset]
 
 
+@dataclass(frozen=True, slots=True)
+class OpenedStudy:
+    """A study whose datasets were looked for.
+
+    Its points go by the names that datasets have in their metadata. ``missing`` says why a
+    dataset could not be opened; its points keep the name that was asked for.
+    """
+
+    study: Study
+    datasets: Mapping[str, STIRDataset]
+    missing: Mapping[str, StirError]
+
+    def is_here(self, point: GridPoint) -> bool:
+        return point.dataset in self.datasets
+
+    def spec(self, point: GridPoint) -> TrialSpec:
+        """What identifies the trial of a point; raises StirError if its dataset is missing."""
+        if point.dataset in self.missing:
+            raise self.missing[point.dataset]
+        return TrialSpec(
+            point=point,
+            recipe=self.study.recipe,
+            model_version=MODELS[point.model].version,
+            dataset_fingerprint=self.datasets[point.dataset].fingerprint,
+        )
+
+    def plan(self, points: Iterable[GridPoint]) -> Plan:
+        """The trials of some points; raises StirError if one of their datasets is missing."""
+        specs = tuple(map(self.spec, points))
+        names = dict.fromkeys(spec.point.dataset for spec in specs)
+        return Plan(self.study, specs, {name: self.datasets[name] for name in names})
+
+
+def open_study(study: Study, data_dir: str | Path | None) -> OpenedStudy:
+    """Open the datasets of a study, those that are there."""
+    cells = [
+        point.cell if isinstance(point, OpenPoint) else point
+        for phase in study.phases
+        for point in phase.points
+    ]
+    names: dict[str, str] = {}
+    datasets: dict[str, STIRDataset] = {}
+    missing: dict[str, StirError] = {}
+    for asked in dict.fromkeys(cell.dataset for cell in cells):
+        try:
+            dataset = stir.load(asked, data_dir)
+        except StirError as error:
+            names[asked], missing[asked] = asked, error
+        else:
+            names[asked], datasets[dataset.name] = dataset.name, dataset
+    phases = tuple(_renamed(phase, names) for phase in study.phases)
+    return OpenedStudy(replace(study, phases=phases), datasets, missing)
+
+
 def make_plan(study: Study, data_dir: str | Path | None) -> Plan:
-    """Open the study's datasets and give every point its id.
+    """The trials of all points whose learning rate the study gives.
 
     A dataset given by path goes by the name in its metadata from here on. Raises StirError for a
     dataset that is not there or damaged.
     """
-    asked = dict.fromkeys(point.dataset for point in study.points)
-    opened = {name: stir.load(name, data_dir) for name in asked}
-    specs = tuple(
-        TrialSpec(
-            point=replace(point, dataset=opened[point.dataset].name),
-            recipe=study.recipe,
-            model_version=MODELS[point.model].version,
-            dataset_fingerprint=opened[point.dataset].fingerprint,
-        )
-        for point in study.points
+    opened = open_study(study, data_dir)
+    return opened.plan(opened.study.points)
+
+
+def settle(
+    phase: Phase, chosen: Mapping[Cell, float]
+) -> tuple[tuple[GridPoint, ...], tuple[OpenPoint, ...]]:
+    """A phase's points at the rates chosen so far, and those whose cell is undecided."""
+    points: dict[GridPoint, None] = {}
+    held: list[OpenPoint] = []
+    for point in phase.points:
+        if isinstance(point, GridPoint):
+            points[point] = None
+        elif point.cell in chosen:
+            points[point.cell.point(lr=chosen[point.cell], seed=point.seed)] = None
+        else:
+            held.append(point)
+    return tuple(points), tuple(held)
+
+
+@dataclass(frozen=True, slots=True)
+class Inventory:
+    """Which points have which objects in a storage, by point_id; names only, except of claims."""
+
+    finished: frozenset[str]
+    failed: frozenset[str]
+    in_flight: frozenset[str]  # claimed by somebody who is at it
+
+    def state(self, point_id: str) -> State:
+        if point_id in self.finished:
+            return State.FINISHED
+        if point_id in self.in_flight:
+            return State.IN_FLIGHT
+        return State.FAILED if point_id in self.failed else State.TO_DO
+
+
+def take_inventory(storage: Storage) -> Inventory:
+    claimed, finished, failed = (
+        frozenset(point_id_of(item.key) for item in storage.list(prefix))
+        for prefix in ("claims", "records", "failures")
     )
-    return Plan(study, specs, {dataset.name: dataset for dataset in opened.values()})
+    fresh = (claim for claim in claimed - finished if _is_fresh(claim, storage))
+    return Inventory(finished, failed, frozenset(fresh))
 
 
 def survey(specs: Iterable[TrialSpec], storage: Storage) -> dict[str, State]:
-    """The state of each point by its id; reads no more than names, and the claims there are."""
-    finished, failed, claimed = (
-        {point_id_of(item.key) for item in storage.list(prefix)}
-        for prefix in ("records", "failures", "claims")
-    )
+    """The state of each point by its id."""
+    inventory = take_inventory(storage)
+    return {point_id: inventory.state(point_id) for point_id in (spec.point_id for spec in specs)}
 
-    def state(point_id: str) -> State:
-        if point_id in finished:
-            return State.FINISHED
-        if point_id in claimed and (claim := read_claim(storage, point_id)) and claim.is_fresh:
-            return State.IN_FLIGHT
-        return State.FAILED if point_id in failed else State.TO_DO
 
-    return {spec.point_id: state(spec.point_id) for spec in specs}
+def _is_fresh(point_id: str, storage: Storage) -> bool:
+    claim = read_claim(storage, point_id)
+    return claim is not None and claim.is_fresh
+
+
+def _renamed(phase: Phase, names: Mapping[str, str]) -> Phase:
+    def renamed(point: GridPoint | OpenPoint) -> GridPoint | OpenPoint:
+        if isinstance(point, OpenPoint):
+            return OpenPoint(replace(point.cell, dataset=names[point.cell.dataset]), point.seed)
+        return replace(point, dataset=names[point.dataset])
+
+    return replace(phase, points=tuple(map(renamed, phase.points)))

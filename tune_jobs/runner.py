@@ -61,11 +61,13 @@ def run_plan(
     checkpoint_seconds: float = 60.0,
     max_concurrent: int | None = None,
     retry_failed: bool = False,
+    stop_after_seconds: float | None = None,
 ) -> RunSummary:
     """Run what a study still has to do on a Ray of its own on this machine; what is done stays.
 
-    Points that another driver is at are left alone and waited for. Ctrl-C asks the trials to
-    write their checkpoints and end; a second one ends at once.
+    Points that another driver is at are left alone and waited for. Ctrl-C, like the end of
+    ``stop_after_seconds``, asks the trials to write their checkpoints and end; a second one ends
+    at once.
     """
     resources = plan.study.resources
     slots = max_concurrent or max(1, (os.cpu_count() or 1) // resources.cpus)
@@ -84,7 +86,8 @@ def run_plan(
             },
             stop_flag=scratch / "stop",
         )
-        broken = _run_until_done(plan, job, scratch / "tune", slots, retry_failed)
+        with _time_touches(job.stop_flag, stop_after_seconds):
+            broken = _run_until_done(plan, job, scratch / "tune", slots, retry_failed)
         return RunSummary(
             states=survey(plan.specs, storage), stopped=job.stop_flag.exists(), broken=broken
         )
@@ -264,6 +267,21 @@ def _local_ray(folder: Path, cpus: int) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+@contextmanager
+def _time_touches(stop_flag: Path, seconds: float | None) -> Iterator[None]:
+    """Once the time is up, the trials are asked to stop."""
+    if seconds is None:
+        yield
+        return
+    timer = threading.Timer(seconds, stop_flag.touch)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 @contextmanager

@@ -1,0 +1,133 @@
+"""A study from its first phase to its last: run, select, write down what was chosen, go on."""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from tune_jobs.cell import Cell, cell_of
+from tune_jobs.evidence import describe_phase, rates_of
+from tune_jobs.grid import TrialSpec
+from tune_jobs.only import Only
+from tune_jobs.plan import OpenedStudy, Plan, State, settle, survey
+from tune_jobs.storage import Storage
+from tune_jobs.study import Phase
+from tune_jobs.study_record import Choice
+
+if TYPE_CHECKING:
+    from tune_jobs.runner import RunSummary
+
+Runner = Callable[[Plan, float | None], "RunSummary"]  # trials to run, seconds to stop after
+
+
+class Budget:
+    """Where a run ends though there is more to do; None is no limit."""
+
+    def __init__(self, *, seconds: float | None = None, points: int | None = None) -> None:
+        self._deadline = None if seconds is None else time.monotonic() + seconds
+        self._points = points
+
+    @property
+    def seconds_left(self) -> float | None:
+        return None if self._deadline is None else max(0.0, self._deadline - time.monotonic())
+
+    @property
+    def is_spent(self) -> bool:
+        return self._points == 0 or self.seconds_left == 0
+
+    def take(self, specs: Sequence[TrialSpec]) -> tuple[TrialSpec, ...]:
+        """The first of some trials, as many as are left; they count as run."""
+        if self.is_spent:
+            return ()
+        taken = tuple(specs[: self._points])
+        if self._points is not None:
+            self._points -= len(taken)
+        return taken
+
+
+@dataclass(slots=True)
+class StudySummary:
+    """How the points that were asked for stand after a run.
+
+    ``held`` points wait for the learning rate of a cell; ``undecided`` are those cells that have
+    been tried. ``broken`` are the errors of trials that could not even store their failure.
+    """
+
+    states: dict[str, State] = field(default_factory=dict)
+    held: int = 0
+    undecided: dict[Cell, Choice] = field(default_factory=dict)
+    interrupted: bool = False
+    broken: list[str] = field(default_factory=list)
+
+    @property
+    def is_complete(self) -> bool:
+        finished = all(state == State.FINISHED for state in self.states.values())
+        return finished and not self.held and not self.broken
+
+
+def run_study(
+    opened: OpenedStudy,
+    storage: Storage,
+    run: Runner,
+    *,
+    only: Only | None = None,
+    budget: Budget | None = None,
+    retry_failed: bool = False,
+    say: Callable[[str], None] = lambda line: None,
+) -> StudySummary:
+    """Run what each phase still has to do, then let its rule choose what later ones run at.
+
+    ``run`` gets the trials to do, phase by phase. An undecided cell holds back its own points
+    only. Raises StirError, before anything runs, if a dataset of the points asked for is missing.
+    """
+    only, budget, summary = only or Only({}), budget or Budget(), StudySummary()
+    _require_datasets(opened, only)
+    wanted = {State.TO_DO, State.IN_FLIGHT} | ({State.FAILED} if retry_failed else set())
+    choices: dict[Cell, Choice] = {}
+    for phase in opened.study.phases:
+        points, held = settle(phase, rates_of(choices.values()))
+        held = [point for point in held if only.keeps(point)]
+        summary.held += len(held)
+        summary.undecided |= {p.cell: choices[p.cell] for p in held if p.cell in choices}
+        plan = opened.plan(point for point in points if only.keeps(point))
+        states = survey(plan.specs, storage)
+        made = describe_phase(opened, storage, phase, points)
+        open_specs = [spec for spec in plan.specs if states[spec.point_id] in wanted]
+        title = _title(opened, phase)
+        todo = () if summary.interrupted else budget.take(open_specs)
+        if todo:
+            say(f"{title}: {counts(states)}; storage {storage.uri}")
+            ended = run(replace(plan, specs=todo), budget.seconds_left)
+            summary.interrupted = ended.stopped and budget.seconds_left != 0
+            summary.broken += ended.broken
+            states = survey(plan.specs, storage)
+            made = describe_phase(opened, storage, phase, points)
+        elif not open_specs:
+            say(f"{title}: nothing is left to do")
+        summary.states |= states
+        choices |= {choice.cell: choice for choice in made}
+        if made:
+            say(
+                f"{title}: a learning rate is chosen for {len(rates_of(made))} of {len(made)} cells"
+            )
+    return summary
+
+
+def counts(states: Mapping[str, State]) -> str:
+    """How many points are in which state, in words."""
+    numbers = Counter(states.values())
+    return ", ".join(f"{numbers[state]:,} {state}" for state in State if numbers[state])
+
+
+def _require_datasets(opened: OpenedStudy, only: Only) -> None:
+    """Raise the error of a missing dataset that points asked for are of."""
+    for phase in opened.study.phases:
+        for point in phase.points:
+            if only.keeps(point) and cell_of(point).dataset in opened.missing:
+                raise opened.missing[cell_of(point).dataset]
+
+
+def _title(opened: OpenedStudy, phase: Phase) -> str:
+    study = opened.study
+    return f"study {study.name}" + (f", phase {phase.name}" if len(study.phases) > 1 else "")
