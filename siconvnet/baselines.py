@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from siconvnet.fast.large_kernel import large_conv2d
 from siconvnet.fast.siconv_volume import volume_peak
 from siconvnet.fast.winners import conv_peak, scaled_peak, trim
 from siconvnet.fast.zoomed import zoomed_peak, zoomed_response
@@ -269,7 +270,7 @@ class SESConv2d(nn.Module):
             responses = [F.conv2d(maps, kernel, self.bias) for maps, kernel, _ in kernels]
         else:
             responses = [
-                F.conv2d(trim(maps, margin), trim(kernel, margin), self.bias)
+                large_conv2d(trim(maps, margin), trim(kernel, margin), self.bias)
                 for maps, kernel, margin in kernels
             ]
         return torch.stack(responses, dim=2)

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from siconvnet.fast.precision import full_precision
@@ -68,6 +69,7 @@ class _ZoomedResponse(torch.autograd.Function):
         return best
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         x, weight, *louder = ctx.saved_tensors
         x_gradient = torch.zeros_like(x) if ctx.needs_input_grad[0] else None
