@@ -27,7 +27,7 @@ def pooled_peak(x: Tensor, weight: Tensor, bias: Tensor, ladder: Ladder, mode: s
         choice = None
         if mode == "energy":
             choice = loudest_sum(x, weight, bias, ladder)
-        scale, row = winning_rows(x, weight, ladder, mode, choice)
+        scale, row = winning_rows(x, weight, ladder, choice)
         value = row_peak(x, weight, ladder, scale.view(n, o), row.view(n, o)) + bias
     if ladder.padding or ladder.num_scales == 1:
         return value
@@ -38,13 +38,13 @@ def pooled_peak(x: Tensor, weight: Tensor, bias: Tensor, ladder: Ladder, mode: s
 
 @torch.no_grad()
 def winning_rows(
-    x: Tensor, weight: Tensor, ladder: Ladder, mode: str, choice: Tensor | None
+    x: Tensor, weight: Tensor, ladder: Ladder, choice: Tensor | None
 ) -> tuple[Tensor, Tensor]:
     """Scale and row, counted from the scale's first answer, of each largest answer, (n o)."""
     spectrum = make_spectrum(x.shape[2], x.shape[3], ladder, x.dtype, x.device)
     parts = spectrum.kernel_parts(weight)
     correlator = Correlator(spectrum, spectrum.image_blocks(x), parts)
-    order, scales, rows = plain_order(x.shape[2], ladder, mode, x.device)
+    scales, rows = row_numbers(x.shape[2], ladder, x.device)
     if choice is None:
         peaks = torch.cat([found.amax(1) for _, found in correlator.responses()])
     else:
@@ -53,30 +53,20 @@ def winning_rows(
         for number, pairs in pairs_of_scales(choice, ladder):
             found = correlator.response(number, pairs).amax(1)
             of_scales[number].index_copy_(1, pairs, found)
-    # Rounding must not decide which of equal answers is first.
-    equal = peaks >= peaks.amax(0) - rounding(x, spectrum, parts)
-    first = equal[order].to(torch.uint8).argmax(0)
-    winner = order[first]
+    # Rounding must not decide which of equal answers is first. A patch that is black at some scale
+    # is black at the smallest, so this order serves every way of pooling.
+    winner = (peaks >= peaks.amax(0) - rounding(x, spectrum, parts)).to(torch.uint8).argmax(0)
     return scales[winner], rows[winner]
 
 
 @functools.lru_cache(maxsize=32)
-def plain_order(
-    image_height: int, ladder: Ladder, mode: str, device: torch.device
-) -> tuple[Tensor, Tensor, Tensor]:
-    """The order in which the plain formulation looks through the rows of all scales.
-
-    It and the scale and the row of each, all of shape (rows of all scales,).
-    """
+def row_numbers(image_height: int, ladder: Ladder, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Scale and number of each row of the scales' answers, laid one below the other."""
     with torch.inference_mode(False):
         heights = ladder.inner_sides(image_height)
         scales = torch.cat([torch.full((height,), s) for s, height in enumerate(heights)])
         rows = torch.cat([torch.arange(height) for height in heights])
-        borders = torch.tensor([ladder.border(s) for s in range(ladder.num_scales)])
-        order = torch.arange(len(rows))
-        if mode == "pixel":
-            order = (rows + borders[scales]).argsort(stable=True)
-        return order.to(device), scales.to(device), rows.to(device)
+        return scales.to(device), rows.to(device)
 
 
 def row_peak(x: Tensor, weight: Tensor, ladder: Ladder, scale: Tensor, row: Tensor) -> Tensor:
