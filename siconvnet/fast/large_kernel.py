@@ -34,7 +34,7 @@ class _LargeConv2d(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
         x, kernel = ctx.saved_tensors
         (gradient,) = gradients
         x_gradient = kernel_gradient = bias_gradient = None
