@@ -79,10 +79,12 @@ def run_study(
     """Run what each phase still has to do, then let its rule choose what later ones run at.
 
     ``run`` gets the trials to do, phase by phase. An undecided cell holds back its own points
-    only. Raises StirError, before anything runs, if a dataset of the points asked for is missing.
+    only. Raises, before anything runs, StirError if a dataset of the points asked for is missing
+    and OSError if the storage cannot be written.
     """
     only, budget, summary = only or Only({}), budget or Budget(), StudySummary()
     _require_datasets(opened, only)
+    storage.check_writable()
     wanted = {State.TO_DO, State.IN_FLIGHT} | ({State.FAILED} if retry_failed else set())
     choices: dict[Cell, Choice] = {}
     for phase in opened.study.phases:

@@ -1,3 +1,5 @@
+import json
+import re
 from pathlib import Path
 
 import pytest
@@ -88,7 +90,7 @@ def test_a_finished_study_says_that_nothing_is_left_and_does_not_start_ray(
     [
         (["run", "dmeo"], "No study is called 'dmeo'. Did you mean 'demo'?"),
         (["run", "none.yaml"], "there is no none.yaml"),
-        (["plan", "demo", "--data", "nowhere"], "`stir build emoji` makes it"),
+        (["run", "demo", "--data", "nowhere"], "`stir build emoji` makes it"),
         ([*TRAIN, "--dataset", "nowhere.npz"], "nowhere.npz"),
         ([*TRAIN, "--dataset", "emojy"], "No dataset is called 'emojy'. Did you mean 'emoji'?"),
         ([*TRAIN, "--dataset", "emoji", "--model", "disko"], "Did you mean 'disco'?"),
@@ -138,7 +140,7 @@ def test_a_truncated_dataset_is_named(
     assert not (tmp_path / "runs").exists()
 
 
-@pytest.mark.parametrize("command", ["train", "plan", "run"])
+@pytest.mark.parametrize("command", ["train", "plan", "run", "evaluate"])
 def test_every_command_explains_itself_with_an_example(
     command: str, capsys: pytest.CaptureFixture[str]
 ):
@@ -146,3 +148,46 @@ def test_every_command_explains_itself_with_an_example(
         main([command, "--help"])
     assert end.value.code == 0
     assert f"example: tune-jobs {command} " in capsys.readouterr().out
+
+
+def test_plan_paper_prints_the_published_numbers_hours_and_money_without_any_dataset(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    words = ["plan", "paper", "--data", str(tmp_path), "--storage", str(tmp_path / "runs")]
+    assert main([*words, "--price", "3", "--max-concurrent", "8"]) == 0
+    out = capsys.readouterr().out
+    assert "phase rates: 1,760 points" in out
+    assert "points: 1,760 + 5,500, 880 of them twice: 6,380 to train in all; 5,500 reported" in out
+    assert re.search(
+        r"left: about [\d,.]+ hours of trials, [\d,.]+ with 8 at once, .* at 3 an h", out
+    )
+    assert "counted as to do: A dataset must be there" in out
+    assert "hours are from a table made on one CPU thread for 352 of 352 cells" in out
+
+
+def test_plan_prints_the_same_numbers_for_scripts(
+    bars: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    study, storage = study_file(tmp_path, bars), str(tmp_path / "runs")
+    words = ["plan", study, "--storage", storage, "--json", "--price", "2"]
+    assert main([*words, "--max-concurrent", "4"]) == 0
+    plan = json.loads(capsys.readouterr().out)
+    (phase,) = plan["phases"]
+    (cell,) = phase["cells"]
+    assert (cell["model"], cell["to_do"], cell["finished"], cell["rates"]) == (
+        *("standard", 2, 0),
+        [0.003],
+    )
+    assert plan["trial_seconds_left"] == pytest.approx(2 * cell["trial_seconds"])
+    assert plan["hours_left"] == pytest.approx(plan["trial_seconds_left"] / 3600 / 4)
+    assert plan["money"] == pytest.approx(2 * plan["hours_left"])
+
+
+@pytest.mark.parametrize("limit", ["0", "-1", "1.5", "2days", "h"])
+def test_a_limit_that_is_neither_time_nor_points_is_refused(
+    limit: str, capsys: pytest.CaptureFixture[str]
+):
+    with pytest.raises(SystemExit) as end:
+        main(["run", "demo", f"--stop-after={limit}"])
+    assert end.value.code == 2
+    assert "must be a time such as 2h or 90min, or a number of points" in capsys.readouterr().err

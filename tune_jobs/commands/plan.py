@@ -1,43 +1,165 @@
-"""``tune-jobs plan``: what a study still has to do."""
+"""``tune-jobs plan``: what a study still has to do, how long it takes and what it costs."""
 
 import argparse
-from collections import Counter
+import json
+import os
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
 from tune_jobs.commands import options
+
+TABLE_WIDTH = 110  # characters, where there is no terminal
+
+if TYPE_CHECKING:
+    from tune_jobs.outlook import CellOutlook, Outlook, PhaseOutlook
+    from tune_jobs.plan import OpenedStudy
 
 
 def add(commands) -> None:
     parser = options.declare(
-        commands, "plan", "show what a study still has to do; starts nothing", "tune-jobs plan demo"
+        commands,
+        "plan",
+        "show what a study still has to do, how long and at what cost; starts nothing",
+        "tune-jobs plan paper --max-concurrent 64 --price 2.50",
     )
     parser.add_argument("study", metavar="STUDY", help="a shipped study's name, or a YAML file")
+    parser.add_argument(
+        "--max-concurrent", type=options.positive, metavar="N",
+        help="trials at once (what fits on this machine)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--price", type=options.positive_seconds, metavar="P",
+        help="money an hour, of all machines that run those trials",
+    )  # fmt: skip
+    parser.add_argument("--json", action="store_true", help="for scripts")
     options.add_places(parser)
     parser.set_defaults(run=_plan)
 
 
 def _plan(args: argparse.Namespace) -> int:
-    from rich.console import Console
-    from rich.table import Table
-
-    from tune_jobs.plan import State, make_plan, survey
+    from tune_jobs.outlook import look_ahead
+    from tune_jobs.plan import open_study
     from tune_jobs.storage import Storage
     from tune_jobs.study import load_study
 
-    plan = make_plan(load_study(args.study), args.data)
-    states = survey(plan.specs, Storage(args.storage))
-    cells: dict[tuple[str, str, int, float], Counter[State]] = {}
-    for spec in plan.specs:
-        point = spec.point
-        cell = (point.model, point.dataset, point.scenario, point.lr)
-        cells.setdefault(cell, Counter())[states[spec.point_id]] += 1
-    table = Table("model", "dataset", "scenario", "lr", *State, title=f"study {plan.study.name}")
+    opened = open_study(load_study(args.study), args.data)
+    outlook = look_ahead(opened, Storage(args.storage))
+    cpus = opened.study.resources.cpus
+    slots = args.max_concurrent or max(1, (os.cpu_count() or 1) // cpus)
+    if args.json:
+        print(json.dumps(_as_json(opened, outlook, slots, args.price), indent=1))
+    else:
+        _show(opened, outlook, slots, args.price)
+    return 0
+
+
+def _show(opened: "OpenedStudy", outlook: "Outlook", slots: int, price: float | None) -> None:
+    from rich.console import Console
+
+    console = Console(highlight=False, soft_wrap=True)
+    tables = Console(width=None if console.is_terminal else TABLE_WIDTH)
+    for phase in outlook.phases:
+        title = f"study {opened.study.name}"
+        if len(outlook.phases) > 1:
+            title += f", phase {phase.phase.name}: {phase.points:,} points"
+        tables.print(_table(phase, title))
+    for error in opened.missing.values():
+        console.print(f"counted as to do: {error}")
+    points = " + ".join(f"{phase.points:,}" for phase in outlook.phases)
+    repeated = sum(cell.repeated for cell in outlook.cells)
+    if repeated:
+        points += f", {repeated:,} of them twice: {outlook.distinct:,} to train in all"
+    console.print(f"points: {points}; {outlook.reported:,} reported")
+    trial_hours = outlook.trial_seconds_left / 3600
+    hours = trial_hours / slots
+    money = f", {hours * price:,.2f} at {price:g} an hour" if price else ""
+    console.print(
+        f"left: about {trial_hours:,.1f} hours of trials, {hours:,.1f} with {slots} at once{money}"
+    )
+    console.print(_source(outlook))
+
+
+def _source(outlook: "Outlook") -> str:
+    """Where the hours are from."""
+    trials = [cell.trial for cell in outlook.cells if cell.left]
+    measured = sum(trial is not None and trial.measured for trial in trials)
+    unknown = sum(trial is None for trial in trials)
+    guessed = len(trials) - measured - unknown
+    parts = {
+        "from records": measured,
+        "from a table made on one CPU thread": guessed,
+        "unknown, and left out": unknown,
+    }
+    shown = [
+        f"{words} for {count} of {len(trials)} cells" for words, count in parts.items() if count
+    ]
+    return f"hours are {'; '.join(shown)}" if shown else "nothing is left to do"
+
+
+def _table(phase: "PhaseOutlook", title: str) -> Any:
+    from rich.table import Table
+
+    from tune_jobs.plan import State
+
+    waiting = any(cell.waiting for cell in phase.cells)
+    heads = [*State, "waiting"] if waiting else list(State)
+    table = Table("model", "dataset", "scenario", "lr", *heads, "hours left", title=title)
     for column in table.columns[2:]:
         column.justify = "right"
-    for (model, dataset, scenario, lr), counts in cells.items():
-        numbers = (str(counts[state]) for state in State)
-        table.add_row(model, dataset, str(scenario), f"{lr:g}", *numbers)
+    for cell in phase.cells:
+        table.add_row(
+            cell.cell.model,
+            cell.cell.dataset,
+            str(cell.cell.scenario),
+            ", ".join(f"{lr:g}" for lr in cell.rates) or "?",
+            *(str(cell.states[state]) for state in State),
+            *([str(cell.waiting)] if waiting else []),
+            f"{cell.seconds_left / 3600:,.1f}" if cell.trial else "?",
+        )
     table.add_section()
-    totals = Counter(states.values())
-    table.add_row("all", "", "", "", *(str(totals[state]) for state in State))
-    Console().print(table)
-    return 0
+    table.add_row(
+        *("all", "", "", ""),
+        *(str(sum(cell.states[state] for cell in phase.cells)) for state in State),
+        *([str(sum(cell.waiting for cell in phase.cells))] if waiting else []),
+        f"{sum(cell.seconds_left for cell in phase.cells) / 3600:,.1f}",
+    )
+    return table
+
+
+def _as_json(
+    opened: "OpenedStudy", outlook: "Outlook", slots: int, price: float | None
+) -> dict[str, Any]:
+    hours = outlook.trial_seconds_left / 3600 / slots
+    return {
+        "study": opened.study.name,
+        "distinct_points": outlook.distinct,
+        "reported_points": outlook.reported,
+        "trial_seconds_left": outlook.trial_seconds_left,
+        "max_concurrent": slots,
+        "hours_left": hours,
+        "money": None if price is None else hours * price,
+        "missing_datasets": {name: str(error) for name, error in opened.missing.items()},
+        "phases": [
+            {
+                "phase": phase.phase.name,
+                "rule": phase.phase.select,
+                "points": phase.points,
+                "cells": [_cell_as_json(cell) for cell in phase.cells],
+            }
+            for phase in outlook.phases
+        ],
+    }
+
+
+def _cell_as_json(cell: "CellOutlook") -> dict[str, Any]:
+    return {
+        **asdict(cell.cell),
+        "rates": cell.rates,
+        "points": cell.points,
+        **{state.replace(" ", "_"): count for state, count in cell.states.items()},
+        "waiting": cell.waiting,
+        "repeated": cell.repeated,
+        "left": cell.left,
+        "trial_seconds": cell.trial.seconds if cell.trial else None,
+        "measured": cell.trial.measured if cell.trial else None,
+    }

@@ -61,7 +61,6 @@ def _run(args: argparse.Namespace) -> int:
             stop_after_seconds=stop_after_seconds,
         )
 
-    storage.check_writable()
     summary = run_study(
         opened,
         storage,

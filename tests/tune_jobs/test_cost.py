@@ -1,0 +1,75 @@
+from dataclasses import replace
+
+import pytest
+
+from siconvnet import MODELS
+from tune_jobs.cell import Cell, cell_of
+from tune_jobs.cost import PRIOR_MS, Measured, expect, measure
+from tune_jobs.grid import Recipe, TrialSpec
+from tune_jobs.storage import Storage
+from tune_jobs.testing.records import put_record
+
+CELL = Cell(model="standard", dataset="emoji", scenario=2, kernel_size=7, interpolation=None)
+NOTHING = Measured({}, {})
+PER_SCALE = 36
+
+
+def spec(cell: Cell, seed: int = 1) -> TrialSpec:
+    point = cell.point(lr=1e-3, seed=seed)
+    return TrialSpec(point=point, recipe=Recipe(), model_version=1, dataset_fingerprint="ab")
+
+
+def seconds(cell: Cell, measured: Measured = NOTHING, recipe: Recipe | None = None) -> float:
+    expected = expect(cell, recipe or Recipe(), PER_SCALE, measured)
+    assert expected is not None
+    return expected.seconds
+
+
+def test_without_records_the_table_is_used_and_says_so():
+    expected = expect(CELL, Recipe(), PER_SCALE, NOTHING)
+    assert expected is not None
+    assert not expected.measured
+    # 73 epochs of 16 scales at 2.0 + 1.8 ms an image, then one look at 48 scales.
+    assert expected.seconds == pytest.approx(PER_SCALE * (73 * 16 * 3.8 + 48 * 1.8) / 1000)
+
+
+def test_every_model_of_the_benchmark_is_in_the_table():
+    assert set(PRIOR_MS) >= {name for name, spec in MODELS.items() if spec.version == 1}
+
+
+def test_all_scales_take_about_three_times_as_long():
+    # Three times the epochs' images, and a test of the same size.
+    assert seconds(replace(CELL, scenario=4)) == pytest.approx(3 * seconds(CELL), rel=0.05)
+
+
+def test_a_short_recipe_bounds_the_epochs_and_more_patience_adds_to_them():
+    testing = PER_SCALE * 48 * 1.8 / 1000
+    short = seconds(CELL, recipe=Recipe(max_epochs=1)) - testing
+    assert seconds(CELL, recipe=Recipe(patience=15)) - testing == pytest.approx(78 * short)
+
+
+def test_records_of_a_cell_replace_the_table(storage: Storage):
+    records = [
+        put_record(
+            storage, spec(CELL, seed), valid_accuracy=0.5, epochs=4, epoch_seconds=1.0 * seed
+        )
+        for seed in (1, 2, 9)
+    ]
+    measured = measure(records, {"emoji": PER_SCALE})
+    expected = expect(CELL, Recipe(), PER_SCALE, measured)
+    assert expected is not None
+    assert expected.measured
+    # Four epochs of two seconds; looking at an image is 1.8 / 3.8 of an epoch's share of it.
+    assert expected.seconds == pytest.approx(4 * 2 + 2 / 16 * 48 * 1.8 / 3.8)
+
+
+def test_a_cell_without_records_learns_from_the_same_model_on_other_scales(storage: Storage):
+    record = put_record(storage, spec(CELL), valid_accuracy=0.5, epochs=4, epoch_seconds=16.0)
+    measured = measure([record], {"emoji": PER_SCALE})
+    other = replace(CELL, scenario=4)
+    assert cell_of(record.point) == CELL
+    assert seconds(other, measured) == pytest.approx(73 * 48 + 48 * 1.8 / 3.8)
+
+
+def test_nothing_is_guessed_of_a_model_that_nobody_measured():
+    assert expect(replace(CELL, model="yours"), Recipe(), PER_SCALE, NOTHING) is None

@@ -1,0 +1,108 @@
+"""How long trials will take: from those that were run, else from a table; pure."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from statistics import median
+
+from stir import SCALES, SCENARIOS
+from tune_jobs.cell import Cell, cell_of
+from tune_jobs.grid import Recipe
+from tune_jobs.record import TrialRecord
+
+# Milliseconds an image, training on it and looking at it, of CPU time on one thread of an x86-64
+# server for 7-pixel kernels; measured with this software, batches of 16, in November 2026. A
+# GPU is faster by a factor that only records can tell.
+PRIOR_MS: Mapping[str, tuple[float, float]] = {
+    "standard": (2.0, 1.8),
+    "pixel_pool": (25.1, 19.3),
+    "slice_pool": (20.0, 17.8),
+    "energy_pool": (8.6, 5.3),
+    "conv3d": (223.0, 207.0),
+    "ensemble": (3.6, 2.9),
+    "spatial_transform": (3.5, 2.0),
+    "xu": (15.4, 12.9),
+    "xu_corrected": (12.6, 10.9),
+    "kanazawa": (15.3, 12.4),
+    "hermite": (6.4, 4.0),
+    "disco": (6.6, 3.8),
+}
+
+# The mean number of epochs of the 5,500 published runs, which stopped after 10 without a better
+# validation accuracy: wall-clock time of a run over its time per epoch.
+_DATASETS = ("emoji", "mnist", "trafficsign", "aerial")
+PRIOR_EPOCHS: Mapping[str, Mapping[str, int]] = {
+    model: dict(zip(_DATASETS, epochs, strict=True))
+    for model, epochs in {
+        "standard": (73, 47, 73, 76),
+        "pixel_pool": (52, 44, 60, 53),
+        "slice_pool": (47, 41, 68, 54),
+        "energy_pool": (64, 71, 48, 49),
+        "conv3d": (57, 52, 63, 55),
+        "ensemble": (87, 45, 79, 67),
+        "spatial_transform": (57, 34, 64, 58),
+        "xu": (83, 43, 80, 59),
+        "kanazawa": (98, 55, 98, 74),
+        "hermite": (79, 45, 46, 55),
+        "disco": (81, 45, 51, 56),
+    }.items()
+}
+TYPICAL_EPOCHS = 61  # the mean of the table
+PRIOR_PATIENCE = 10
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Expectation:
+    """What one trial of a cell is expected to take, and whether records say so."""
+
+    seconds: float
+    measured: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What records tell: seconds an epoch takes per training image, and numbers of epochs."""
+
+    image_seconds: Mapping[tuple[str, str], float]  # of model and dataset
+    epochs: Mapping[Cell, float]
+
+
+def measure(records: Iterable[TrialRecord], images_per_scale: Mapping[str, int]) -> Measured:
+    """Medians over records; ``images_per_scale`` of each dataset, in one split."""
+    seconds: dict[tuple[str, str], list[float]] = {}
+    epochs: dict[Cell, list[int]] = {}
+    for record in records:
+        point = record.point
+        images = images_per_scale[point.dataset] * len(SCENARIOS[point.scenario].train_scales)
+        epoch_seconds = median(epoch.seconds for epoch in record.epochs)
+        seconds.setdefault((point.model, point.dataset), []).append(epoch_seconds / images)
+        epochs.setdefault(cell_of(point), []).append(len(record.epochs))
+    return Measured(
+        {key: median(values) for key, values in seconds.items()},
+        {cell: median(values) for cell, values in epochs.items()},
+    )
+
+
+def expect(
+    cell: Cell, recipe: Recipe, images_per_scale: int, measured: Measured
+) -> Expectation | None:
+    """What a trial of a cell takes; None for a model that is in neither records nor table."""
+    key = (cell.model, cell.dataset)
+    if key not in measured.image_seconds and cell.model not in PRIOR_MS:
+        return None
+    train_ms, look_ms = PRIOR_MS.get(cell.model, (1.0, 1.0))
+    # An epoch trains on as many images as it validates.
+    image_seconds = measured.image_seconds.get(key, (train_ms + look_ms) / 1000)
+    look_seconds = image_seconds * look_ms / (train_ms + look_ms)
+    train_images = images_per_scale * len(SCENARIOS[cell.scenario].train_scales)
+    epochs = measured.epochs.get(cell, _prior_epochs(cell, recipe))
+    testing = look_seconds * images_per_scale * len(SCALES)
+    return Expectation(
+        seconds=epochs * image_seconds * train_images + testing,
+        measured=key in measured.image_seconds,
+    )
+
+
+def _prior_epochs(cell: Cell, recipe: Recipe) -> int:
+    of_model = PRIOR_EPOCHS.get(cell.model, {})
+    epochs = of_model.get(cell.dataset.partition("@")[0], TYPICAL_EPOCHS)
+    return min(recipe.max_epochs, epochs - PRIOR_PATIENCE + recipe.patience)

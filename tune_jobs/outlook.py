@@ -1,0 +1,174 @@
+"""A study ahead of its run: every cell of every phase, counted and timed; starts nothing."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from stir import DATASETS
+from tune_jobs.cell import Cell, OpenPoint, cell_of
+from tune_jobs.cost import Expectation, expect, measure
+from tune_jobs.evidence import make_choices, rates_of, read_records
+from tune_jobs.grid import GridPoint
+from tune_jobs.plan import Inventory, OpenedStudy, State, settle, take_inventory
+from tune_jobs.storage import Storage
+from tune_jobs.study import Phase
+
+SAMPLE = 3  # records read of a cell to learn how long its trials take
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CellOutlook:
+    """A cell in a phase.
+
+    ``states`` count its points, ``waiting`` those whose learning rate is not chosen yet.
+    ``repeated`` of all these stand in an earlier phase already; ``left`` are the others that
+    are still to be finished, failed ones excepted. ``trial`` is None where nothing is known.
+    """
+
+    cell: Cell
+    rates: tuple[float, ...]
+    states: Mapping[State, int]
+    waiting: int
+    repeated: int
+    left: int
+    trial: Expectation | None
+
+    @property
+    def points(self) -> int:
+        return sum(self.states.values()) + self.waiting
+
+    @property
+    def seconds_left(self) -> float:
+        return self.left * self.trial.seconds if self.trial else 0.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PhaseOutlook:
+    """A phase's cells, in the order of their first points."""
+
+    phase: Phase
+    cells: tuple[CellOutlook, ...]
+
+    @property
+    def points(self) -> int:
+        return sum(cell.points for cell in self.cells)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outlook:
+    """A whole study: ``distinct`` points to train, of which ``reported`` count in its tables."""
+
+    phases: tuple[PhaseOutlook, ...]
+    distinct: int
+    reported: int
+
+    @property
+    def cells(self) -> list[CellOutlook]:
+        return [cell for phase in self.phases for cell in phase.cells]
+
+    @property
+    def trial_seconds_left(self) -> float:
+        return sum(cell.seconds_left for cell in self.cells)
+
+
+def look_ahead(opened: OpenedStudy, storage: Storage) -> Outlook:
+    """Count and time what a study has left to do.
+
+    Points of a dataset that is not here are counted as to do, timed by the size that the
+    catalogue gives.
+    """
+    ids = {
+        point: opened.spec(point).point_id if opened.is_here(point) else None
+        for point in opened.study.points
+    }
+    inventory = take_inventory(storage)
+    trials = _expectations(opened, ids, inventory, storage)
+    rates: dict[Cell, float] = {}
+    selected = {cell_of(p) for phase in opened.study.phases if phase.select for p in phase.points}
+    seen: set[GridPoint | OpenPoint] = set()
+    reported: set[tuple[Cell, int, float | None]] = set()
+    phases: list[PhaseOutlook] = []
+    for phase in opened.study.phases:
+        points, held = settle(phase, rates)
+        seats = {(cell_of(point), point.seed) for point in seen}
+        tallies: dict[Cell, _Tally] = {cell_of(point): _Tally() for point in phase.points}
+        for point in points:
+            point_id = ids.get(point) or (opened.is_here(point) and opened.spec(point).point_id)
+            state = inventory.state(point_id) if point_id else State.TO_DO
+            tallies[cell_of(point)].add(point, state, repeated=point in seen)
+            lr = None if cell_of(point) in selected else point.lr
+            reported.add((cell_of(point), point.seed, lr))
+        for point in held:
+            tallies[point.cell].add_open(repeated=(point.cell, point.seed) in seats)
+            reported.add((point.cell, point.seed, None))
+        seen |= {*points, *(point for point in held if (point.cell, point.seed) not in seats)}
+        cells = (tally.outlook(cell, trials[cell]) for cell, tally in tallies.items())
+        phases.append(PhaseOutlook(phase=phase, cells=tuple(cells)))
+        if phase.select:
+            here = [opened.spec(point) for point in points if opened.is_here(point)]
+            rates |= rates_of(make_choices(phase.select, here, storage))
+    return Outlook(phases=tuple(phases), distinct=len(seen), reported=len(reported))
+
+
+class _Tally:
+    """A cell of a phase while its points are counted."""
+
+    def __init__(self) -> None:
+        self.rates: set[float] = set()
+        self.states: Counter[State] = Counter()
+        self.waiting = self.repeated = self.left = 0
+
+    def add(self, point: GridPoint, state: State, *, repeated: bool) -> None:
+        self.rates.add(point.lr)
+        self.states[state] += 1
+        self.repeated += repeated
+        self.left += not repeated and state in (State.TO_DO, State.IN_FLIGHT)
+
+    def add_open(self, *, repeated: bool) -> None:
+        self.waiting += 1
+        self.repeated += repeated
+        self.left += not repeated
+
+    def outlook(self, cell: Cell, trial: Expectation | None) -> CellOutlook:
+        return CellOutlook(
+            cell=cell,
+            rates=tuple(sorted(self.rates)),
+            states={state: self.states[state] for state in State},
+            waiting=self.waiting,
+            repeated=self.repeated,
+            left=self.left,
+            trial=trial,
+        )
+
+
+def _expectations(
+    opened: OpenedStudy,
+    ids: Mapping[GridPoint, str | None],
+    inventory: Inventory,
+    storage: Storage,
+) -> dict[Cell, Expectation | None]:
+    """What a trial of each cell takes, from a few of its records where there are any."""
+    sample: dict[Cell, list[str]] = {}
+    for point, point_id in ids.items():
+        of_cell = sample.setdefault(cell_of(point), [])
+        if point_id in inventory.finished and len(of_cell) < SAMPLE:
+            of_cell.append(point_id)
+    records = read_records(
+        (point_id for of_cell in sample.values() for point_id in of_cell), storage
+    )
+    sizes = _images_per_scale(opened)
+    measured = measure(records.values(), sizes)
+    cells = {cell_of(point) for phase in opened.study.phases for point in phase.points}
+    return {
+        cell: expect(cell, opened.study.recipe, sizes[cell.dataset], measured)
+        if cell.dataset in sizes
+        else None
+        for cell in cells
+    }
+
+
+def _images_per_scale(opened: OpenedStudy) -> dict[str, int]:
+    """Of one split of each dataset that is here or in the catalogue."""
+    known = {name: facts.num_classes * facts.instances for name, facts in DATASETS.items()}
+    here = {name: data.num_classes * data.images.shape[3] for name, data in opened.datasets.items()}
+    return known | here
