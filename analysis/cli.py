@@ -2,7 +2,8 @@
 
 import argparse
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import pyarrow as pa
@@ -14,7 +15,7 @@ from analysis.collect import Collected, collect
 from analysis.compare import MARGIN, NOTHING_COMPARABLE, compared
 from analysis.errors import AnalysisError
 from analysis.figures import canvas
-from analysis.figures.gallery import FIGURES, drawable
+from analysis.figures.gallery import FIGURES, drawn
 from analysis.frames import Frames
 from analysis.printed import FORMATS as PRINTED
 from analysis.printed import TABLES
@@ -136,16 +137,22 @@ def _parser() -> argparse.ArgumentParser:
 
 def _collect(args: argparse.Namespace) -> int:
     storages = [uri for uris in args.storage for uri in uris]
-    console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("Reading records", total=None)
-        found = collect(
-            storages,
-            args.out,
-            progress=lambda done, total: bar.update(task, completed=done, total=total),
-        )
+    with _progress("Reading records") as progress:
+        found = collect(storages, args.out, progress=progress)
     print(_sentence(found, args.out))
     return _left_out(found.damaged)
+
+
+@contextmanager
+def _progress(what: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar on a terminal, else a line at each step; both on stderr."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield lambda done, total: print(f"{what}: {done} of {total}", file=sys.stderr)
+        return
+    with Progress(console=console, transient=True) as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 def _left_out(sentences: Sequence[str]) -> int:
@@ -222,10 +229,15 @@ def _chosen(kind: str, names: Sequence[str], table: Mapping[str, object]) -> lis
 def _figures(args: argparse.Namespace) -> int:
     names = _chosen("figure", args.names, FIGURES)
     frames, out = Frames(args.results, args.source), Storage(args.out or args.results)
-    drawn, why_not = drawable(frames, names)
-    for name, figure in drawn.items():
-        for key in canvas.save(figure, out, name):
-            print(f"{out.uri}/{key}")
+    why_not: dict[str, str] = {}
+    with _progress("Drawing figures") as progress:
+        for done, (name, figure) in enumerate(drawn(frames, names), start=1):
+            if isinstance(figure, AnalysisError):
+                why_not[name] = str(figure)
+            else:
+                for key in canvas.save(figure, out, name):
+                    print(f"{out.uri}/{key}")
+            progress(done, len(names))
     return _skipped(why_not, named="all" not in args.names)
 
 
@@ -265,6 +277,8 @@ def _compare(args: argparse.Namespace) -> int:
 
 
 def _report(args: argparse.Namespace) -> int:
-    keys = report(args.results, args.out or args.results, source=args.source)
-    print(f"{Storage(args.out or args.results).uri}/{keys[-1]}")
+    with _progress("Drawing figures") as progress:
+        out = args.out or args.results
+        keys = report(args.results, out, source=args.source, progress=progress)
+    print(f"{Storage(out).uri}/{keys[-1]}")
     return 0

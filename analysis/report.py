@@ -1,18 +1,20 @@
 """One self-contained HTML page with everything a results folder holds."""
 
 import shlex
+from collections.abc import Callable
 from html import escape
 from importlib.resources import files
 from string import Template
 
 import pandas as pd
+from matplotlib.figure import Figure
 
 from analysis import page, style
 from analysis.cells import rate_choices
 from analysis.compare import MARGIN, NOTHING_COMPARABLE, compared
 from analysis.errors import AnalysisError
 from analysis.figures import canvas
-from analysis.figures.gallery import FIGURES, drawable
+from analysis.figures.gallery import FIGURES, drawn
 from analysis.frames import Frames
 from analysis.page import Column
 from analysis.published import RECIPE, recipe_words
@@ -20,27 +22,34 @@ from analysis.summary import contrasts
 from tune_jobs.storage import Storage
 
 
-def report(results: str, out: str, *, source: str | None = None) -> list[str]:
-    """Draw every figure and write ``report.html``; returns the keys written under ``out``."""
+def report(
+    results: str,
+    out: str,
+    *,
+    source: str | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[str]:
+    """Draw every figure and write ``report.html``; returns the keys written under ``out``.
+
+    ``progress`` is called with the number of figures drawn and to draw.
+    """
     frames, store = Frames(results, source), Storage(out)
     if frames.chosen.empty:
         raise AnalysisError(
             f"A report needs at least one trial; {results} holds none. "
             "Run a study, then: stir-analysis collect --storage STORAGE --out RESULTS"
         )
-    figures, reasons = drawable(frames) if len(frames.trials) else ({}, {})
-    keys = [key for name, figure in figures.items() for key in canvas.save(figure, store, name)]
-    drawings = [
-        page.drawing(
-            name,
-            title=FIGURES[name].title,
-            caption=FIGURES[name].caption,
-            svg=canvas.to_svg(figure),
-            command=f"stir-analysis figures {name} --results {shlex.quote(results)}",
-        )
-        for name, figure in figures.items()
-    ]
-    missing = [f"<p>{FIGURES[name].title}: {escape(why)}</p>" for name, why in reasons.items()]
+    keys: list[str] = []
+    drawings: list[str] = []
+    missing: list[str] = []
+    for done, (name, figure) in enumerate(drawn(frames) if len(frames.trials) else (), start=1):
+        if isinstance(figure, AnalysisError):
+            missing.append(f"<p>{FIGURES[name].title}: {escape(str(figure))}</p>")
+        else:
+            keys += canvas.save(figure, store, name)
+            drawings.append(_drawing(name, figure, results))
+        if progress:
+            progress(done, len(FIGURES))
     sections = {
         "": _notes(frames),
         "Figures": "".join(drawings),
@@ -62,6 +71,16 @@ def report(results: str, out: str, *, source: str | None = None) -> list[str]:
     html = template.substitute(summary=_summary(frames.chosen), body=body)
     store.write("report.html", html.encode())
     return [*keys, "report.html"]
+
+
+def _drawing(name: str, figure: Figure, results: str) -> str:
+    return page.drawing(
+        name,
+        title=FIGURES[name].title,
+        caption=FIGURES[name].caption,
+        svg=canvas.to_svg(figure),
+        command=f"stir-analysis figures {name} --results {shlex.quote(results)}",
+    )
 
 
 def _summary(trials: pd.DataFrame) -> str:

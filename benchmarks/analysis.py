@@ -17,10 +17,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from analysis.collect import collect
 from analysis.figures import canvas
-from analysis.figures.gallery import drawable
+from analysis.figures.gallery import drawn
 from analysis.frames import Frames
 from analysis.published import import_mlflow, summary
 from analysis.query import query
@@ -143,9 +144,9 @@ def run(folder: Path, args: argparse.Namespace) -> None:
     with timed("query: join of trials and scales", 0.3):
         query(sql, results)
     with timed("all figures, as SVG, PDF and PNG", 60):
-        figures, _ = drawable(Frames(results))
-        for name, figure in figures.items():
-            canvas.save(figure, Storage(folder / "out"), name)
+        for name, figure in drawn(Frames(results)):
+            if isinstance(figure, Figure):
+                canvas.save(figure, Storage(folder / "out"), name)
     with timed("report", 60):
         report(results, str(folder / "out"))
     print(f"report.html: {(folder / 'out' / 'report.html').stat().st_size / 1e6:.1f} MB (limit 5)")

@@ -1,6 +1,6 @@
 """Every figure by name: what it shows, and how it comes from a results folder."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -85,15 +85,12 @@ FIGURES: Mapping[str, Entry] = MappingProxyType(
 )
 
 
-def drawable(
+def drawn(
     frames: Frames, names: Iterable[str] = tuple(FIGURES)
-) -> tuple[dict[str, Figure], dict[str, str]]:
-    """Those figures that these results allow, and for each other one the reason why not."""
-    figures: dict[str, Figure] = {}
-    reasons: dict[str, str] = {}
+) -> Iterator[tuple[str, Figure | AnalysisError]]:
+    """Each figure by name, drawn when asked for, or why these results do not allow it."""
     for name in names:
         try:
-            figures[name] = FIGURES[name].draw(frames)
+            yield name, FIGURES[name].draw(frames)
         except AnalysisError as error:
-            reasons[name] = str(error)
-    return figures, reasons
+            yield name, error

@@ -17,8 +17,8 @@ SHORT = Recipe(max_epochs=30, patience=3)
 @pytest.fixture
 def page_of(tmp_path, put, monkeypatch):
     """The report page that some records give, with one figure only, to save time."""
-    one = functools.partial(gallery.drawable, names=["generalization"])
-    monkeypatch.setattr("analysis.report.drawable", one)
+    one = functools.partial(gallery.drawn, names=["generalization"])
+    monkeypatch.setattr("analysis.report.drawn", one)
 
     def page_of(*records) -> str:
         put(tmp_path / "runs", *records)
