@@ -12,13 +12,13 @@ from tune_jobs.storage import Storage
 CACHE_VARIABLE = "TUNE_JOBS_CACHE"
 
 
-def dataset_key(dataset: STIRDataset) -> str:
-    return f"datasets/{dataset.name}-{dataset.fingerprint[:12]}.npz"
+def dataset_key(name: str, fingerprint: str) -> str:
+    return f"datasets/{name}-{fingerprint[:12]}.npz"
 
 
 def put_dataset(dataset: STIRDataset, storage: Storage) -> str:
     """Store a dataset's file unless it is there; returns its key."""
-    key = dataset_key(dataset)
+    key = dataset_key(dataset.name, dataset.fingerprint)
     if not storage.exists(key):
         storage.upload(key, dataset.path)
     return key

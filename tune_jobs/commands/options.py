@@ -14,11 +14,15 @@ def declare(commands, name: str, words: str, example: str) -> argparse.ArgumentP
     )
 
 
-def add_places(parser: argparse.ArgumentParser) -> None:
+def add_storage(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--storage", default="runs", metavar="URI",
         help="a folder or s3://bucket/prefix for records, weights and checkpoints (runs)",
     )  # fmt: skip
+
+
+def add_places(parser: argparse.ArgumentParser) -> None:
+    add_storage(parser)
     parser.add_argument("--data", metavar="DIR", help="where datasets are ($STIR_DATA, else data)")
 
 

@@ -1,0 +1,262 @@
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+import stir
+import tune_jobs
+from siconvnet import MODELS, build_model
+from siconvnet.equivariance import SCALE_PAIRS, SCALES
+from siconvnet.objects import ObjectImages
+from stir import STIRDataset
+from tune_jobs.cli import main
+from tune_jobs.datasets import put_dataset
+from tune_jobs.errors import TuneJobsError
+from tune_jobs.evaluation import evaluate, evaluate_point, objects_to_test
+from tune_jobs.evaluation_record import (
+    Evaluation,
+    Predictions,
+    evaluation_key,
+    predictions_key,
+)
+from tune_jobs.evaluations import FEW, evaluable, evaluate_points
+from tune_jobs.grid import GridPoint, Recipe, TrialSpec
+from tune_jobs.record import TrialRecord, utc_now
+from tune_jobs.schema import RecordError
+from tune_jobs.session import Surroundings
+from tune_jobs.storage import Storage
+from tune_jobs.study_record import StudyPoint, StudyRecord, study_key
+from tune_jobs.trial import run_trial
+
+POINT = GridPoint(
+    model="standard",
+    dataset="bars",
+    scenario=2,
+    kernel_size=3,
+    interpolation=None,
+    lr=0.003,
+    seed=1,
+)
+RECIPE = Recipe(max_epochs=1)
+
+
+@pytest.fixture(scope="module")
+def dataset(bars: Path) -> STIRDataset:
+    return stir.load(bars)
+
+
+def trained(dataset: STIRDataset, storage: Storage, point: GridPoint) -> TrialRecord:
+    put_dataset(dataset, storage)
+    spec = TrialSpec(
+        point=point,
+        recipe=RECIPE,
+        model_version=MODELS[point.model].version,
+        dataset_fingerprint=dataset.fingerprint,
+    )
+    outcome = run_trial(spec, dataset, storage, Surroundings(driver="test", threads=1))
+    assert outcome.record is not None, outcome.error
+    return outcome.record
+
+
+def write_study(storage: Storage, *points: GridPoint | TrialRecord, reported: bool = True) -> None:
+    entries = tuple(
+        StudyPoint(point_id=point.point_id, point=point.point, reported=reported)
+        if isinstance(point, TrialRecord)
+        else StudyPoint(point_id=f"{point.seed:012}", point=point, reported=reported)
+        for point in points
+    )
+    record = StudyRecord(
+        study="small",
+        phase="all",
+        recipe=RECIPE,
+        rule=None,
+        points=entries,
+        choices=(),
+        written_at=utc_now(),
+    )
+    storage.write(study_key("small", "all"), record.to_json())
+
+
+@pytest.fixture(scope="module")
+def plain(dataset: STIRDataset, tmp_path_factory: pytest.TempPathFactory) -> tuple:
+    """A storage with one trained point of ``standard``."""
+    storage = Storage(tmp_path_factory.mktemp("plain"))
+    return storage, trained(dataset, storage, POINT)
+
+
+class Mean(nn.Module):
+    """Answers the same everywhere, so that a resized map is the map of a resized object."""
+
+    def feature_maps(self, images: Tensor) -> tuple[Tensor, ...]:
+        return (torch.full_like(images, 0.5),)
+
+
+def test_the_error_of_an_exactly_equivariant_model_is_zero_but_for_rounding(
+    dataset: STIRDataset, plain: tuple
+):
+    found = evaluate(plain[1], Mean(), objects_to_test(dataset))
+    assert found.equivariance.shape == (1, 4, 1, len(SCALE_PAIRS))
+    assert found.equivariance.max() < 1e-12  # the rounding of a resize in float32, squared
+
+
+def test_the_error_of_a_model_that_is_not_equivariant_is_not_zero(plain: tuple):
+    storage, record = plain
+    evaluate_point(record.point_id, storage)
+    found = Evaluation.from_npz(storage.read(evaluation_key(record.point_id)))
+    assert found.equivariance.shape == (2, 4, 1, 6)
+    assert np.nanmedian(found.equivariance) > 0.01
+    assert (found.point_id, found.weights_key) == (record.point_id, record.weights_key)
+    assert found.pool_scales == ()
+
+
+def test_chosen_kernel_sizes_are_odd_sizes_within_the_model(dataset: STIRDataset, plain: tuple):
+    torch.manual_seed(1)
+    model = build_model(
+        "slice_pool", in_channels=1, num_classes=4, kernel_size=15, interpolation="area"
+    )
+    every = objects_to_test(dataset)
+    rows = [every.scales.index(scale) for scale in SCALES]
+    found = evaluate(
+        plain[1], model, ObjectImages(every.images[rows], every.positions[rows], SCALES)
+    )
+    assert [sizes.shape for sizes in found.pool_scales] == [(16, 4, 1, 6), (32, 4, 1, 6)]
+    assert tuple(found.scales) == SCALES
+    for sizes in found.pool_scales:
+        assert set(np.unique(sizes).tolist()) <= set(range(15, 65, 2))
+    assert len(np.unique(found.pool_scales[0])) > 3
+    assert found.equivariance.shape == (2, 4, 1, 6)
+
+
+def test_a_model_without_stage_maps_is_evaluated_to_nothing(dataset: STIRDataset, storage: Storage):
+    record = trained(dataset, storage, replace(POINT, model="ensemble"))
+    evaluate_point(record.point_id, storage)
+    found = Evaluation.from_npz(storage.read(evaluation_key(record.point_id)))
+    assert found.equivariance.shape == (0, 4, 1, 6)
+    assert found.pool_scales == ()
+
+
+def test_predictions_have_the_accuracy_of_the_record(plain: tuple):
+    storage, record = plain
+    evaluate_point(record.point_id, storage, predictions=True)
+    found = Predictions.from_npz(storage.read(predictions_key(record.point_id)))
+    right = (found.predicted == found.labels).sum(axis=(1, 2))
+    assert dict(zip(found.scales.tolist(), right.tolist(), strict=True)) == {
+        entry.scale: entry.correct for entry in record.scales
+    }
+
+
+def test_a_loaded_model_answers_as_recorded(plain: tuple, dataset: STIRDataset):
+    storage, record = plain
+    model = tune_jobs.load_model(storage.uri, record.point_id)
+    images, labels = dataset.to_torch("test", [40], shuffle=False).tensors
+    with torch.no_grad():
+        right = int((model(images).argmax(dim=1) == labels).sum())
+    assert right == next(entry.correct for entry in record.scales if entry.scale == 40)
+
+
+def test_a_point_without_a_record_is_named(storage: Storage):
+    with pytest.raises(TuneJobsError, match=r"has none of '0123456789ab'"):
+        tune_jobs.load_model(storage, "0123456789ab")
+
+
+def test_what_is_there_is_not_evaluated_again(plain: tuple, monkeypatch: pytest.MonkeyPatch):
+    storage, record = plain
+    evaluate_point(record.point_id, storage)
+    monkeypatch.setattr("tune_jobs.evaluation.evaluate", lambda *args: pytest.fail("again"))
+    evaluate_point(record.point_id, storage)
+
+
+def test_points_are_sorted_by_what_there_is_of_them(dataset: STIRDataset, storage: Storage):
+    first = trained(dataset, storage, POINT)
+    second = trained(dataset, storage, replace(POINT, seed=2))
+    write_study(storage, first, second, replace(POINT, seed=3))
+    assert list(evaluate_points([first.point_id], storage)) == [(first.point_id, "")]
+    found = evaluable("small", storage)
+    assert found.done == (first.point_id,)
+    assert found.todo == (second.point_id,)
+    assert found.unfinished == ("000000000003",)
+    assert evaluable("small", storage, predictions=True).done == ()
+
+
+def test_points_that_a_study_does_not_report_are_left_out(plain: tuple):
+    storage, record = plain
+    write_study(storage, record, reported=False)
+    found = evaluable("small", storage)
+    assert (found.todo, found.done, found.unfinished) == ((), (), ())
+
+
+@pytest.mark.ray
+def test_many_points_are_evaluated_on_ray_and_a_bad_one_does_not_stop_them(
+    dataset: STIRDataset, storage: Storage
+):
+    seeds = range(1, FEW + 2)
+    records = [trained(dataset, storage, replace(POINT, seed=seed)) for seed in seeds]
+    storage.write(records[0].weights_key, b"damaged")
+    point_ids = [record.point_id for record in records]
+    outcomes = dict(evaluate_points(point_ids, storage, max_concurrent=2))
+    assert outcomes.keys() == set(point_ids)
+    assert [point_id for point_id, reason in outcomes.items() if reason] == point_ids[:1]
+    assert [item.key for item in storage.list("evaluations")] == sorted(
+        evaluation_key(point_id) for point_id in point_ids[1:]
+    )
+
+
+def test_the_command_evaluates_what_is_left_and_says_how_much(
+    dataset: STIRDataset, storage: Storage, capsys: pytest.CaptureFixture[str]
+):
+    record = trained(dataset, storage, POINT)
+    write_study(storage, record)
+    command = ["evaluate", "small", "--storage", storage.uri, "--predictions"]
+    assert main(command) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "study small: 1 to evaluate, 0 evaluated, 0 without a result",
+        f"1/1 {record.point_id}",
+        "study small: 1 evaluated, 0 failed",
+    ]
+    assert storage.exists(predictions_key(record.point_id))
+    assert main(command) == 0
+    assert capsys.readouterr().out == (
+        "study small: 0 to evaluate, 1 evaluated, 0 without a result\n"
+    )
+
+
+def test_weights_that_are_damaged_are_named_and_the_exit_status_is_1(
+    dataset: STIRDataset, storage: Storage, capsys: pytest.CaptureFixture[str]
+):
+    record = trained(dataset, storage, POINT)
+    storage.write(record.weights_key, b"damaged")
+    write_study(storage, record)
+    assert main(["evaluate", "small", "--storage", storage.uri]) == 1
+    captured = capsys.readouterr()
+    assert captured.err.startswith(f"tune-jobs: {record.point_id}: ")
+    assert captured.out.endswith("study small: 0 evaluated, 1 failed\n")
+    assert list(storage.list("evaluations")) == []
+
+
+def test_a_study_that_was_never_run_is_refused(
+    storage: Storage, capsys: pytest.CaptureFixture[str]
+):
+    assert main(["evaluate", "small", "--storage", storage.uri]) == 2
+    assert "must have been run before it is evaluated" in capsys.readouterr().err
+
+
+def test_an_evaluation_is_read_back_equal_and_a_damaged_one_refused(plain: tuple):
+    storage, record = plain
+    evaluate_point(record.point_id, storage)
+    data = storage.read(evaluation_key(record.point_id))
+    assert Evaluation.from_npz(data).to_npz() == data
+    for damaged in (data[:-30], b"", json.dumps([1]).encode(), data[:200] + data[230:]):
+        with pytest.raises(RecordError, match=r"must be a whole \.npz of plain arrays"):
+            Evaluation.from_npz(damaged)
+    with pytest.raises(RecordError, match="must be of schema 'stir-predictions/1'"):
+        Predictions.from_npz(data)
+
+
+def test_an_evaluation_of_pickled_objects_is_refused(tmp_path: Path):
+    np.savez(tmp_path / "x.npz", schema=np.array([{"a": 1}], dtype=object))
+    with pytest.raises(RecordError, match=r"must be a whole \.npz of plain arrays"):
+        Evaluation.from_npz((tmp_path / "x.npz").read_bytes())

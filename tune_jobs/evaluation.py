@@ -1,0 +1,178 @@
+"""What finished weights do beyond their accuracy: equivariance, chosen kernel sizes, answers."""
+
+import io
+import warnings
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from siconvnet import build_model
+from siconvnet.equivariance import SCALE_PAIRS, equivariance_errors
+from siconvnet.objects import ObjectImages
+from siconvnet.pool_scales import pool_scales, pooled_stages
+from stir import STIRDataset
+from stir.schema import SPLITS
+from tune_jobs.datasets import dataset_key, fetch_dataset
+from tune_jobs.errors import TuneJobsError
+from tune_jobs.evaluation_record import (
+    Evaluation,
+    Predictions,
+    evaluation_key,
+    predictions_key,
+)
+from tune_jobs.record import TrialRecord, record_key
+from tune_jobs.storage import Storage
+
+CHANNELS = (1, 3)  # of images in the STIR format
+BATCH_SIZE = 16  # objects, each at six scales for equivariance errors
+Progress = Callable[[int], None]  # told what is done, may raise to stop
+
+
+def load_model(storage: Storage | str, point_id: str) -> nn.Module:
+    """The model of a finished point with its best epoch's weights, on the CPU, to be evaluated.
+
+    Raises TuneJobsError for a point that has no record in ``storage``, a folder or
+    ``s3://bucket/prefix``.
+    """
+    storage = storage if isinstance(storage, Storage) else Storage(storage)
+    return _model(_record(storage, point_id), storage)
+
+
+def evaluate_point(
+    point_id: str, storage: Storage, *, predictions: bool = False, progress: Progress | None = None
+) -> None:
+    """Store what is not there yet of a finished point's evaluation (and predictions, if asked).
+
+    The images are mapped from this node's copy of the dataset, and passed a batch at a time.
+    """
+    record = _record(storage, point_id)
+    wanted = [evaluation_key(point_id)] + [predictions_key(point_id)] * predictions
+    todo = [key for key in wanted if not storage.exists(key)]
+    if not todo:
+        return
+    model = _model(record, storage)
+    dataset = fetch_dataset(dataset_key(record.point.dataset, record.dataset_fingerprint), storage)
+    objects = objects_to_test(dataset)
+    if evaluation_key(point_id) in todo:
+        evaluation = evaluate(record, model, objects, progress)
+        storage.write(evaluation_key(point_id), evaluation.to_npz())
+    if predictions_key(point_id) in todo:
+        labels = dataset.labels[SPLITS.index("test")]
+        answers = predict(record, model, objects, labels)
+        storage.write(predictions_key(point_id), answers.to_npz())
+
+
+def evaluate(
+    record: TrialRecord, model: nn.Module, objects: ObjectImages, progress: Progress | None = None
+) -> Evaluation:
+    """Measure all that applies to the model; what does not is empty."""
+    classes, instances = objects.grid
+    errors = np.empty((0, classes, instances, len(SCALE_PAIRS)))
+    if _has_stage_maps(model, objects):
+        errors = equivariance_errors(
+            model, objects, batch_size=BATCH_SIZE, progress=progress
+        ).numpy()
+    sizes: tuple[np.ndarray, ...] = ()
+    if _pools_scales(model):
+        sizes = tuple(
+            stage.numpy().astype(np.float32)
+            for stage in pool_scales(model, objects, batch_size=BATCH_SIZE, progress=progress)
+        )
+    return Evaluation(
+        point_id=record.point_id,
+        weights_key=record.weights_key,
+        equivariance=errors,
+        pairs=np.array(SCALE_PAIRS, dtype=np.int64),
+        pool_scales=sizes,
+        scales=np.array(objects.scales, dtype=np.int64),
+    )
+
+
+@torch.no_grad()
+def predict(
+    record: TrialRecord, model: nn.Module, objects: ObjectImages, labels: NDArray
+) -> Predictions:
+    """The class with the largest logit of every test image, beside the right one."""
+    model.eval()
+    predicted = np.empty((len(objects.scales), len(objects)), dtype=np.int64)
+    for row, scale in enumerate(objects.scales):
+        for start in range(0, len(objects), BATCH_SIZE):
+            part = slice(start, start + BATCH_SIZE)
+            images, _ = objects.batch(scale, part, torch.device("cpu"))
+            predicted[row, part] = model(images).argmax(dim=1).numpy()
+    return Predictions(
+        point_id=record.point_id,
+        weights_key=record.weights_key,
+        predicted=predicted.reshape(len(objects.scales), *objects.grid),
+        labels=labels.astype(np.int64),
+        scales=np.array(objects.scales, dtype=np.int64),
+    )
+
+
+def objects_to_test(dataset: STIRDataset) -> ObjectImages:
+    """A dataset's test split, every object at every scale, without a copy of the images."""
+    split = SPLITS.index("test")
+    with warnings.catch_warnings():
+        # Mapped read-only; nothing here writes to it.
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+        images = torch.from_numpy(dataset.images[split])
+    images = images.movedim(-1, -3) if dataset.num_channels == 3 else images.unsqueeze(-3)
+    return ObjectImages(
+        images=images,
+        positions=torch.from_numpy(np.array(dataset.positions[split], dtype=np.int64)),
+        scales=tuple(dataset.scales[split, :, 0, 0].tolist()),
+    )
+
+
+def _record(storage: Storage, point_id: str) -> TrialRecord:
+    try:
+        return TrialRecord.from_json(storage.read(record_key(point_id)))
+    except FileNotFoundError:
+        raise TuneJobsError(
+            f"A point must have a record in the storage; {storage.uri} has none of {point_id!r}."
+        ) from None
+
+
+def _model(record: TrialRecord, storage: Storage) -> nn.Module:
+    weights = torch.load(
+        io.BytesIO(storage.read(record.weights_key)), map_location="cpu", weights_only=True
+    )
+    for channels in CHANNELS:  # a record does not say, but how many parameters there were
+        model = build_model(
+            record.point.model,
+            in_channels=channels,
+            num_classes=record.num_classes,
+            kernel_size=record.point.kernel_size,
+            interpolation=record.point.interpolation or "bicubic",
+        )
+        if sum(weight.numel() for weight in model.parameters()) == record.num_parameters:
+            model.load_state_dict(weights)
+            return model.eval()
+    raise TuneJobsError(
+        f"{record.point.model} must have the {record.num_parameters} parameters that the record "
+        f"{record.point_id} says; it has other ones. Has its code changed?"
+    )
+
+
+def _has_stage_maps(model: nn.Module, objects: ObjectImages) -> bool:
+    """Whether each stage has one map a channel, laid over the image."""
+    feature_maps = getattr(model, "feature_maps", None)
+    if feature_maps is None:
+        return False
+    images, _ = objects.batch(objects.scales[0], slice(0, 1), torch.device("cpu"))
+    try:
+        with torch.no_grad():
+            return all(maps.ndim == 4 for maps in feature_maps(images))
+    except ValueError:  # what models say whose maps lie otherwise
+        return False
+
+
+def _pools_scales(model: nn.Module) -> bool:
+    try:
+        pooled_stages(model)
+    except ValueError:
+        return False
+    return True
