@@ -1,0 +1,56 @@
+"""Kill workers, drivers and the S3 server of a running study, and count what that cost.
+
+example: python benchmarks/drill.py --faults 60 --trials 24
+
+Needs the test extra (SeaweedFS). The exit status is 0 if no result was lost, doubled or changed,
+some trials were resumed and all faults happened.
+"""
+
+import argparse
+import os
+import random
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from tune_jobs.testing.drill import drill
+from tune_jobs.testing.s3_server import CREDENTIALS
+
+KINDS = {"worker": 6, "driver": 2, "server": 2}  # how often each is killed, relatively
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--faults", type=int, default=60, help="processes killed (60)")
+    parser.add_argument("--trials", type=int, default=24, help="networks trained (24)")
+    parser.add_argument("--pause", type=float, default=6.0, help="seconds at most between (6)")
+    parser.add_argument("--seed", type=int, default=1, help="of what happens when (1)")
+    args = parser.parse_args()
+    os.environ.update(CREDENTIALS)
+    kinds = random.Random(args.seed).choices(list(KINDS), list(KINDS.values()), k=args.faults)
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="drill-") as folder:
+        result = drill(
+            Path(folder),
+            faults=kinds,
+            seeds=args.trials,
+            longest_pause_seconds=args.pause,
+            rng_seed=args.seed,
+            say=lambda line: print(f"{time.monotonic() - began:6.1f} s  {line}", flush=True),
+        )
+    killed = ", ".join(f"{count} {kind}" for kind, count in sorted(result.faults.items()))
+    print(f"faults     {result.faults.total()} processes killed ({killed})")
+    print(f"requests   {result.requests}, of which {result.requests_failed} were made to fail")
+    print(f"trials     {result.trials}")
+    print(f"resumed    {result.resumed}")
+    print(f"lost       {result.lost}")
+    print(f"doubled    {result.doubled}")
+    print(f"different  {result.different}")
+    return int(not result.is_clean or not result.resumed or result.faults.total() < args.faults)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
