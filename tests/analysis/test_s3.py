@@ -1,0 +1,35 @@
+"""The analysis with records and results on S3, against a real server (SeaweedFS)."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from analysis import load
+from analysis.collect import collect
+from analysis.query import query
+from analysis.report import report
+from tune_jobs.storage import Storage
+from tune_jobs.testing.s3_server import CREDENTIALS, S3Server
+
+
+@pytest.fixture
+def bucket(tmp_path, monkeypatch) -> Iterator[str]:
+    """How to write the URI of a prefix in an empty bucket."""
+    for name, value in CREDENTIALS.items():
+        monkeypatch.setenv(name, value)
+    with S3Server(tmp_path / "s3") as server:
+        yield f"s3://{server.bucket}/{{}}?endpoint_override={server.endpoint}&scheme=http"
+
+
+def test_records_on_s3_become_tables_and_a_report_on_s3(bucket, make_record):
+    runs, results, out = (bucket.format(name) for name in ("runs", "results", "out"))
+    for seed in (1, 2):
+        record = make_record(seed=seed, correct=9 * seed)
+        Storage(runs).write(f"records/{record.point_id}.json", record.to_json())
+    assert collect([runs], results).new == 2
+    assert collect([runs], results).new == 0
+    assert sorted(load("trials", results)["test_accuracy"]) == [0.25, 0.5]
+    answer = query("select avg(test_accuracy) as mean from trials", results)
+    assert answer.to_pylist() == [{"mean": 0.375}]
+    keys = report(results, out)
+    assert [item.key for item in Storage(out).list("")] == sorted(keys)
