@@ -84,6 +84,19 @@ def test_a_pooled_stage_and_its_peak_answer_as_in_the_plain_form(case, mode, onl
     )
 
 
+@pytest.mark.parametrize("bias", [0.5, -9.0])  # black is loudest; the zeros around are
+def test_the_first_of_the_equally_loud_slices_is_kept(bias):
+    torch.manual_seed(0)
+    conv = SiConv2d(1, 32, num_scales=7, kernel_size=3)
+    conv.weight.data.abs_().neg_()
+    conv.bias.data.fill_(bias)
+    x = torch.zeros(8, 1, 24, 24)
+    x[:, :, 20:, 18:] = torch.rand(8, 1, 4, 6)
+    fast = PooledSiConv2d(conv, ScalePool("slice"))
+    plain = PooledSiConv2d(conv, ScalePool("slice", plain=True))
+    torch.testing.assert_close(fast(x), plain(x))
+
+
 @pytest.mark.parametrize("mode", ["pixel", "slice"])
 def test_the_first_of_the_equal_answers_to_a_flat_image_receives_the_gradient(mode):
     torch.manual_seed(0)
