@@ -72,10 +72,10 @@ def _on_ray(
     import ray
     from ray.exceptions import RayError
 
-    from tune_jobs.runner import _local_ray, _scratch_folder
+    from tune_jobs.local_ray import local_ray, scratch_folder
 
     slots = max_concurrent or os.cpu_count() or 1
-    with _scratch_folder() as scratch, _local_ray(scratch / "ray", slots):
+    with scratch_folder() as scratch, local_ray(scratch / "ray", slots):
         task = ray.remote(num_cpus=1)(_reason_not_evaluated)
         waiting, running = list(reversed(point_ids)), {}
         while waiting or running:

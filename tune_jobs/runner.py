@@ -1,11 +1,8 @@
-"""Points become Ray Tune trials. All knowledge of Ray is here."""
+"""Points become Ray Tune trials. All knowledge of Tune is here."""
 
-import logging
 import os
 import secrets
-import shutil
 import signal
-import tempfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -22,14 +19,15 @@ from ray.tune.experiment import Trial
 from tune_jobs.datasets import fetch_dataset, put_dataset
 from tune_jobs.display import Display
 from tune_jobs.grid import GridPoint, Recipe, TrialSpec
+from tune_jobs.local_ray import local_ray, scratch_folder
 from tune_jobs.plan import Plan, State, survey
+from tune_jobs.plugins import import_models
 from tune_jobs.session import Progress, Surroundings
 from tune_jobs.storage import Storage
 from tune_jobs.trial import Outcome, run_trial
 
 EXPERIMENT_TRIALS = 300  # Tune writes the state of a whole experiment again and again
 ELSEWHERE_SECONDS = 5.0  # between two looks at what other drivers are running
-OBJECT_STORE_BYTES = 100 * 2**20  # Ray carries no images: trials map them from the node's disk
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -39,6 +37,7 @@ class Job:
     storage: Storage
     surroundings: Surroundings
     dataset_keys: dict[str, str]
+    imports: tuple[str, ...]  # modules that register users' own models
     stop_flag: Path  # once this file is there, trials write a checkpoint and end
 
 
@@ -71,7 +70,7 @@ def run_plan(
     """
     resources = plan.study.resources
     slots = max_concurrent or max(1, (os.cpu_count() or 1) // resources.cpus)
-    with _scratch_folder() as scratch, _local_ray(scratch / "ray", slots * resources.cpus):
+    with scratch_folder() as scratch, local_ray(scratch / "ray", slots * resources.cpus):
         job = Job(
             storage=storage,
             surroundings=Surroundings(
@@ -84,6 +83,7 @@ def run_plan(
             dataset_keys={
                 name: put_dataset(dataset, storage) for name, dataset in plan.datasets.items()
             },
+            imports=plan.study.imports,
             stop_flag=scratch / "stop",
         )
         with _time_touches(job.stop_flag, stop_after_seconds):
@@ -165,6 +165,7 @@ def _trainable(config: dict[str, Any], job: Job) -> None:
         if job.stop_flag.exists():
             outcome = Outcome(status="stopped")
         else:
+            import_models(job.imports)
             outcome = run_trial(
                 spec,
                 fetch_dataset(job.dataset_keys[spec.point.dataset], job.storage),
@@ -238,35 +239,6 @@ def _spec(config: dict[str, Any]) -> TrialSpec:
 
 def _label(trial: Trial) -> str:
     return _spec(trial.config).point.label
-
-
-@contextmanager
-def _scratch_folder() -> Iterator[Path]:
-    """A folder for Ray's sockets and Tune's files; its path is short, as a socket's must be."""
-    short = "/tmp" if Path("/tmp").is_dir() else None
-    folder = Path(tempfile.mkdtemp(prefix="tune-jobs-", dir=short))
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-@contextmanager
-def _local_ray(folder: Path, cpus: int) -> Iterator[None]:
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    ray.init(
-        address="local",
-        num_cpus=cpus,
-        object_store_memory=OBJECT_STORE_BYTES,
-        include_dashboard=False,
-        log_to_driver=False,
-        logging_level=logging.ERROR,
-        _temp_dir=str(folder),
-    )
-    try:
-        yield
-    finally:
-        ray.shutdown()
 
 
 @contextmanager
