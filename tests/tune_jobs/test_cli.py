@@ -191,3 +191,43 @@ def test_a_limit_that_is_neither_time_nor_points_is_refused(
         main(["run", "demo", f"--stop-after={limit}"])
     assert end.value.code == 2
     assert "must be a time such as 2h or 90min, or a number of points" in capsys.readouterr().err
+
+
+def test_status_shows_states_failures_and_reasons_from_the_storage_alone(
+    bars: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    assert train(bars, tmp_path) == 0
+    assert train(bars, tmp_path, "--lr", "1e30") == 1
+    capsys.readouterr()
+    storage = ["--storage", str(tmp_path / "runs")]
+    assert main(["status", *storage]) == 0
+    out = capsys.readouterr().out
+    total = next(line for line in out.splitlines() if "all" in line)
+    assert [word for word in total.split() if word.isdigit()] == ["1", "1", "0", "0"]
+    assert "failed    standard bars s2 lr=1e+30 seed=1, attempt 1: DivergedError: A loss" in out
+    assert main(["status", *storage, "--json"]) == 0
+    status = json.loads(capsys.readouterr().out)
+    assert [(cell["model"], cell["finished"], cell["failed"]) for cell in status["cells"]] == [
+        ("standard", 1, 1)
+    ]
+    assert status["failed"][0]["point"]["lr"] == 1e30
+
+
+def test_clean_says_what_goes_and_a_dry_run_leaves_it(
+    bars: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    assert train(bars, tmp_path) == 0
+    orphan = tmp_path / "runs" / "weights" / "0123456789ab-0123456789ab.pt"
+    orphan.write_bytes(b"x" * 100_000)
+    before = {path for path in (tmp_path / "runs").rglob("*") if path.is_file()}
+    storage = ["--storage", str(tmp_path / "runs")]
+    for words, state in ((["--dry-run"], "would be removed"), ([], "removed")):
+        assert orphan.exists()
+        capsys.readouterr()
+        assert main(["clean", *storage, *words]) == 0
+        assert capsys.readouterr().out.splitlines() == [
+            "weights/0123456789ab-0123456789ab.pt: no record names it",
+            f"1 objects, 0.1 MB, {state}",
+        ]
+    after = {path for path in (tmp_path / "runs").rglob("*") if path.is_file()}
+    assert before - after == {orphan}

@@ -1,0 +1,75 @@
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tune_jobs.claim import new_claim, write_claim
+from tune_jobs.grid import GridPoint, Recipe, TrialSpec
+from tune_jobs.leftovers import find_leftovers, remove
+from tune_jobs.storage import Storage
+from tune_jobs.testing.records import put_record
+
+POINT = GridPoint(
+    model="standard",
+    dataset="emoji",
+    scenario=2,
+    kernel_size=7,
+    interpolation=None,
+    lr=0.001,
+    seed=1,
+)
+SPEC = TrialSpec(point=POINT, recipe=Recipe(), model_version=1, dataset_fingerprint="ab")
+ID = SPEC.point_id
+
+
+def keys(storage: Storage) -> set[str]:
+    return {leftover.key for leftover in find_leftovers(storage)}
+
+
+def claim_of_the_dead(storage: Storage) -> None:
+    claim = new_claim("driver", (1, 0), None)
+    write_claim(storage, ID, replace(claim, pid_started="long ago"))
+
+
+def test_a_claim_can_go_once_nobody_is_at_it(storage: Storage):
+    write_claim(storage, ID, new_claim("driver", (1, 0), None))
+    assert keys(storage) == set()
+    claim_of_the_dead(storage)
+    assert keys(storage) == {f"claims/{ID}.json"}
+
+
+def test_a_checkpoint_can_go_once_its_trial_is_finished(storage: Storage):
+    storage.write(f"checkpoints/{ID}.pt", b"so far")
+    assert keys(storage) == set()
+    put_record(storage, SPEC, valid_accuracy=0.5)
+    assert keys(storage) == {f"checkpoints/{ID}.pt"}
+
+
+def test_weights_can_go_unless_a_record_names_them_or_a_trial_is_running(storage: Storage):
+    storage.write(f"weights/{ID}-111111111111.pt", b"of a trial that died before its record")
+    assert keys(storage) == {f"weights/{ID}-111111111111.pt"}
+    write_claim(storage, ID, new_claim("driver", (1, 0), None))
+    assert keys(storage) == set()
+    storage.delete(f"claims/{ID}.json")
+    record = put_record(storage, SPEC, valid_accuracy=0.5)
+    storage.write(record.weights_key, b"good")
+    assert keys(storage) == {f"weights/{ID}-111111111111.pt"}
+
+
+def test_a_claim_taken_over_after_it_was_listed_is_left_alone(storage: Storage):
+    claim_of_the_dead(storage)
+    (leftover,) = find_leftovers(storage)
+    write_claim(storage, ID, new_claim("other driver", (1, 0), None))
+    assert not remove(leftover, storage)
+    assert storage.exists(leftover.key)
+
+
+def test_nothing_is_found_in_a_storage_that_is_not_there(tmp_path: Path):
+    assert find_leftovers(Storage(tmp_path / "none")) == []
+    assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize("key", ["records", "failures", "datasets", "studies"])
+def test_results_are_never_leftovers(key: str, storage: Storage):
+    storage.write(f"{key}/{ID}.json", b"{}")
+    assert keys(storage) == set()

@@ -1,0 +1,105 @@
+"""``tune-jobs status``: how the trials in a storage stand."""
+
+import argparse
+import json
+import time
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from tune_jobs.commands import options
+
+if TYPE_CHECKING:
+    from tune_jobs.status import Status
+
+
+def add(commands) -> None:
+    parser = options.declare(
+        commands,
+        "status",
+        "show what a storage holds: finished, failed and why, in flight, to do",
+        "tune-jobs status --storage s3://bucket/prefix",
+    )
+    parser.add_argument("--json", action="store_true", help="for scripts")
+    options.add_storage(parser)
+    parser.set_defaults(run=_status)
+
+
+def _status(args: argparse.Namespace) -> int:
+    from tune_jobs.status import take_status
+    from tune_jobs.storage import Storage
+
+    status = take_status(Storage(args.storage))
+    if args.json:
+        print(json.dumps(_as_json(status), indent=1))
+    else:
+        _show(status, args.storage)
+    return 0
+
+
+def _show(status: "Status", title: str) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from tune_jobs.plan import State
+
+    console = Console(highlight=False, soft_wrap=True, markup=False)
+    if not status.cells:
+        console.print(f"{title} holds no trial")
+        return
+    table = Table("dataset", "scenario", "model", *State, title=title)
+    for cell, states in status.cells.items():
+        numbers = (str(states.get(state, 0)) for state in State)
+        table.add_row(cell.dataset, str(cell.scenario), cell.model, *numbers)
+    table.add_section()
+    totals = (sum(states.get(state, 0) for states in status.cells.values()) for state in State)
+    table.add_row("all", "", "", *map(str, totals))
+    Console().print(table)
+    for study in status.studies:
+        chosen = sum(choice.lr is not None for choice in study.choices)
+        rates = f", a learning rate for {chosen} of {len(study.choices)} cells"
+        console.print(
+            f"study {study.study}, phase {study.phase}: {len(study.points):,} points"
+            + (rates if study.rule else "")
+        )
+        for choice in study.choices:
+            if choice.lr is None:
+                console.print(f"undecided {choice.cell.label}: {choice.undecided}")
+    for one in status.running:
+        label = one.point.label if one.point else one.point_id
+        ago = time.time() - one.claim.heartbeat
+        epoch, _ = one.claim.position
+        console.print(
+            f"in flight {label}: on {one.claim.host}, from epoch {epoch}, heard of {ago:.0f} s ago"
+        )
+    for one in status.failed:
+        console.print(f"failed    {one.point.label}, attempt {one.attempts}: {one.error}")
+    for line in status.damaged:
+        console.print(f"damaged   {line}")
+
+
+def _as_json(status: "Status") -> dict[str, Any]:
+    from tune_jobs.plan import State
+
+    return {
+        "cells": [
+            asdict(cell) | {state.replace(" ", "_"): states.get(state, 0) for state in State}
+            for cell, states in status.cells.items()
+        ],
+        "studies": [
+            {
+                "study": study.study,
+                "phase": study.phase,
+                "points": len(study.points),
+                "rule": study.rule,
+                "undecided": [
+                    asdict(choice.cell) | {"reason": choice.undecided}
+                    for choice in study.choices
+                    if choice.lr is None
+                ],
+            }
+            for study in status.studies
+        ],
+        "in_flight": [asdict(one) for one in status.running],
+        "failed": [asdict(one) for one in status.failed],
+        "damaged": status.damaged,
+    }

@@ -1,0 +1,122 @@
+"""How the trials in a storage stand, from the storage alone."""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, fields
+
+from tune_jobs.cell import Cell, cell_of
+from tune_jobs.claim import Claim, read_claim
+from tune_jobs.evidence import READERS, last_failure
+from tune_jobs.grid import GridPoint
+from tune_jobs.plan import State, take_inventory
+from tune_jobs.record import RecordError, record_key
+from tune_jobs.storage import Storage
+from tune_jobs.study_record import StudyRecord
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FailedPoint:
+    """A point without a record whose last attempt failed. ``error`` is one line."""
+
+    point_id: str
+    point: GridPoint
+    attempts: int
+    error: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunningPoint:
+    """A point that somebody is at; ``point`` is None if no study in the storage has it."""
+
+    point_id: str
+    point: GridPoint | None
+    claim: Claim
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Status:
+    """Points of each cell by state: all that have a record or a failure, and all of studies.
+
+    ``damaged`` names objects that could not be read, and why.
+    """
+
+    cells: Mapping[Cell, Mapping[State, int]]
+    failed: tuple[FailedPoint, ...]
+    running: tuple[RunningPoint, ...]
+    studies: tuple[StudyRecord, ...]
+    damaged: tuple[str, ...]
+
+
+def take_status(storage: Storage) -> Status:
+    """Look at everything in a storage. Records are opened only if no study has their points."""
+    damaged: list[str] = []
+    inventory = take_inventory(storage)
+    studies = tuple(_studies(storage, damaged))
+    points = {entry.point_id: entry.point for study in studies for entry in study.points}
+    points |= _points_of_records(inventory.finished - points.keys(), storage, damaged)
+    failed = tuple(_failed(inventory.failed - inventory.finished, storage, damaged))
+    points |= {one.point_id: one.point for one in failed}
+    claims = ((point_id, read_claim(storage, point_id)) for point_id in sorted(inventory.in_flight))
+    cells: dict[Cell, Counter[State]] = {}
+    for point_id, point in sorted(points.items(), key=lambda item: _order(item[1])):
+        cells.setdefault(cell_of(point), Counter())[inventory.state(point_id)] += 1
+    return Status(
+        cells=cells,
+        failed=failed,
+        running=tuple(
+            RunningPoint(point_id=point_id, point=points.get(point_id), claim=claim)
+            for point_id, claim in claims
+            if claim
+        ),
+        studies=studies,
+        damaged=tuple(damaged),
+    )
+
+
+def _studies(storage: Storage, damaged: list[str]) -> Iterable[StudyRecord]:
+    for item in storage.list("studies"):
+        try:
+            yield StudyRecord.from_json(storage.read(item.key))
+        except RecordError as error:
+            damaged.append(f"{item.key}: {error}")
+
+
+def _points_of_records(
+    point_ids: Iterable[str], storage: Storage, damaged: list[str]
+) -> dict[str, GridPoint]:
+    """Only the point of each record, which is quicker than to check it whole."""
+    wanted = sorted(point_ids)
+    axes = {field.name for field in fields(GridPoint)}
+    points: dict[str, GridPoint] = {}
+    with ThreadPoolExecutor(READERS) as pool:
+        contents = pool.map(storage.read, map(record_key, wanted))
+        for point_id, content in zip(wanted, contents, strict=True):
+            try:
+                found = json.loads(content)["point"]
+                points[point_id] = GridPoint(**{axis: found[axis] for axis in axes})
+            except (ValueError, KeyError, TypeError) as error:
+                damaged.append(f"{record_key(point_id)}: {type(error).__name__}: {error}")
+    return points
+
+
+def _failed(
+    point_ids: Iterable[str], storage: Storage, damaged: list[str]
+) -> Iterable[FailedPoint]:
+    for point_id in sorted(point_ids):
+        try:
+            failure = last_failure(point_id, storage)
+        except RecordError as error:
+            damaged.append(f"failures/{point_id}: {error}")
+        else:
+            yield FailedPoint(
+                point_id=point_id,
+                point=failure.point,
+                attempts=failure.attempt,
+                error=failure.error,
+            )
+
+
+def _order(point: GridPoint) -> tuple[str, int, str, float, int]:
+    return point.dataset, point.scenario, point.model, point.lr, point.seed
