@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from siconvnet.fast.precision import full_precision
 from siconvnet.fast.siconv_response import loudest_sum, pairs_of_scales, rounding
-from siconvnet.fast.siconv_spectrum import Correlator, Ladder, make_spectrum
+from siconvnet.fast.siconv_spectrum import Correlator, Ladder, Spectrum, make_spectrum
 from siconvnet.resample import resize_matrix
 
 
@@ -22,13 +22,20 @@ def pooled_peak(x: Tensor, weight: Tensor, bias: Tensor, ladder: Ladder, mode: s
 
     Of equal answers the one that comes first in the plain formulation receives the gradient.
     """
-    n, o = x.shape[0], weight.shape[0]
     with full_precision(x.device):
-        choice = None
-        if mode == "energy":
-            choice = loudest_sum(x, weight, bias, ladder)
-        scale, row = winning_rows(x, weight, ladder, choice)
-        value = row_peak(x, weight, ladder, scale.view(n, o), row.view(n, o)) + bias
+        spectrum = make_spectrum(x.shape[2], x.shape[3], ladder, x.dtype, x.device)
+        return torch.cat(
+            [peak_of_pass(images, weight, bias, spectrum, mode) for images in spectrum.passes(x)]
+        )
+
+
+def peak_of_pass(x: Tensor, weight: Tensor, bias: Tensor, spectrum: Spectrum, mode: str) -> Tensor:
+    """The peaks of as many images as are searched at once."""
+    n, o = x.shape[0], weight.shape[0]
+    ladder = spectrum.ladder
+    choice = loudest_sum(x, weight, bias, ladder) if mode == "energy" else None
+    scale, row = winning_rows(x, weight, spectrum, choice)
+    value = row_peak(x, weight, ladder, scale.view(n, o), row.view(n, o)) + bias
     if ladder.padding or ladder.num_scales == 1:
         return value
     if choice is None:
@@ -38,10 +45,10 @@ def pooled_peak(x: Tensor, weight: Tensor, bias: Tensor, ladder: Ladder, mode: s
 
 @torch.no_grad()
 def winning_rows(
-    x: Tensor, weight: Tensor, ladder: Ladder, choice: Tensor | None
+    x: Tensor, weight: Tensor, spectrum: Spectrum, choice: Tensor | None
 ) -> tuple[Tensor, Tensor]:
     """Scale and row, counted from the scale's first answer, of each largest answer, (n o)."""
-    spectrum = make_spectrum(x.shape[2], x.shape[3], ladder, x.dtype, x.device)
+    ladder = spectrum.ladder
     parts = spectrum.kernel_parts(weight)
     correlator = Correlator(spectrum, spectrum.image_blocks(x), parts)
     scales, rows = row_numbers(x.shape[2], ladder, x.device)

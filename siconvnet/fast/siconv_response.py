@@ -23,16 +23,27 @@ def response(x: Tensor, weight: Tensor, bias: Tensor, ladder: Ladder) -> Tensor:
     """Every scale's answer, with its border: (N, C, H, W) -> (N, O, S, H', W')."""
     with full_precision(x.device):
         spectrum = make_spectrum(x.shape[2], x.shape[3], ladder, x.dtype, x.device)
-        return DenseResponse.apply(x, spectrum.kernel_parts(weight), bias, spectrum)
+        parts = spectrum.kernel_parts(weight)
+        return joined(
+            [DenseResponse.apply(images, parts, bias, spectrum) for images in spectrum.passes(x)]
+        )
 
 
 def pooled_response(x: Tensor, weight: Tensor, bias: Tensor, ladder: Ladder, mode: str) -> Tensor:
     """One scale's answer, chosen as ``ScalePool(mode)`` does: (N, C, H, W) -> (N, O, H', W')."""
     with full_precision(x.device):
         spectrum = make_spectrum(x.shape[2], x.shape[3], ladder, x.dtype, x.device)
-        choice = loudest_sum(x, weight, bias, ladder) if mode == "energy" else None
         parts = spectrum.kernel_parts(weight)
-        return PooledResponse.apply(x, parts, bias, spectrum, mode, choice)
+        pooled = []
+        for images in spectrum.passes(x):
+            choice = loudest_sum(images, weight, bias, ladder) if mode == "energy" else None
+            pooled.append(PooledResponse.apply(images, parts, bias, spectrum, mode, choice))
+        return joined(pooled)
+
+
+def joined(passes: list[Tensor]) -> Tensor:
+    """The answers of all passes, in the memory order of one where there is no other."""
+    return passes[0] if len(passes) == 1 else torch.cat(passes)
 
 
 class DenseResponse(torch.autograd.Function):

@@ -27,6 +27,7 @@ from siconvnet.resample import kernel_sides, resize_matrix
 PARTS = (0, 1)  # cosine, sine
 QUADRANTS = tuple((row, column) for row in PARTS for column in PARTS)
 KEPT_ELEMENTS = 2**24  # of kernel transforms; more than that are made anew each time
+PASS_ELEMENTS = 2**24  # of image blocks; more images than that are taken in several passes
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -143,6 +144,11 @@ class Spectrum:
         border = self.ladder.border(scale)
         height, width = self.answer_size
         return slice(border, height - border), slice(border, width - border)
+
+    def passes(self, x_nchw: Tensor) -> tuple[Tensor, ...]:
+        """The images in portions whose blocks are not too large."""
+        u, v = self.frequencies
+        return x_nchw.split(max(1, PASS_ELEMENTS // (16 * u * v * x_nchw.shape[1])))
 
     def image_blocks(self, x_nchw: Tensor) -> Tensor:
         """The parts of the images, laid out so that a matrix product correlates with a kernel."""

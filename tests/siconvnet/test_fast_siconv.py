@@ -7,7 +7,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from siconvnet import PooledSiConv2d, ScalePool, SiConv2d, build_model
+from siconvnet.fast import siconv_spectrum
 from siconvnet.fast.precision import full_precision
+from siconvnet.fast.siconv_response import response
 from siconvnet.layers import POOL_MODES
 from siconvnet.resample import INTERPOLATIONS, max_num_scales
 
@@ -64,8 +66,12 @@ def sums_decide(conv: SiConv2d, x: Tensor) -> bool:
 @given(convolutions())
 def test_every_scale_answers_as_in_the_plain_form(case):
     conv, x = case
+
+    def fast(x: Tensor) -> Tensor:
+        return response(x, conv.weight, conv.bias, conv.ladder)
+
     assert_same(
-        answer_and_gradients(conv, conv, x), answer_and_gradients(conv.plain_response, conv, x)
+        answer_and_gradients(fast, conv, x), answer_and_gradients(conv.plain_response, conv, x)
     )
 
 
@@ -82,6 +88,20 @@ def test_a_pooled_stage_and_its_peak_answer_as_in_the_plain_form(case, mode, onl
         answer_and_gradients(getattr(fast, name), conv, x),
         answer_and_gradients(getattr(plain, name), conv, x),
     )
+
+
+@pytest.mark.parametrize("mode", POOL_MODES)
+def test_many_images_in_several_passes_answer_as_one_by_one(monkeypatch, mode):
+    torch.manual_seed(0)
+    conv = SiConv2d(2, 3, num_scales=5, kernel_size=3).double()
+    stage = PooledSiConv2d(conv, ScalePool(mode))
+    x = torch.rand(5, 2, 12, 14, dtype=torch.float64)
+    for function in (conv, stage, stage.peak):
+        alone = [function(image[None]) for image in x]
+        # room for the blocks of two images
+        monkeypatch.setattr(siconv_spectrum, "PASS_ELEMENTS", 2 * 16 * 7 * 8 * 2)
+        torch.testing.assert_close(function(x), torch.cat(alone), rtol=0, atol=1e-12)
+        monkeypatch.undo()
 
 
 @pytest.mark.parametrize("bias", [0.5, -9.0])  # black is loudest; the zeros around are
