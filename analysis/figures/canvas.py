@@ -1,11 +1,13 @@
 """What the figures share: a grid of panels, the legend of models, and saving."""
 
 import io
+import math
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 import matplotlib
 import pandas as pd
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -15,6 +17,7 @@ from analysis.errors import AnalysisError
 from tune_jobs.storage import Storage
 
 PANEL = (2.9, 2.1)  # inches, one panel of a grid
+LEGEND_COLUMN = 1.6  # inches
 _METADATA = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {"Software": None}}
 
 
@@ -38,11 +41,12 @@ def house_style() -> Iterator[None]:
 Panels = dict[tuple[str, int], Axes]  # by dataset and scenario
 
 
-def cell_panels(frame: pd.DataFrame, *, legend_rows: int) -> tuple[Figure, Panels]:
-    """A panel per dataset (rows) and scenario (columns) of ``frame``, room below for the legend."""
+def cell_panels(frame: pd.DataFrame, *, entries: int = 0) -> tuple[Figure, Panels]:
+    """A panel per dataset (rows) and scenario (columns), room below for a legend's entries."""
     rows = style.ordered(frame["dataset"], style.DATASETS)
     columns = sorted(set(frame["scenario"]))
     width = max(PANEL[0] * len(columns), 5.2) + 0.4
+    legend_rows = math.ceil(entries / (width // LEGEND_COLUMN))
     height = max(PANEL[1] * len(rows), 2.6) + 0.4 + 0.2 * legend_rows
     figure = Figure(figsize=(width, height), layout="constrained")
     grid = figure.subplots(len(rows), len(columns), squeeze=False, sharex=True, sharey=True)
@@ -64,12 +68,18 @@ def label_edges(panels: Panels, *, x: str, y: str) -> None:
             axes.set_ylabel(y)
 
 
-def model_handles(styles: dict[str, style.ModelStyle]) -> list[Line2D]:
+def model_handles(styles: dict[str, style.ModelStyle]) -> list[Artist]:
     """One legend entry per model: its line, its marker, its printed name."""
     return [
         Line2D([], [], color=s.colour, marker=s.marker, linestyle=s.dash, label=s.name)
         for s in styles.values()
     ]
+
+
+def add_legend(figure: Figure, handles: list[Artist]) -> None:
+    """A legend below the panels, as many columns as the width allows."""
+    columns = max(1, int(figure.get_figwidth() // LEGEND_COLUMN))
+    figure.legend(handles=handles, loc="outside lower center", ncols=min(columns, len(handles)))
 
 
 def counted(counts: Iterable[int], *, noun: str = "seed") -> str:

@@ -42,7 +42,7 @@ def equivariance(errors: pd.DataFrame, *, stage: int = 2) -> Figure:
     here = unseen(errors[errors["stage"] == stage])
     styles = style.model_styles(errors["model"])
     with canvas.house_style():
-        figure, panels = canvas.cell_panels(errors, legend_rows=1 + len(styles) // 5)
+        figure, panels = canvas.cell_panels(errors, entries=len(styles))
         for (dataset, scenario), axes in panels.items():
             cell = here[(here["dataset"] == dataset) & (here["scenario"] == scenario)]
             if cell["error"].notna().any():
@@ -50,8 +50,7 @@ def equivariance(errors: pd.DataFrame, *, stage: int = 2) -> Figure:
             else:
                 canvas.mark_missing(axes)
         canvas.label_edges(panels, x="equivariance error, unseen scales", y="test accuracy")
-        handles = canvas.model_handles(styles)
-        figure.legend(handles=handles, loc="outside lower center", ncols=min(5, len(handles)))
+        canvas.add_legend(figure, canvas.model_handles(styles))
     return figure
 
 

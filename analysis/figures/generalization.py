@@ -25,7 +25,7 @@ def generalization(scales: pd.DataFrame) -> Figure:
     canvas.require_columns(scales, _COLUMNS, what="The generalization figure")
     styles = style.model_styles(scales["model"])
     with canvas.house_style():
-        figure, panels = canvas.cell_panels(scales, legend_rows=1 + len(styles) // 5)
+        figure, panels = canvas.cell_panels(scales, entries=len(styles) + 1)
         cells = dict(list(scales.groupby(["dataset", "scenario"])))
         for (dataset, scenario), axes in panels.items():
             if scenario in SCENARIOS:
@@ -36,8 +36,9 @@ def generalization(scales: pd.DataFrame) -> Figure:
             else:
                 canvas.mark_missing(axes)
         canvas.label_edges(panels, x="object scale [px]", y="test accuracy")
-        handles = [*canvas.model_handles(styles), Patch(label="trained on", **_TRAINED)]
-        figure.legend(handles=handles, loc="outside lower center", ncols=min(5, len(handles)))
+        canvas.add_legend(
+            figure, [*canvas.model_handles(styles), Patch(label="trained on", **_TRAINED)]
+        )
     return figure
 
 

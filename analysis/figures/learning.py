@@ -21,7 +21,7 @@ def learning_curves(epochs: pd.DataFrame) -> Figure:
     canvas.require_columns(epochs, _COLUMNS, what="The figure of learning curves")
     styles = style.model_styles(epochs["model"])
     with canvas.house_style():
-        figure, panels = canvas.cell_panels(epochs, legend_rows=1 + len(styles) // 5)
+        figure, panels = canvas.cell_panels(epochs, entries=len(styles))
         cells = dict(list(epochs.groupby(["dataset", "scenario"])))
         for key, axes in panels.items():
             if key in cells:
@@ -29,8 +29,7 @@ def learning_curves(epochs: pd.DataFrame) -> Figure:
             else:
                 canvas.mark_missing(axes)
         canvas.label_edges(panels, x="epoch", y="validation accuracy")
-        handles = canvas.model_handles(styles)
-        figure.legend(handles=handles, loc="outside lower center", ncols=min(5, len(handles)))
+        canvas.add_legend(figure, canvas.model_handles(styles))
     return figure
 
 

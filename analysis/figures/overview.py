@@ -83,7 +83,7 @@ def boxes(trials: pd.DataFrame) -> Figure:
     canvas.require_columns(trials, _TRIALS, what="The box plots")
     styles = style.model_styles(trials["model"])
     with canvas.house_style():
-        figure, panels = canvas.cell_panels(trials, legend_rows=4)
+        figure, panels = canvas.cell_panels(trials)
         for (dataset, scenario), axes in panels.items():
             here = trials[(trials["dataset"] == dataset) & (trials["scenario"] == scenario)]
             _boxes(axes, here, styles)
