@@ -13,6 +13,7 @@ from tune_jobs.content import is_number, is_whole, mapping
 from tune_jobs.errors import TuneJobsError
 from tune_jobs.grid import GridPoint, Recipe
 from tune_jobs.names import did_you_mean, look_up
+from tune_jobs.plugins import import_models
 from tune_jobs.selection import RULES
 
 SHIPPED = Path(__file__).parent / "studies"
@@ -44,12 +45,16 @@ class Phase:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Study:
-    """Phases in the order they run, how points are trained and what each of them takes."""
+    """Phases in the order they run, how points are trained and what each of them takes.
+
+    ``imports`` are the modules that register users' own models.
+    """
 
     name: str
     phases: tuple[Phase, ...]
     recipe: Recipe
     resources: Resources
+    imports: tuple[str, ...] = ()
 
     @property
     def points(self) -> tuple[GridPoint, ...]:
@@ -89,13 +94,16 @@ def load_study(name_or_path: str) -> Study:
 def parse_study(content: object, *, where: str) -> Study:
     """Check what a study file holds; ``where`` is named in errors."""
     try:
-        known = ("name", "axes", "groups", "phases", "recipe", "resources")
+        known = ("name", "imports", "axes", "groups", "phases", "recipe", "resources")
         top = mapping(content, "the file", known)
+        imports = _imports(top.get("imports"))
+        import_models(imports)
         return Study(
             name=_name(top.get("name"), "name"),
             phases=_phases(top),
             recipe=Recipe(**_whole_numbers(top.get("recipe"), "recipe", Recipe)),
             resources=_resources(top.get("resources")),
+            imports=imports,
         )
     except ValueError as error:  # ours; or Python's, of a number too long to be printed
         raise TuneJobsError(f"{where}: {error}") from None
@@ -193,6 +201,14 @@ def _list(value: object, where: str, words: str) -> list[object]:
     if not isinstance(value, list) or not value:
         raise TuneJobsError(f"{where} must be a list {words}; got {value!r:.60}.")
     return value
+
+
+def _imports(content: object) -> tuple[str, ...]:
+    modules = _list(content, "imports", "of module names") if content is not None else []
+    for module in modules:
+        if not isinstance(module, str) or not all(map(str.isidentifier, module.split("."))):
+            raise TuneJobsError(f"imports must name Python modules; got {module!r:.60}.")
+    return tuple(map(str, modules))
 
 
 def _resources(content: object) -> Resources:

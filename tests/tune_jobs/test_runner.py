@@ -176,3 +176,34 @@ recipe: {{max_epochs: 1}}
     code, output = run(study, storage, "--retry-failed")
     assert code == 1
     assert len(list(storage.glob("failures/*/*.json"))) == 2
+
+
+def test_a_model_of_ones_own_runs_beside_the_others(
+    bars: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    (tmp_path / "my_models.py").write_text(
+        """
+from torch import nn
+from siconvnet import register_model
+
+def tiny(*, in_channels, num_classes, **options):
+    return nn.Sequential(nn.Flatten(), nn.Linear(in_channels * 64 * 64, num_classes))
+
+register_model("tiny", tiny, version=3)
+"""
+    )
+    study, storage = tmp_path / "mine.yaml", tmp_path / "runs"
+    study.write_text(
+        f"""
+name: mine
+imports: [my_models]
+axes: {{model: tiny, dataset: {bars}, scenario: 2, kernel_size: 3, interpolation: null,
+        lr: 3e-3, seed: 1}}
+recipe: {{max_epochs: 1}}
+"""
+    )
+    monkeypatch.chdir(tmp_path)
+    code, output = run(study, storage)
+    assert code == 0, output
+    (record,) = records(storage).values()
+    assert (record.point.model, record.model_version) == ("tiny", 3)

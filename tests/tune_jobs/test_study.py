@@ -128,7 +128,7 @@ def test_the_demo_is_cheap_models_on_two_seeds_with_a_shortened_recipe():
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (None, "the file must be a mapping with the keys name, axes, groups, phases, .*; got None"),
+        (None, "the file must be a mapping with the keys name, imports, axes, .*; got None"),
         (GOOD | {"recip": {}}, "the file has no key 'recip'. Did you mean 'recipe'?"),
         (GOOD | {"name": 3}, "name must be a word of letters, digits, - and _ .*; got 3"),
         (GOOD | {"name": "../up"}, "name must be a word of letters"),

@@ -15,6 +15,10 @@ def add(commands) -> None:
         "tune-jobs train --model standard --dataset emoji --scenario 2 --lr 1e-3 --seed 1",
     )
     parser.add_argument("--model", required=True, metavar="M", help="a name from siconvnet.MODELS")
+    parser.add_argument(
+        "--import", action="append", default=[], dest="imports", metavar="MODULE",
+        help="a Python module that registers models of your own",
+    )  # fmt: skip
     parser.add_argument("--dataset", required=True, metavar="D", help="a name, or an .npz file")
     parser.add_argument(
         "--scenario", "--evaluation", required=True, type=int, metavar="{1..4}",
@@ -48,11 +52,13 @@ def _train(args: argparse.Namespace) -> int:
     from tune_jobs.datasets import put_dataset
     from tune_jobs.grid import Recipe
     from tune_jobs.plan import make_plan
+    from tune_jobs.plugins import import_models
     from tune_jobs.session import Progress, Surroundings
     from tune_jobs.storage import Storage
     from tune_jobs.study import ONLY_PHASE, Phase, Resources, Study
     from tune_jobs.trial import run_trial
 
+    import_models(args.imports)
     axes = ("model", "dataset", "scenario", "kernel_size", "interpolation", "lr", "seed")
     point = check_point_values({axis: getattr(args, axis) for axis in axes})
     recipe = Recipe(max_epochs=args.max_epochs, patience=args.patience, batch_size=args.batch_size)
