@@ -35,7 +35,7 @@ def peak_of_pass(x: Tensor, weight: Tensor, bias: Tensor, spectrum: Spectrum, mo
     ladder = spectrum.ladder
     choice = loudest_sum(x, weight, bias, ladder) if mode == "energy" else None
     scale, row = winning_rows(x, weight, spectrum, choice)
-    value = row_peak(x, weight, ladder, scale.view(n, o), row.view(n, o)) + bias
+    value = row_peak(x, weight, ladder, scale, row) + bias
     if ladder.padding or ladder.num_scales == 1:
         return value
     if choice is None:
@@ -47,7 +47,7 @@ def peak_of_pass(x: Tensor, weight: Tensor, bias: Tensor, spectrum: Spectrum, mo
 def winning_rows(
     x: Tensor, weight: Tensor, spectrum: Spectrum, choice: Tensor | None
 ) -> tuple[Tensor, Tensor]:
-    """Scale and row, counted from the scale's first answer, of each largest answer, (n o)."""
+    """Scale and row, counted from the scale's first answer, of each largest answer, (N, O)."""
     ladder = spectrum.ladder
     parts = spectrum.kernel_parts(weight)
     correlator = Correlator(spectrum, spectrum.image_blocks(x), parts)
@@ -60,10 +60,38 @@ def winning_rows(
         for number, pairs in pairs_of_scales(choice, ladder):
             found = correlator.response(number, pairs).amax(1)
             of_scales[number].index_copy_(1, pairs, found)
-    # Rounding must not decide which of equal answers is first. A patch that is black at some scale
-    # is black at the smallest, so this order serves every way of pooling.
-    winner = (peaks >= peaks.amax(0) - rounding(x, spectrum, parts)).to(torch.uint8).argmax(0)
-    return scales[winner], rows[winner]
+    largest, loudest = peaks.max(0)
+    first = (peaks >= largest - rounding(x, weight)).to(torch.uint8).argmax(0)
+    size = (x.shape[0], weight.shape[0])
+    found_first, found_loudest = (
+        (scales[winner].view(size), rows[winner].view(size)) for winner in (first, loudest)
+    )
+    if torch.equal(first, loudest):
+        return found_first
+    return first_unless_louder(x, weight, ladder, found_first, found_loudest)
+
+
+def first_unless_louder(
+    x: Tensor,
+    weight: Tensor,
+    ladder: Ladder,
+    first: tuple[Tensor, Tensor],
+    loudest: tuple[Tensor, Tensor],
+) -> tuple[Tensor, Tensor]:
+    """Scales and rows after a look at the exact answers of two rows that the search cannot tell.
+
+    A patch that is black at some scale is black at the smallest, so the order of the scales serves
+    every way of pooling.
+    """
+    first_peak = row_peak(x, weight, ladder, *first)
+    loudest_peak = row_peak(x, weight, ladder, *loudest)
+    louder = loudest_peak > first_peak + loudest_peak.abs() * slack(x)
+    return torch.where(louder, loudest[0], first[0]), torch.where(louder, loudest[1], first[1])
+
+
+def slack(x: Tensor) -> float:
+    """Within which share of each other two sums of the same terms in another order stay."""
+    return 8 * torch.finfo(x.dtype).eps
 
 
 @functools.lru_cache(maxsize=32)
@@ -104,8 +132,7 @@ def first_largest(mixed: Tensor, ladder: Ladder, scale: Tensor) -> Tensor:
     column = torch.arange(answers, device=mixed.device)
     found.masked_fill_(column >= torch.as_tensor(beyond)[..., None], -torch.inf)
     largest = found.amax(2, keepdim=True)
-    slack = largest.abs() * (8 * torch.finfo(found.dtype).eps)
-    return (found >= largest - slack).to(torch.uint8).argmax(2)
+    return (found >= largest - largest.abs() * slack(mixed)).to(torch.uint8).argmax(2)
 
 
 def placed_taps(

@@ -37,7 +37,9 @@ def pooled_response(x: Tensor, weight: Tensor, bias: Tensor, ladder: Ladder, mod
         pooled = []
         for images in spectrum.passes(x):
             choice = loudest_sum(images, weight, bias, ladder) if mode == "energy" else None
-            pooled.append(PooledResponse.apply(images, parts, bias, spectrum, mode, choice))
+            noise = rounding(images, weight.detach()) if mode == "slice" else None
+            found = PooledResponse.apply(images, parts, bias, spectrum, mode, choice, noise)
+            pooled.append(found)
         return joined(pooled)
 
 
@@ -92,6 +94,7 @@ class PooledResponse(torch.autograd.Function):
         spectrum: Spectrum,
         mode: str,
         choice: Tensor | None,
+        noise: Tensor | None,
     ) -> Tensor:
         correlator = Correlator(spectrum, spectrum.image_blocks(x), parts)
         n, o = correlator.n, correlator.o
@@ -99,7 +102,7 @@ class PooledResponse(torch.autograd.Function):
         if mode == "pixel":
             pooled, choice = largest_at_each_pixel(correlator, bias_no)
         elif choice is None:
-            noise = rounding(x, spectrum, parts)
+            assert noise is not None
             black_scales = clearance(x, spectrum.ladder)
             pooled, choice = loudest_slice(correlator, bias_no, black_scales, noise)
         else:
@@ -127,7 +130,7 @@ class PooledResponse(torch.autograd.Function):
         bias_grad = grad_ijno.sum((0, 1)).view(n, o).sum(0)
         scatter = scatter_slices if choice.ndim == 1 else scatter_pixels
         found = scatter(grad_ijno, choice, spectrum)
-        return *factor_grads(ctx, found), bias_grad, None, None, None
+        return *factor_grads(ctx, found), bias_grad, None, None, None, None
 
 
 ScaleGradient = tuple[int, Tensor, Tensor | None]  # scale, (i, j, pairs), pairs if not all (n o)
@@ -290,9 +293,7 @@ def clearance(x: Tensor, ladder: Ladder) -> Tensor:
     return black_scales
 
 
-def rounding(x: Tensor, spectrum: Spectrum, parts: Tensor) -> Tensor:
+def rounding(x: Tensor, weight: Tensor) -> Tensor:
     """How far rounding may move an answer, for each image and channel, (n o)."""
-    o = parts.shape[1] // x.shape[1]
-    images = torch.linalg.vector_norm(x, dim=(1, 2, 3))
-    kernels = torch.linalg.vector_norm(parts.unflatten(1, (-1, o)), dim=(0, 1))
-    return torch.outer(images, kernels).flatten() * (4 * torch.finfo(x.dtype).eps)
+    terms = x.abs().amax((2, 3)) @ weight.abs().sum((2, 3)).T
+    return terms.flatten() * (8 * torch.finfo(x.dtype).eps)
