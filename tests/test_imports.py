@@ -13,7 +13,12 @@ ALLOWED = {
     "stir": set(),
     "siconvnet": set(),
     "tune_jobs": {"stir", "siconvnet"},
-    "analysis": {"stir.scenarios", "tune_jobs.record", "tune_jobs.storage"},
+    "analysis": {
+        "stir.scenarios",
+        "tune_jobs.record",
+        "tune_jobs.storage",
+        "tune_jobs.study_record",
+    },
 }
 FORBIDDEN = {
     "stir": {"ray", "pandas"},

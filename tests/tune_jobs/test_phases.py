@@ -1,5 +1,7 @@
 """Phases, with a runner that writes records instead of training."""
 
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -266,3 +268,57 @@ def test_a_damaged_study_object_or_record_is_named(bars: Path, storage: Storage,
     storage.write("studies/mine/rates.json", b"{}")
     with pytest.raises(RecordError, match=r"studies/mine/rates.json: .*Remove it"):
         run_study(opened(bars), storage, runner)
+
+
+@pytest.mark.ray
+def test_a_study_in_phases_on_a_real_ray_exits_1_for_the_cell_that_it_names(
+    bars: Path, tmp_path: Path
+):
+    path, storage = tmp_path / "two.yaml", tmp_path / "runs"
+    path.write_text(
+        f"""
+name: two
+axes: {{model: [standard, xu], dataset: {bars}, scenario: 2, kernel_size: 3, interpolation: null}}
+recipe: {{max_epochs: 1}}
+phases:
+  - name: rates
+    select: paper
+    groups:
+      - {{model: standard, lr: [3e-3, 1e-3], seed: 1}}
+      - {{model: xu, lr: [1e30, 1e-3], seed: 1}}
+  - {{name: seeds, axes: {{lr: chosen, seed: [1, 2]}}}}
+"""
+    )
+    words = ("run", str(path), "--storage", str(storage), "--max-concurrent", "2")
+    done = subprocess.run(
+        [sys.executable, "-m", "tune_jobs", *words], capture_output=True, text=True, timeout=180
+    )
+    assert done.returncode == 1, done.stderr
+    assert "phase rates: a learning rate is chosen for 1 of 2 cells" in done.stdout
+    assert "study two: 4 finished, 1 failed, 2 waiting for a learning rate" in done.stdout
+    assert "xu bars s2 is undecided: lr=1e+30 seed=1 diverged" in done.stderr
+    seeds = StudyRecord.from_json((storage / "studies/two/seeds.json").read_bytes())
+    assert [(entry.point.model, entry.point.seed) for entry in seeds.points] == [
+        ("standard", 1),
+        ("standard", 2),
+    ]
+
+
+@pytest.mark.ray
+def test_a_run_ends_after_the_time_it_is_given_and_exits_1(bars: Path, tmp_path: Path):
+    path, storage = tmp_path / "long.yaml", tmp_path / "runs"
+    path.write_text(
+        f"""
+name: long
+axes: {{model: standard, dataset: {bars}, scenario: 4, kernel_size: 7, interpolation: null,
+        lr: 1e-3, seed: 1}}
+recipe: {{max_epochs: 1000, patience: 1000, batch_size: 1}}
+"""
+    )
+    words = ("run", str(path), "--storage", str(storage), "--stop-after", "0.0003h")
+    done = subprocess.run(
+        [sys.executable, "-m", "tune_jobs", *words], capture_output=True, text=True, timeout=180
+    )
+    assert done.returncode == 1, done.stderr
+    assert "study long: 1 to do" in done.stdout.splitlines()[-1]
+    assert len(list(storage.glob("claims/*"))) == 0

@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
@@ -62,3 +64,11 @@ def test_a_cut_object_is_refused(cut: int):
     data = RECORD.to_json()
     with pytest.raises(RecordError):
         StudyRecord.from_json(data[: cut % len(data)])
+
+
+def test_reading_it_loads_neither_torch_nor_ray():
+    code = (
+        "import sys, tune_jobs.study_record;"
+        "sys.exit(bool({'torch', 'ray', 'siconvnet'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
