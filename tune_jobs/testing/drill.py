@@ -100,10 +100,11 @@ class Driver:
         deadline = time.monotonic() + END_SECONDS
         while not self.ended():
             if time.monotonic() > deadline:
-                raise RuntimeError(
-                    f"The study must end; it did not:\n{self._log.read_text()[-3000:]}"
-                )
+                raise RuntimeError(f"The study must end; it did not:\n{self.last_words()}")
             time.sleep(0.2)
+
+    def last_words(self) -> str:
+        return self._log.read_text(errors="replace")[-3000:]
 
     def _children(self) -> list[psutil.Process]:
         try:
@@ -167,7 +168,7 @@ def _strike(kind: str, driver: Driver, server: S3Server, rng: random.Random) -> 
         if driver.ended():
             return False
         if time.monotonic() > deadline:
-            raise RuntimeError("A driver must start trials; it does not.")
+            raise RuntimeError(f"A driver must start trials; it does not:\n{driver.last_words()}")
         time.sleep(0.05)
     if kind == "worker":
         rng.choice(workers).kill()

@@ -81,6 +81,10 @@ class S3Server:
             self._process.kill()
             self._process.wait()
             self._process = None
+            for port in self._ports.values():
+                for number in (port, port + GRPC_OFFSET):
+                    for left in Path("/tmp").glob(f"seaweedfs-*-{number}.sock"):
+                        left.unlink(missing_ok=True)
 
     def _command(self) -> list[str]:
         data = self._folder / "data"
@@ -97,7 +101,12 @@ class S3Server:
             *(weed(), "server", f"-dir={data}", f"-ip={HOST}", f"-ip.bind={HOST}", "-s3"),
             *(f"-{name}.port={port}" for name, port in self._ports.items()),
             *(f"-s3.config={config}", "-volume.max=8", "-master.volumeSizeLimitMB=64"),
-            *("-s3.iam=false", "-s3.port.iceberg=0", "-s3.autoCreateBucket=false"),
+            *(
+                "-s3.iam=false",
+                "-s3.autoCreateBucket=false",
+                "-s3.port.iceberg=0",
+                "-s3.port.lance=0",
+            ),
             *("-master.electionTimeout=1s", "-master.heartbeatInterval=100ms"),
         ]
 
