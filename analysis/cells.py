@@ -38,9 +38,13 @@ class RateChoice:
     point_ids: tuple[str, ...]  # of the trials at the chosen rate
 
 
-def reported(trials: pd.DataFrame) -> pd.DataFrame:
-    """The finished trials at one learning rate per cell: the one ``rate_choices`` chose."""
-    finished = trials[trials["status"] == "finished"]
+def reported(trials: pd.DataFrame, study_points: pd.DataFrame) -> pd.DataFrame:
+    """The finished trials at one learning rate per cell.
+
+    That is the rate which a study chose (the trials that some study lists and none reports are left
+    out), and where no study did, the one of ``rate_choices``.
+    """
+    finished = settled(trials, study_points)
     if finished.empty:
         return finished
     rates = finished.groupby(_RATE_CELL, dropna=False)["lr"].transform("nunique")
@@ -48,8 +52,16 @@ def reported(trials: pd.DataFrame) -> pd.DataFrame:
     return finished[(rates == 1) | finished["point_id"].isin(chosen)]
 
 
+def settled(trials: pd.DataFrame, study_points: pd.DataFrame) -> pd.DataFrame:
+    """The finished trials without those that some study lists and none reports."""
+    finished = trials[trials["status"] == "finished"]
+    counts = study_points.groupby("point_id")["reported"].any()
+    passed_over = counts.index[~counts.astype(bool)]
+    return finished[~finished["point_id"].isin(passed_over)]
+
+
 def rate_choices(trials: pd.DataFrame) -> list[RateChoice]:
-    """What is reported of each cell that was run at several learning rates.
+    """What is reported of each cell that was run at several learning rates outside a study.
 
     The published rule: the larger median best validation accuracy over the seeds that all rates
     have (all their seeds, if they share none); the smaller rate on a tie. Test accuracies play no

@@ -22,6 +22,7 @@ from analysis.printed import TABLES
 from analysis.published import import_mlflow
 from analysis.query import FORMATS, query
 from analysis.report import report
+from analysis.tables import SCHEMAS
 from tune_jobs.storage import Storage, TuneJobsError
 
 LEFT_OUT = 1  # exit status: done, but something was damaged, is named, and is not in the tables
@@ -67,7 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     asking = command(
         "query",
         _query,
-        "Answer a SELECT over the tables trials, epochs and scale_accuracy (DuckDB's SQL).",
+        f"Answer a SELECT over the tables {', '.join(SCHEMAS)} (DuckDB's SQL).",
         'query "select model, avg(test_accuracy) from trials group by 1" --results results',
     )
     asking.add_argument("sql")

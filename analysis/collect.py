@@ -10,9 +10,10 @@ import pyarrow.compute as pc
 
 from analysis import tables
 from analysis.errors import AnalysisError
-from analysis.rows import Rows, rows_of_failure, rows_of_record
+from analysis.rows import Rows, rows_of_failure, rows_of_record, rows_of_study
 from tune_jobs.record import FailureRecord, RecordError, TrialRecord, point_id_of
 from tune_jobs.storage import Storage
+from tune_jobs.study_record import StudyRecord
 
 _READERS = 8  # threads, for storages that answer slowly
 _BATCH = 250  # objects read ahead at a time, which bounds the memory
@@ -46,8 +47,9 @@ def collect(
     known = tables.read_if_any("trials", results)
     finished = set(known.filter(_FINISHED)["point_id"].to_pylist())
     found = Collected()
-    wanted = _wanted([_opened(uri) for uri in storages], finished, found)
-    parts = {name: [schema.empty_table()] for name, schema in tables.SCHEMAS.items()}
+    opened = [_opened(uri) for uri in storages]
+    wanted = _wanted(opened, finished, found)
+    parts = {name: [tables.SCHEMAS[name].empty_table()] for name in tables.OF_TRIALS}
     with ThreadPoolExecutor(_READERS) as pool:
         for start in range(0, len(wanted), _BATCH):
             batch = wanted[start : start + _BATCH]
@@ -60,6 +62,7 @@ def collect(
                 )
             if progress:
                 progress(start + len(batch), len(wanted))
+        _store_studies(opened, pool, results, found)
     _store({name: pa.concat_tables(part) for name, part in parts.items()}, results, found)
     return found
 
@@ -115,6 +118,8 @@ def _content(place: Place) -> bytes | OSError:
 def _rows(key: str, content: bytes | OSError) -> Rows:
     if isinstance(content, OSError):
         raise RecordError(f"An object must be readable; this one is not: {content}.")
+    if key.startswith("studies/"):
+        return rows_of_study(StudyRecord.from_json(content))
     if key.startswith("records/"):
         record = TrialRecord.from_json(content)
         rows = rows_of_record(record)
@@ -126,10 +131,28 @@ def _rows(key: str, content: bytes | OSError) -> Rows:
     return rows
 
 
+def _store_studies(
+    storages: Sequence[Storage], pool: ThreadPoolExecutor, results: Storage, found: Collected
+) -> None:
+    """Read every phase of every study again: unlike records, they change as a study goes on.
+
+    Of a study that lies in several storages, the phases of the first that has them are taken.
+    """
+    phases: dict[str, Place] = {}
+    for storage in storages:
+        for key in _keys(storage, "studies"):
+            phases.setdefault(key, (storage, key))
+    good = list(_good(list(phases.values()), pool, found))
+    for name in tables.OF_STUDIES:
+        empty = tables.SCHEMAS[name].empty_table()
+        rows = pa.concat_tables([empty, *(one[name] for one in good)])
+        tables.extend(name, rows, rows["study"].unique(), results, by="study")
+
+
 def _store(parts: Rows, results: Storage, found: Collected) -> None:
     """Trials last: a collection cut off before them reads the same objects again."""
     point_ids = parts["trials"]["point_id"].combine_chunks()
-    for name in sorted(parts, key=lambda name: name == "trials"):
+    for name in tables.OF_TRIALS:
         if len(point_ids) or not results.exists(tables.table_key(name)):
             tables.extend(name, parts[name], point_ids, results)
     trials = tables.read("trials", results)

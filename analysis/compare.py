@@ -38,7 +38,7 @@ def compared(frames: Frames, *, margin: float = MARGIN) -> pd.DataFrame:
     """
     if margin <= 0:
         raise AnalysisError(f"A margin must be above 0, such as {MARGIN}; got {margin:g}.")
-    ours = reported(comparable(frames.all_trials))
+    ours = reported(comparable(frames.all_trials), frames.study_points)
     theirs = frames.all_trials[frames.all_trials["source"] == "published"]
     shipped = published.summary().set_index(CELL)
     table = pd.DataFrame(

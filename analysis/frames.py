@@ -9,6 +9,7 @@ import pandas as pd
 from analysis import tables
 from analysis.cells import CELL, labelled, reported
 from analysis.summary import summarised
+from tune_jobs.storage import Storage
 
 BOOTSTRAP_SEED = 20221128  # fixed, so that a table can be made again digit for digit
 
@@ -40,7 +41,17 @@ class Frames:
     @cached_property
     def trials(self) -> pd.DataFrame:
         """The reported trials; see ``cells.reported`` and ``cells.labelled``."""
-        return labelled(reported(self.chosen))
+        return labelled(reported(self.chosen, self.study_points))
+
+    @cached_property
+    def study_points(self) -> pd.DataFrame:
+        """The points of each phase of each study; empty where nothing of studies was collected."""
+        return tables.read_if_any("study_points", Storage(self.results)).to_pandas()
+
+    @cached_property
+    def cells(self) -> pd.DataFrame:
+        """What each study chose for each cell; empty where nothing of studies was collected."""
+        return tables.read_if_any("cells", Storage(self.results)).to_pandas()
 
     @cached_property
     def scales(self) -> pd.DataFrame:

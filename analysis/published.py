@@ -96,13 +96,16 @@ def import_mlflow(export: str, out: str, *, by_scale: str | None = None) -> Impo
     if by_scale is not None:
         wide = _read(by_scale, ["run_id", *_SCALE_COLUMNS], found)
         scales = _scales(wide, trials, by_scale, found)
-    parts = {"epochs": tables.SCHEMAS["epochs"].empty_table(), "scale_accuracy": scales}
-    parts["trials"] = _arrow(trials, "trials")  # last, as collect does
+    parts = {
+        "epochs": tables.SCHEMAS["epochs"].empty_table(),
+        "scale_accuracy": scales,
+        "trials": _arrow(trials, "trials"),
+    }
     results = Storage(out)
-    for name, table in parts.items():
+    for name in tables.OF_TRIALS:
         old = tables.read_if_any(name, results)["point_id"].unique().to_pylist()
         replaced = pa.array([id for id in old if id.startswith("mlflow-")], pa.string())
-        tables.extend(name, table, replaced, results)
+        tables.extend(name, parts[name], replaced, results)
     found.trials, found.by_scale = len(trials), scales.num_rows // len(SCALES)
     found.cells = len(trials.drop_duplicates(["model", "dataset", "scenario"]))
     return found

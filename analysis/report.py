@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from analysis import page, style
-from analysis.cells import rate_choices
+from analysis.cells import rate_choices, settled
 from analysis.compare import MARGIN, NOTHING_COMPARABLE, compared
 from analysis.errors import AnalysisError
 from analysis.figures import canvas
@@ -108,7 +108,13 @@ def _notes(frames: Frames) -> str:
             f"Not on this page, but in the same tables: {page.counted(left, 'trial')} of another "
             "source; --source shows them."
         )
-    for choice in rate_choices(trials):
+    for row in frames.cells[frames.cells["undecided"] != ""].to_dict("records"):
+        lines.append(
+            f"Study {row['study']} has no learning rate for {row['model']} on {row['dataset']}, "
+            f"{style.scenario_name(row['scenario'])}, yet and reports none of its runs: "
+            f"{row['undecided']}."
+        )
+    for choice in rate_choices(settled(trials, frames.study_points)):
         medians = ", ".join(f"{rate:g}: {median:.3f}" for rate, median in choice.medians.items())
         lines.append(
             f"{choice.model} on {choice.dataset}, {style.scenario_name(choice.scenario)}, ran at "

@@ -1,5 +1,6 @@
-"""One record or failure -> its rows in the results tables; pure."""
+"""One record, failure or phase of a study -> its rows in the results tables; pure."""
 
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -12,6 +13,7 @@ import pyarrow as pa
 from analysis.tables import SCHEMAS
 from stir.scenarios import SCENARIOS
 from tune_jobs.record import FailureRecord, RecordError, TrialRecord
+from tune_jobs.study_record import StudyRecord
 
 Rows = Mapping[str, pa.Table]
 
@@ -56,6 +58,22 @@ def rows_of_failure(failure: FailureRecord) -> Rows:
     return _tables(trials=[trial], epochs=_epochs(failure), scale_accuracy=[])
 
 
+def rows_of_study(phase: StudyRecord) -> Rows:
+    """The points of a phase of a study, and what was chosen for each cell, from what evidence."""
+    where = {"study": phase.study, "phase": phase.phase}
+    points = [
+        where | {"point_id": entry.point_id, "reported": entry.reported} for entry in phase.points
+    ]
+    cells = [
+        where
+        | asdict(choice.cell)
+        | {"rule": choice.rule, "lr": choice.lr, "undecided": choice.undecided}
+        | {"evidence": json.dumps([asdict(rate) for rate in choice.rates])}
+        for choice in phase.choices
+    ]
+    return _tables(study_points=points, cells=cells)
+
+
 def _shared(record: TrialRecord | FailureRecord) -> dict[str, Any]:
     return {
         "point_id": record.point_id,
@@ -77,7 +95,7 @@ def _epochs(record: TrialRecord | FailureRecord) -> list[dict[str, Any]]:
 
 def _tables(**rows: list[dict[str, Any]]) -> Rows:
     try:
-        return {name: pa.Table.from_pylist(rows[name], SCHEMAS[name]) for name in SCHEMAS}
+        return {name: pa.Table.from_pylist(new, SCHEMAS[name]) for name, new in rows.items()}
     except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError, UnicodeEncodeError) as error:
         raise RecordError(
             f"A record's values must fit the tables; one does not: {error}."

@@ -77,19 +77,44 @@ _SCALE_ACCURACY = {
     "accuracy": pa.float64(),
     "loss_sum": pa.float64(),
 }
+_STUDY_POINTS = {
+    "study": pa.string(),
+    "phase": pa.string(),
+    "point_id": pa.string(),
+    "reported": pa.bool_(),  # false for a learning rate that was not chosen
+}
+_CELLS = {
+    "study": pa.string(),
+    "phase": pa.string(),
+    "model": pa.string(),
+    "dataset": pa.string(),
+    "scenario": pa.int64(),
+    "kernel_size": pa.int64(),  # pixels
+    "interpolation": pa.string(),
+    "rule": pa.string(),
+    "lr": pa.float64(),  # null where the rule could not decide
+    "undecided": pa.string(),  # why not, else empty
+    "evidence": pa.string(),  # JSON: each learning rate's runs and their median
+}
 
 SCHEMAS: Mapping[str, pa.Schema] = MappingProxyType(
     {
         "trials": pa.schema(_TRIALS),
         "epochs": pa.schema(_EPOCHS),
         "scale_accuracy": pa.schema(_SCALE_ACCURACY),
+        "study_points": pa.schema(_STUDY_POINTS),
+        "cells": pa.schema(_CELLS),
     }
 )
+OF_TRIALS = ("epochs", "scale_accuracy", "trials")  # trials last: they say what has been collected
+OF_STUDIES = ("study_points", "cells")
 KEYS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "trials": ("point_id",),
         "epochs": ("point_id", "epoch"),
         "scale_accuracy": ("point_id", "scale"),
+        "study_points": ("study", "phase", "point_id"),
+        "cells": ("study", "phase", "model", "dataset", "scenario", "kernel_size", "interpolation"),
     }
 )
 
@@ -150,16 +175,13 @@ def write(name: str, table: pa.Table, results: Storage) -> None:
     results.write(table_key(name), buffer.getvalue())
 
 
-def extend(name: str, rows: pa.Table, point_ids: pa.Array, results: Storage) -> int:
-    """Put the rows of some points into a table, in place of what it holds of them.
-
-    Returns how many rows the table has then.
-    """
+def extend(
+    name: str, rows: pa.Table, replaced: pa.Array, results: Storage, *, by: str = "point_id"
+) -> None:
+    """Put rows into a table, in place of those whose column ``by`` is among ``replaced``."""
     old = read_if_any(name, results)
-    kept = old.filter(~pc.field("point_id").isin(point_ids))
-    table = pa.concat_tables([kept.cast(SCHEMAS[name]), rows.cast(SCHEMAS[name])])
-    write(name, table, results)
-    return table.num_rows
+    kept = old.filter(~pc.field(by).isin(replaced))
+    write(name, pa.concat_tables([kept.cast(SCHEMAS[name]), rows.cast(SCHEMAS[name])]), results)
 
 
 def _check(table: pa.Table, name: str, where: str) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from stir.scenarios import SCALES, SCENARIOS
+from tune_jobs.cell import cell_of
 from tune_jobs.grid import GridPoint, Recipe, TrialSpec
 from tune_jobs.record import (
     EpochRecord,
@@ -17,6 +18,14 @@ from tune_jobs.record import (
     record_key,
 )
 from tune_jobs.storage import Storage
+from tune_jobs.study_record import (
+    Choice,
+    RateEvidence,
+    RunEvidence,
+    StudyPoint,
+    StudyRecord,
+    study_key,
+)
 
 PROVENANCE = Provenance(
     code_version="0.1.0",
@@ -134,12 +143,61 @@ def make_failure() -> Callable[..., FailureRecord]:
     return failure_of
 
 
+def phase_of(*records: TrialRecord, lr: float | None, undecided: str = "") -> StudyRecord:
+    """The first phase of the study ``paper`` over some records, and the rate it chose."""
+    rates = tuple(
+        RateEvidence(
+            lr=record.point.lr,
+            median=record.best_valid_accuracy,
+            sound_share=1.0,
+            runs=(
+                RunEvidence(
+                    point_id=record.point_id,
+                    seed=record.point.seed,
+                    outcome="finished",
+                    best_valid_accuracy=record.best_valid_accuracy,
+                    collapsed=False,
+                ),
+            ),
+        )
+        for record in records
+    )
+    return StudyRecord(
+        study="paper",
+        phase="rates",
+        recipe=PUBLISHED,
+        rule="paper",
+        points=tuple(
+            StudyPoint(point_id=r.point_id, point=r.point, reported=r.point.lr == lr)
+            for r in records
+        ),
+        choices=(
+            Choice(
+                cell=cell_of(records[0].point),
+                rule="paper",
+                lr=lr,
+                undecided=undecided,
+                rates=rates,
+            ),
+        ),
+        written_at="2026-11-22T10:00:00.000+00:00",
+    )
+
+
+@pytest.fixture(scope="session")
+def make_phase() -> Callable[..., StudyRecord]:
+    return phase_of
+
+
 @pytest.fixture(scope="session")
 def put() -> Callable[..., None]:
-    """Store records and failures under their keys in a storage folder."""
+    """Store records, failures and phases of studies under their keys in a storage folder."""
 
-    def put(folder: Path, *things: TrialRecord | FailureRecord) -> None:
+    def put(folder: Path, *things: TrialRecord | FailureRecord | StudyRecord) -> None:
         for thing in things:
+            if isinstance(thing, StudyRecord):
+                Storage(folder).write(study_key(thing.study, thing.phase), thing.to_json())
+                continue
             failed = isinstance(thing, FailureRecord)
             key = (
                 failure_key(thing.point_id, thing.attempt) if failed else record_key(thing.point_id)

@@ -1,9 +1,11 @@
 import pytest
 
-from analysis import load
+from analysis import load, tables
 from analysis.cells import in_order, labelled, rate_choices, reported
 from analysis.collect import collect
 from analysis.frames import Frames
+
+NO_STUDIES = tables.SCHEMAS["study_points"].empty_table().to_pandas()
 
 
 @pytest.fixture
@@ -23,7 +25,7 @@ def test_of_a_cell_run_at_two_learning_rates_one_is_reported(trials_of, make_rec
         *(make_record(seed=s, lr=1e-2, valid_accuracy=0.7, correct=30) for s in (1, 2)),
         *(make_record(seed=s, lr=1e-3, valid_accuracy=0.8, correct=9) for s in (1, 2, 3)),
     )
-    kept = reported(trials)
+    kept = reported(trials, NO_STUDIES)
     assert set(kept["lr"]) == {1e-3}
     assert kept["test_accuracy"].mean() == 0.25
 
@@ -50,12 +52,29 @@ def test_only_seeds_that_both_rates_have_are_compared(trials_of, make_record):
 
 def test_a_tie_goes_to_the_smaller_rate(trials_of, make_record):
     trials = trials_of(make_record(lr=1e-2), make_record(lr=1e-3))
-    assert set(reported(trials)["lr"]) == {1e-3}
+    assert set(reported(trials, NO_STUDIES)["lr"]) == {1e-3}
+
+
+def test_what_a_study_chose_stands_against_the_larger_median(trials_of, make_record):
+    """A study's robust rule may take the rate with the smaller median."""
+    fast = make_record(lr=1e-2, valid_accuracy=0.9)
+    slow = make_record(lr=1e-3, valid_accuracy=0.8)
+    trials = trials_of(fast, slow)
+    study = NO_STUDIES.reindex(range(2)).assign(
+        point_id=[fast.point_id, slow.point_id], reported=[False, True]
+    )
+    assert list(reported(trials, study)["lr"]) == [1e-3]
+
+
+def test_a_point_that_a_later_phase_reports_is_reported(trials_of, make_record):
+    record = make_record()
+    study = NO_STUDIES.reindex(range(2)).assign(point_id=record.point_id, reported=[False, True])
+    assert len(reported(trials_of(record), study)) == 1
 
 
 def test_failed_points_are_not_reported(trials_of, make_record, make_failure):
     trials = trials_of(make_record(seed=1), make_failure(seed=2))
-    assert list(reported(trials)["seed"]) == [1]
+    assert list(reported(trials, NO_STUDIES)["seed"]) == [1]
 
 
 def test_kernel_sizes_are_never_averaged(trials_of, make_record):

@@ -14,7 +14,13 @@ def test_each_record_becomes_one_trial_its_epochs_and_48_scales(tmp_path, make_r
     found = collect([str(tmp_path / "runs")], str(tmp_path / "results"))
     assert (found.new, found.finished, found.failed, found.damaged) == (2, 2, 0, [])
     sizes = {name: len(load(name, str(tmp_path / "results"))) for name in tables.SCHEMAS}
-    assert sizes == {"trials": 2, "epochs": 8, "scale_accuracy": 96}
+    assert sizes == {
+        "trials": 2,
+        "epochs": 8,
+        "scale_accuracy": 96,
+        "study_points": 0,
+        "cells": 0,
+    }
 
 
 def test_a_trial_row_holds_what_its_record_says(tmp_path, make_record, put):
@@ -160,10 +166,10 @@ def test_a_collection_cut_off_between_tables_is_made_good_by_the_next(
     put(tmp_path / "runs", make_record(seed=1))
     real = tables.extend
 
-    def broken(name, *rest):
+    def broken(name, *rest, **options):
         if name == "trials":
             raise OSError("disk full")
-        return real(name, *rest)
+        return real(name, *rest, **options)
 
     monkeypatch.setattr(tables, "extend", broken)
     with pytest.raises(OSError, match="disk full"):
@@ -222,3 +228,42 @@ def test_of_500_damaged_records_each_is_named_and_the_good_ones_collected(
     trials = load("trials", str(tmp_path / "results"))
     assert named | set(trials["point_id"]) >= set(intact)
     assert named.isdisjoint(trials["point_id"])
+
+
+def test_a_study_becomes_its_points_and_its_choices_with_their_evidence(
+    tmp_path, make_record, make_phase, put
+):
+    fast, slow = make_record(lr=1e-2, valid_accuracy=0.5), make_record(lr=1e-3)
+    put(tmp_path / "runs", fast, slow, make_phase(fast, slow, lr=1e-3))
+    collect([str(tmp_path / "runs")], str(tmp_path / "results"))
+    points = load("study_points", str(tmp_path / "results")).set_index("point_id")
+    assert points["reported"].to_dict() == {fast.point_id: False, slow.point_id: True}
+    [cell] = load("cells", str(tmp_path / "results")).to_dict("records")
+    assert (cell["study"], cell["rule"], cell["model"], cell["lr"]) == (
+        "paper",
+        "paper",
+        "standard",
+        1e-3,
+    )
+    evidence = json.loads(cell["evidence"])
+    assert [(rate["lr"], rate["median"]) for rate in evidence] == [(1e-2, 0.5), (1e-3, 0.9)]
+
+
+def test_a_study_is_read_again_as_it_goes_on(tmp_path, make_record, make_phase, put):
+    runs, results = tmp_path / "runs", str(tmp_path / "results")
+    fast, slow = make_record(lr=1e-2), make_record(lr=1e-3)
+    put(runs, fast, make_phase(fast, slow, lr=None, undecided="lr=0.001 seed=1 missing"))
+    collect([str(runs)], results)
+    assert load("cells", results)["lr"].isna().all()
+    put(runs, slow, make_phase(fast, slow, lr=1e-2))
+    collect([str(runs)], results)
+    assert list(load("cells", results)["lr"]) == [1e-2]
+    assert len(load("study_points", results)) == 2
+
+
+def test_a_damaged_study_is_named(tmp_path, make_record, put):
+    put(tmp_path / "runs", make_record())
+    Storage(tmp_path / "runs").write("studies/paper/rates.json", b"{}")
+    found = collect([str(tmp_path / "runs")], str(tmp_path / "results"))
+    assert found.finished == 1
+    assert "studies/paper/rates.json" in found.damaged[0]

@@ -92,6 +92,12 @@ def test_the_choice_between_two_learning_rates_is_told(page_of, make_record):
     assert "only 0.001 is reported" in page
 
 
+def test_an_undecided_cell_of_a_study_is_told(page_of, make_record, make_phase):
+    record = make_record()
+    page = page_of(record, make_phase(record, lr=None, undecided="lr=0.01 seed=1 failed"))
+    assert "reports none of its runs: lr=0.01 seed=1 failed." in page
+
+
 def test_the_page_needs_no_network(page_of, make_record):
     page = page_of(make_record())
     outside = re.findall(r"""(?:src|href)=["'](?!#)[^"']*|url\((?!#)[^)]*|@import""", page)

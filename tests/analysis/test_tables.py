@@ -21,7 +21,9 @@ def test_a_file_carries_its_schema_version_and_row_count(results):
 
 
 def test_an_unknown_table_names_those_there_are(results):
-    with pytest.raises(AnalysisError, match="one of trials, epochs, scale_accuracy"):
+    with pytest.raises(
+        AnalysisError, match="one of trials, epochs, scale_accuracy, study_points, cells"
+    ):
         load("trial", str(results))
 
 
