@@ -43,13 +43,22 @@ class ModelSpec:
     """A model that can be asked for by name.
 
     ``version`` goes up when a change moves the model's numbers, so that old and new results are
-    never taken for each other.
+    never taken for each other. ``kernel_sizes`` are those it can be built with; None: any.
     """
 
     name: str
     build: Builder
     version: int | str
     uses_interpolation: bool
+    kernel_sizes: tuple[int, ...] | None = None
+
+    def check_kernel_size(self, kernel_size: int) -> None:
+        """Refuse a kernel size that the model cannot be built with."""
+        sizes = self.kernel_sizes
+        if sizes is not None and kernel_size not in sizes:
+            accepted = ", ".join(map(str, sizes))
+            rule = f"one of {accepted}" if len(sizes) > 1 else accepted
+            raise ValueError(f"kernel_size of {self.name} must be {rule}; got {kernel_size}.")
 
 
 def build_model(
@@ -72,6 +81,7 @@ def build_model(
     27108
     """
     spec = find_model(name)
+    spec.check_kernel_size(kernel_size)
     check_interpolation(interpolation)
     for label, count in (("in_channels", in_channels), ("num_classes", num_classes)):
         if count < 1:
@@ -91,13 +101,15 @@ def register_model(
     *,
     version: int | str | None = None,
     uses_interpolation: bool = False,
+    kernel_sizes: tuple[int, ...] | None = None,
 ) -> ModelSpec:
     """Let ``build_model`` and studies know a model of your own.
 
     ``build`` is called with ``in_channels``, ``num_classes``, ``kernel_size``, ``interpolation``
     and ``plain`` by keyword, and may ignore the last three with ``**options``. Without a
     ``version``, the source of the module that ``build`` is written in stands for it: any edit of
-    that file makes new results of all its models.
+    that file makes new results of all its models. ``kernel_sizes`` are those that ``build_model``
+    and studies accept for it; without, any is passed on.
 
     >>> def tiny(*, in_channels, num_classes, **options):
     ...     return nn.Sequential(nn.Flatten(), nn.Linear(in_channels * 64 * 64, num_classes))
@@ -109,7 +121,7 @@ def register_model(
         raise ValueError(f"A model's name must not be one of the benchmark's; got {name!r}.")
     if version is None:
         version = source_version(build)
-    spec = ModelSpec(name, build, version, uses_interpolation)
+    spec = ModelSpec(name, build, version, uses_interpolation, kernel_sizes)
     _models[name] = spec
     return spec
 
@@ -235,10 +247,6 @@ def benchmark_model(
     def build(
         *, in_channels: int, num_classes: int, kernel_size: int, interpolation: str, plain: bool
     ) -> nn.Module:
-        if kernel_size not in kernel_sizes:
-            accepted = ", ".join(map(str, kernel_sizes))
-            rule = f"one of {accepted}" if len(kernel_sizes) > 1 else accepted
-            raise ValueError(f"kernel_size of {name} must be {rule}; got {kernel_size}.")
         options = {"interpolation": interpolation} if uses_interpolation else {}
         stage1, stage2 = stages(in_channels, kernel_size, plain=plain, **options)
         network = TwoStageNetwork(stage1, stage2, features=WIDTHS[1], num_classes=num_classes)
@@ -247,7 +255,7 @@ def benchmark_model(
         model.register_forward_pre_hook(functools.partial(check_images, image_shape))
         return model
 
-    return ModelSpec(name, build, version, uses_interpolation)
+    return ModelSpec(name, build, version, uses_interpolation, kernel_sizes)
 
 
 _PAPER = (

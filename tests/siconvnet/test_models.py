@@ -132,6 +132,22 @@ def test_a_registered_model_is_built_by_its_name():
     assert build("flat", num_classes=7)(torch.zeros(2, 1, 64, 64)).shape == (2, 7)
 
 
+@pytest.mark.parametrize("name", [*PAPER, "xu_corrected"])
+def test_the_table_says_which_kernel_sizes_a_model_can_be_built_with(name: str):
+    special = {"xu": (3, 7, 11), "xu_corrected": (3, 7, 11), "disco": (7,)}
+    assert MODELS[name].kernel_sizes == special.get(name, (3, 7, 11, 15))
+
+
+@pytest.mark.usefixtures("clean_table")
+def test_a_registered_model_takes_any_kernel_size_unless_it_says_which():
+    assert register_model("flat", flatten_and_classify, version=1).kernel_sizes is None
+    build("flat", kernel_size=4)
+    register_model("flat", flatten_and_classify, version=1, kernel_sizes=(3, 5))
+    build("flat", kernel_size=5)
+    with pytest.raises(ValueError, match=r"kernel_size of flat must be one of 3, 5; got 4\."):
+        build("flat", kernel_size=4)
+
+
 @pytest.mark.usefixtures("clean_table")
 def test_registering_a_name_again_replaces_it_but_not_the_benchmarks_own():
     register_model("flat", flatten_and_classify, version=1)
