@@ -5,10 +5,18 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tune_jobs.evaluation import load_model
+    from tune_jobs.phases import run_study
+    from tune_jobs.plan import open_study
+    from tune_jobs.study import load_study
 
-__all__ = ["load_model"]
+__all__ = ["load_model", "load_study", "open_study", "run_study"]
 
-_HOMES = {"load_model": "tune_jobs.evaluation"}  # imported when asked for: torch takes seconds
+_HOMES = {  # imported when asked for: torch takes seconds
+    "load_model": "tune_jobs.evaluation",
+    "load_study": "tune_jobs.study",
+    "open_study": "tune_jobs.plan",
+    "run_study": "tune_jobs.phases",
+}
 
 
 def __getattr__(name: str) -> Any:

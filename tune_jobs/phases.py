@@ -69,6 +69,39 @@ class StudySummary:
 def run_study(
     opened: OpenedStudy,
     storage: Storage,
+    *,
+    only: Only | None = None,
+    budget: Budget | None = None,
+    retry_failed: bool = False,
+    checkpoint_seconds: float = 60.0,
+    max_concurrent: int | None = None,
+    say: Callable[[str], None] = lambda line: None,
+) -> StudySummary:
+    """Run a study on a Ray of this machine, as ``run_phases`` does.
+
+    Ray is loaded only if there is something to run.
+    """
+
+    def run(plan: Plan, stop_after_seconds: float | None) -> "RunSummary":
+        from tune_jobs.runner import run_plan
+
+        return run_plan(
+            plan,
+            storage,
+            checkpoint_seconds=checkpoint_seconds,
+            max_concurrent=max_concurrent,
+            retry_failed=retry_failed,
+            stop_after_seconds=stop_after_seconds,
+        )
+
+    return run_phases(
+        opened, storage, run, only=only, budget=budget, retry_failed=retry_failed, say=say
+    )
+
+
+def run_phases(
+    opened: OpenedStudy,
+    storage: Storage,
     run: Runner,
     *,
     only: Only | None = None,

@@ -56,6 +56,27 @@ def test_points_wait_until_their_rate_is_chosen_and_are_counted_once(bars: Path,
     assert (outlook.distinct, outlook.reported) == (12, 8)
 
 
+def test_a_point_of_two_phases_takes_its_time_once(bars: Path, storage: Storage):
+    content = {
+        "name": "mine",
+        "axes": {
+            "model": "standard",
+            "dataset": str(bars),
+            "scenario": 2,
+            "kernel_size": 3,
+            "interpolation": None,
+            "lr": 0.001,
+        },
+        "phases": [
+            {"name": "first", "axes": {"seed": 1}},
+            {"name": "more", "axes": {"seed": {"from": 1, "to": 3}}},
+        ],
+    }
+    outlook = look_ahead(open_study(parse_study(content, where="x.yaml"), None), storage)
+    assert [(one.points, one.repeated, one.left) for one in outlook.cells] == [(1, 0, 1), (3, 1, 2)]
+    assert (outlook.distinct, outlook.reported) == (3, 3)
+
+
 def test_a_failed_point_is_not_among_those_that_take_time(bars: Path, storage: Storage):
     study = opened(bars)
     before = look_ahead(study, storage)

@@ -13,7 +13,7 @@ from tune_jobs.errors import TuneJobsError
 from tune_jobs.evidence import describe_phase
 from tune_jobs.grid import GridPoint
 from tune_jobs.only import Only
-from tune_jobs.phases import Budget, run_study
+from tune_jobs.phases import Budget, run_phases
 from tune_jobs.plan import OpenedStudy, Plan, State, open_study, survey
 from tune_jobs.record import RecordError
 from tune_jobs.storage import Storage
@@ -83,7 +83,7 @@ def stored(storage: Storage, phase: str) -> StudyRecord:
 def test_the_second_phase_runs_at_the_chosen_rates_and_repeats_nothing(
     bars: Path, storage: Storage, runner: Runner
 ):
-    summary = run_study(opened(bars), storage, runner)
+    summary = run_phases(opened(bars), storage, runner)
     first, second = runner.ran
     assert len(first) == 8
     assert [(p.model, p.lr, p.seed) for p in second] == [
@@ -94,14 +94,14 @@ def test_the_second_phase_runs_at_the_chosen_rates_and_repeats_nothing(
     ]
     assert summary.is_complete
     assert len(summary.states) == 12
-    run_study(opened(bars), storage, runner)
+    run_phases(opened(bars), storage, runner)
     assert len(runner.ran) == 2  # nothing was left to do
 
 
 def test_what_was_chosen_from_what_is_stored_with_the_points_that_count(
     bars: Path, storage: Storage, runner: Runner
 ):
-    run_study(opened(bars), storage, runner)
+    run_phases(opened(bars), storage, runner)
     rates, seeds = stored(storage, "rates"), stored(storage, "seeds")
     assert (rates.study, rates.phase, rates.rule, seeds.rule) == ("mine", "rates", "paper", None)
     assert {choice.cell.model: choice.lr for choice in rates.choices} == CHOSEN
@@ -119,7 +119,7 @@ def test_an_undecided_cell_holds_back_its_own_points_only_and_is_named(
     bars: Path, storage: Storage, runner: Runner
 ):
     runner.fails = lambda point: (point.model, point.lr, point.seed) == ("xu", 0.01, 2)
-    summary = run_study(opened(bars), storage, runner)
+    summary = run_phases(opened(bars), storage, runner)
     assert {point.model for point in runner.ran[1]} == {"standard"}
     assert not summary.is_complete
     assert summary.held == 4
@@ -145,7 +145,7 @@ def test_a_run_that_diverged_is_evidence_for_the_robust_rule_alone(
     put_failure(
         storage, study.spec(lost), "DivergedError: A loss must be a finite number; got nan."
     )
-    assert run_study(study, storage, runner).held == held
+    assert run_phases(study, storage, runner).held == held
 
 
 def test_another_failure_than_divergence_is_no_evidence(
@@ -158,13 +158,13 @@ def test_another_failure_than_divergence_is_no_evidence(
         storage, study.spec(lost), "DivergedError: A loss must be a finite number; got nan."
     )
     put_failure(storage, study.spec(lost), "OutOfMemoryError: no")
-    (choice,) = run_study(study, storage, runner).undecided.values()
+    (choice,) = run_phases(study, storage, runner).undecided.values()
     assert choice.undecided == "lr=0.01 seed=2 failed"
 
 
 def test_growing_a_study_runs_only_the_new_points(bars: Path, storage: Storage, runner: Runner):
-    run_study(opened(bars), storage, runner)
-    run_study(opened(bars, last=5), storage, runner)
+    run_phases(opened(bars), storage, runner)
+    run_phases(opened(bars, last=5), storage, runner)
     assert [(p.model, p.seed) for p in runner.ran[2]] == [("standard", 5), ("xu", 5)]
     assert len(stored(storage, "seeds").points) == 10
 
@@ -172,7 +172,7 @@ def test_growing_a_study_runs_only_the_new_points(bars: Path, storage: Storage, 
 def test_only_a_part_is_run_and_asked_for(bars: Path, storage: Storage, runner: Runner):
     study = opened(bars)
     only = Only.parse(["model=xu", "seed=1,2"], study.study)
-    summary = run_study(study, storage, runner, only=only)
+    summary = run_phases(study, storage, runner, only=only)
     assert [(p.model, p.seed) for p in runner.ran[0]] == [("xu", 1), ("xu", 2)] * 2
     assert len(runner.ran) == 1  # the second phase's seeds 1 and 2 were run in the first
     assert summary.is_complete
@@ -203,10 +203,10 @@ def test_a_rate_is_found_however_it_is_written(bars: Path):
 def test_a_run_stops_after_so_many_points_and_goes_on_with_the_others(
     bars: Path, storage: Storage, runner: Runner
 ):
-    summary = run_study(opened(bars), storage, runner, budget=Budget(points=3))
+    summary = run_phases(opened(bars), storage, runner, budget=Budget(points=3))
     assert [len(points) for points in runner.ran] == [3]
     assert not summary.is_complete
-    run_study(opened(bars), storage, runner, budget=Budget(points=7))
+    run_phases(opened(bars), storage, runner, budget=Budget(points=7))
     assert [len(points) for points in runner.ran] == [3, 5, 2]
 
 
@@ -214,12 +214,12 @@ def test_after_an_interruption_no_other_phase_is_begun(
     bars: Path, storage: Storage, runner: Runner
 ):
     runner.stops = True
-    assert run_study(opened(bars), storage, runner).interrupted
+    assert run_phases(opened(bars), storage, runner).interrupted
     assert len(runner.ran) == 1
 
 
 def test_nothing_runs_when_the_time_is_up(bars: Path, storage: Storage, runner: Runner):
-    summary = run_study(opened(bars), storage, runner, budget=Budget(seconds=0))
+    summary = run_phases(opened(bars), storage, runner, budget=Budget(seconds=0))
     assert runner.ran == []
     assert not summary.interrupted
     assert not summary.is_complete
@@ -230,17 +230,17 @@ def test_a_missing_dataset_is_refused_before_anything_runs_unless_it_is_not_aske
 ):
     study = opened(bars, dataset=[str(bars), LOST])
     with pytest.raises(StirError, match=LOST):
-        run_study(study, storage, runner)
+        run_phases(study, storage, runner)
     assert runner.ran == []
     assert not list(storage.list(""))
     only = Only.parse(["dataset=bars"], study.study)
-    assert run_study(study, storage, runner, only=only).is_complete
+    assert run_phases(study, storage, runner, only=only).is_complete
 
 
 def test_what_was_stored_of_a_dataset_that_has_left_is_kept(
     bars: Path, tmp_path: Path, storage: Storage, runner: Runner
 ):
-    run_study(opened(bars), storage, runner)
+    run_phases(opened(bars), storage, runner)
     before = stored(storage, "rates")
     (rates, _) = (gone := opened(tmp_path / "bars.npz", dataset="bars.npz")).study.phases
     gone.missing["bars"] = gone.missing.pop("bars.npz")  # pyright: ignore
@@ -251,23 +251,23 @@ def test_what_was_stored_of_a_dataset_that_has_left_is_kept(
 def test_a_study_object_is_not_written_again_unless_it_changes(
     bars: Path, storage: Storage, runner: Runner
 ):
-    run_study(opened(bars), storage, runner)
+    run_phases(opened(bars), storage, runner)
     before = {item.key: item.modified for item in storage.list("studies")}
-    run_study(opened(bars), storage, runner)
+    run_phases(opened(bars), storage, runner)
     assert {item.key: item.modified for item in storage.list("studies")} == before
 
 
 def test_a_damaged_study_object_or_record_is_named(bars: Path, storage: Storage, runner: Runner):
-    run_study(opened(bars), storage, runner)
+    run_phases(opened(bars), storage, runner)
     key = f"records/{stored(storage, 'rates').points[0].point_id}.json"
     whole = storage.read(key)
     storage.write(key, whole[:100])
     with pytest.raises(RecordError, match=key):
-        run_study(opened(bars), storage, runner)
+        run_phases(opened(bars), storage, runner)
     storage.write(key, whole)
     storage.write("studies/mine/rates.json", b"{}")
     with pytest.raises(RecordError, match=r"studies/mine/rates.json: .*Remove it"):
-        run_study(opened(bars), storage, runner)
+        run_phases(opened(bars), storage, runner)
 
 
 @pytest.mark.ray

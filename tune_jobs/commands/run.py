@@ -3,13 +3,8 @@
 import argparse
 import re
 import sys
-from typing import TYPE_CHECKING
 
 from tune_jobs.commands import options
-
-if TYPE_CHECKING:
-    from tune_jobs.plan import Plan
-    from tune_jobs.runner import RunSummary
 
 
 def add(commands) -> None:
@@ -49,25 +44,14 @@ def _run(args: argparse.Namespace) -> int:
     opened = open_study(study, args.data)
     only = Only.parse(args.only, opened.study)
 
-    def run(plan: "Plan", stop_after_seconds: float | None) -> "RunSummary":
-        from tune_jobs.runner import run_plan
-
-        return run_plan(
-            plan,
-            storage,
-            checkpoint_seconds=args.checkpoint_seconds,
-            max_concurrent=args.max_concurrent,
-            retry_failed=args.retry_failed,
-            stop_after_seconds=stop_after_seconds,
-        )
-
     summary = run_study(
         opened,
         storage,
-        run,
         only=only,
         budget=Budget(**args.stop_after),
         retry_failed=args.retry_failed,
+        checkpoint_seconds=args.checkpoint_seconds,
+        max_concurrent=args.max_concurrent,
         say=lambda line: print(line, flush=True),
     )
     waiting = f", {summary.held:,} waiting for a learning rate" if summary.held else ""
