@@ -1,10 +1,12 @@
 """Evaluate the finished points of a study: here if they are few, on Ray if they are many."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from tune_jobs.errors import TuneJobsError
+from tune_jobs.plugins import import_models
 from tune_jobs.record import point_id_of
 from tune_jobs.storage import Storage
 from tune_jobs.study_record import StudyRecord
@@ -53,21 +55,26 @@ def evaluate_points(
     storage: Storage,
     *,
     predictions: bool = False,
+    imports: Sequence[str] = (),
     max_concurrent: int | None = None,
 ) -> Iterator[tuple[str, str]]:
     """Evaluate points and yield each id when it is through, with the reason if that failed.
 
-    What is stored already is kept, so a pass that was cut off goes on where it was.
+    What is stored already is kept, so a pass that was cut off goes on where it was. ``imports``
+    are the modules that register users' own models.
     """
+    evaluate = partial(
+        _reason_not_evaluated, storage=storage, predictions=predictions, imports=imports
+    )
     if len(point_ids) > FEW:
-        yield from _on_ray(point_ids, storage, predictions, max_concurrent)
+        yield from _on_ray(evaluate, point_ids, max_concurrent)
     else:
         for point_id in point_ids:
-            yield point_id, _reason_not_evaluated(point_id, storage, predictions)
+            yield point_id, evaluate(point_id)
 
 
 def _on_ray(
-    point_ids: Sequence[str], storage: Storage, predictions: bool, max_concurrent: int | None
+    evaluate: Callable[[str], str], point_ids: Sequence[str], max_concurrent: int | None
 ) -> Iterator[tuple[str, str]]:
     import ray
     from ray.exceptions import RayError
@@ -75,13 +82,13 @@ def _on_ray(
     from tune_jobs.local_ray import local_ray, scratch_folder
 
     slots = max_concurrent or os.cpu_count() or 1
-    with scratch_folder() as scratch, local_ray(scratch / "ray", slots):
-        task = ray.remote(num_cpus=1)(_reason_not_evaluated)
+    with scratch_folder() as scratch, local_ray(scratch / "ray", cpus=slots):
+        task = ray.remote(num_cpus=1)(_call)
         waiting, running = list(reversed(point_ids)), {}
         while waiting or running:
             while waiting and len(running) < slots:
                 point_id = waiting.pop()
-                running[task.remote(point_id, storage, predictions)] = point_id
+                running[task.remote(evaluate, point_id)] = point_id
             (ready,), _ = ray.wait(list(running))
             try:
                 reason = ray.get(ready)
@@ -90,11 +97,18 @@ def _on_ray(
             yield running.pop(ready), reason
 
 
-def _reason_not_evaluated(point_id: str, storage: Storage, predictions: bool) -> str:
+def _call(evaluate: Callable[[str], str], point_id: str) -> str:
+    return evaluate(point_id)
+
+
+def _reason_not_evaluated(
+    point_id: str, *, storage: Storage, predictions: bool, imports: Sequence[str]
+) -> str:
     """Evaluate a point; why that failed, or nothing."""
     from tune_jobs.evaluation import evaluate_point  # torch takes seconds to import
 
     try:
+        import_models(imports)
         evaluate_point(point_id, storage, predictions=predictions)
     except Exception as error:
         return _one_line(error)

@@ -25,6 +25,7 @@ from tune_jobs.evaluation_record import (
 )
 from tune_jobs.evaluations import FEW, evaluable, evaluate_points
 from tune_jobs.grid import GridPoint, Recipe, TrialSpec
+from tune_jobs.plugins import import_models
 from tune_jobs.record import TrialRecord, utc_now
 from tune_jobs.schema import RecordError
 from tune_jobs.session import Surroundings
@@ -42,6 +43,20 @@ POINT = GridPoint(
     seed=1,
 )
 RECIPE = Recipe(max_epochs=1)
+OWN_NET = """
+from torch import nn
+
+from siconvnet import register_model
+
+
+def build(*, in_channels, num_classes, **options):
+    return nn.Sequential(
+        nn.AdaptiveMaxPool2d(4), nn.Flatten(), nn.Linear(in_channels * 16, num_classes)
+    )
+
+
+register_model("own_net", build, version=1)
+"""
 
 
 @pytest.fixture(scope="module")
@@ -222,6 +237,30 @@ def test_the_command_evaluates_what_is_left_and_says_how_much(
     assert capsys.readouterr().out == (
         "study small: 0 to evaluate, 1 evaluated, 0 without a result\n"
     )
+
+
+def test_a_model_of_ones_own_is_evaluated_when_the_study_names_its_module(
+    dataset: STIRDataset,
+    storage: Storage,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+):
+    (tmp_path / "own_net.py").write_text(OWN_NET)
+    study = tmp_path / "small.yaml"
+    study.write_text(
+        "name: small\nimports: [own_net]\naxes: {model: own_net, dataset: emoji, scenario: 2, "
+        "kernel_size: 3, interpolation: null, lr: 0.001, seed: 1}\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    import_models(["own_net"])
+    record = trained(dataset, storage, replace(POINT, model="own_net"))
+    write_study(storage, record)
+    assert main(["evaluate", str(study), "--storage", storage.uri]) == 0
+    assert "1 evaluated, 0 failed" in capsys.readouterr().out
+    found = Evaluation.from_npz(storage.read(evaluation_key(record.point_id)))
+    assert found.equivariance.shape == (0, 4, 1, 6)
 
 
 def test_weights_that_are_damaged_are_named_and_the_exit_status_is_1(

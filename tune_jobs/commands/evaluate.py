@@ -32,7 +32,7 @@ def _evaluate(args: argparse.Namespace) -> int:
     from tune_jobs.evaluations import evaluable, evaluate_points
     from tune_jobs.storage import Storage
 
-    study = _name(args.study)
+    study, imports = _identify(args.study)
     storage = Storage(args.storage)
     points = evaluable(study, storage, predictions=args.predictions)
     print(
@@ -51,6 +51,7 @@ def _evaluate(args: argparse.Namespace) -> int:
             points.todo,
             storage,
             predictions=args.predictions,
+            imports=imports,
             max_concurrent=args.max_concurrent,
         )
         for done, (point_id, reason) in enumerate(passes, start=1):
@@ -64,8 +65,11 @@ def _evaluate(args: argparse.Namespace) -> int:
     return int(bool(failed or points.unfinished))
 
 
-def _name(study: str) -> str:
-    """The name under which a study's points are stored."""
+def _identify(study: str) -> tuple[str, tuple[str, ...]]:
+    """The name under which a study's points are stored, and the modules with its models."""
     from tune_jobs.study import load_study
 
-    return load_study(study).name if Path(study).suffix in (".yaml", ".yml") else study
+    if Path(study).suffix not in (".yaml", ".yml"):
+        return study, ()
+    loaded = load_study(study)
+    return loaded.name, loaded.imports
