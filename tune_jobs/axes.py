@@ -54,12 +54,17 @@ def cross(axes: Mapping[str, list[Any]], where: str) -> list[GridPoint | OpenPoi
 def _cell(
     model: str, dataset: str, scenario: int, kernel_size: int, interpolation: str | None
 ) -> Cell:
+    spec = MODELS[model]
+    try:
+        spec.check_kernel_size(kernel_size)
+    except ValueError as error:
+        raise TuneJobsError(str(error)) from None
     return Cell(
         model=model,
         dataset=dataset,
         scenario=scenario,
         kernel_size=kernel_size,
-        interpolation=interpolation if MODELS[model].uses_interpolation else None,
+        interpolation=interpolation if spec.uses_interpolation else None,
     )
 
 

@@ -1,6 +1,8 @@
 """Where a trial that is cut off goes on: everything it has learnt so far, in one object."""
 
 import io
+import logging
+import pickle
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -8,6 +10,8 @@ import torch
 
 from tune_jobs.record import EpochRecord, Resumption
 from tune_jobs.storage import Storage
+
+logger = logging.getLogger("tune_jobs")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,19 +48,27 @@ def write_checkpoint(storage: Storage, point_id: str, checkpoint: Checkpoint) ->
 
 
 def read_checkpoint(storage: Storage, point_id: str) -> Checkpoint | None:
-    """The checkpoint of a point, on the CPU; None if there is none."""
+    """The checkpoint of a point, on the CPU; None if there is none.
+
+    One that cannot be read (damaged, or of another version) counts as none: nothing but time is
+    lost by training anew, where an error would come back at every attempt.
+    """
     try:
         data = storage.read(checkpoint_key(point_id))
     except FileNotFoundError:
         return None
-    content = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
-    return Checkpoint(
-        **content
-        | {
-            "epochs": tuple(EpochRecord(**epoch) for epoch in content["epochs"]),
-            "resumptions": tuple(Resumption(**entry) for entry in content["resumptions"]),
-        }
-    )
+    try:
+        content = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+        return Checkpoint(
+            **content
+            | {
+                "epochs": tuple(EpochRecord(**epoch) for epoch in content["epochs"]),
+                "resumptions": tuple(Resumption(**entry) for entry in content["resumptions"]),
+            }
+        )
+    except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, TypeError, ValueError) as why:
+        logger.warning("The checkpoint of %s cannot be read and is not used: %s", point_id, why)
+        return None
 
 
 def tensors_to_bytes(content: dict[str, Any]) -> bytes:

@@ -34,8 +34,11 @@ class Claim:
 
     @property
     def is_fresh(self) -> bool:
-        """Whether somebody is at it: a process alive on this machine, or a recent heartbeat."""
-        if self.boot_id == _boot_id() and self.host == platform.node():
+        """Whether somebody is at it: a process alive on this machine, or a recent heartbeat.
+
+        Where the system does not tell (no /proc), the heartbeat alone decides.
+        """
+        if self.boot_id and self.boot_id == _boot_id() and self.host == platform.node():
             return _process_started(self.pid) == self.pid_started
         return time.time() - self.heartbeat < STALE_SECONDS
 

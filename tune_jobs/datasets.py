@@ -7,6 +7,7 @@ from filelock import FileLock
 
 import stir
 from stir import STIRDataset
+from tune_jobs.errors import TuneJobsError
 from tune_jobs.storage import Storage
 
 CACHE_VARIABLE = "TUNE_JOBS_CACHE"
@@ -17,9 +18,16 @@ def dataset_key(name: str, fingerprint: str) -> str:
 
 
 def put_dataset(dataset: STIRDataset, storage: Storage) -> str:
-    """Store a dataset's file unless it is there; returns its key."""
+    """Store a dataset's file unless it is there; returns its key.
+
+    Raises TuneJobsError for an unpacked folder, which cannot be stored.
+    """
     key = dataset_key(dataset.name, dataset.fingerprint)
     if not storage.exists(key):
+        if dataset.path.is_dir():
+            raise TuneJobsError(
+                f"A dataset to train on must be an .npz file; {dataset.path} is an unpacked folder."
+            )
         storage.upload(key, dataset.path)
     return key
 
@@ -35,9 +43,19 @@ def fetch_dataset(key: str, storage: Storage) -> STIRDataset:
         if not folder.is_dir():
             archive = folder.parent / f"{folder.name}.npz"
             storage.download(key, archive)
+            _require_fingerprint(key, STIRDataset(archive))
             stir.unpack(archive, folder)
             archive.unlink()
     return STIRDataset(folder)
+
+
+def _require_fingerprint(key: str, dataset: STIRDataset) -> None:
+    found = dataset.fingerprint[:12]
+    if not key.removesuffix(".npz").endswith(f"-{found}"):
+        raise TuneJobsError(
+            f"A stored dataset must be the one that its key names; the contents of {key} have the "
+            f"fingerprint {found}. Remove that object; the next run puts the right one there."
+        )
 
 
 def node_cache() -> Path:

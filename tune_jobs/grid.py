@@ -30,8 +30,11 @@ class GridPoint:
 
     @property
     def label(self) -> str:
-        """A short name for a person; not unique across recipes."""
-        return f"{self.model} {self.dataset} s{self.scenario} lr={self.lr:g} seed={self.seed}"
+        """A short name for a person; points that differ have different ones."""
+        kernel = f"k={self.kernel_size}" + (f" {self.interpolation}" if self.interpolation else "")
+        return (
+            f"{self.model} {self.dataset} s{self.scenario} {kernel} lr={self.lr!r} seed={self.seed}"
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

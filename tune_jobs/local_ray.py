@@ -10,6 +10,8 @@ from pathlib import Path
 
 import ray
 
+from tune_jobs.errors import TuneJobsError
+
 OBJECT_STORE_BYTES = 100 * 2**20  # Ray carries no images: trials map them from the node's disk
 
 
@@ -25,8 +27,11 @@ def scratch_folder() -> Iterator[Path]:
 
 
 @contextmanager
-def local_ray(folder: Path, cpus: int) -> Iterator[None]:
-    """Ray with so many CPUs for trials, gone at the end."""
+def local_ray(folder: Path, *, cpus: int, gpus_per_trial: float = 0.0) -> Iterator[None]:
+    """Ray with so many CPUs for trials, gone at the end.
+
+    Raises TuneJobsError where a trial wants more GPUs than there are: Ray would wait for ever.
+    """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     ray.init(
         address="local",
@@ -38,6 +43,12 @@ def local_ray(folder: Path, cpus: int) -> Iterator[None]:
         _temp_dir=str(folder),
     )
     try:
+        gpus = ray.cluster_resources().get("GPU", 0)
+        if gpus_per_trial > gpus:
+            raise TuneJobsError(
+                f"A trial of this study takes {gpus_per_trial:g} GPU; this machine has {gpus:g}. "
+                "Set resources.gpus to 0 to train on the CPU."
+            )
         yield
     finally:
         ray.shutdown()

@@ -10,6 +10,7 @@ from siconvnet import MODELS
 from stir import STIRDataset, StirError
 from tune_jobs.cell import Cell, OpenPoint
 from tune_jobs.claim import read_claim
+from tune_jobs.errors import TuneJobsError
 from tune_jobs.grid import GridPoint, TrialSpec
 from tune_jobs.record import point_id_of
 from tune_jobs.storage import Storage
@@ -83,9 +84,18 @@ def open_study(study: Study, data_dir: str | Path | None) -> OpenedStudy:
         except StirError as error:
             names[asked], missing[asked] = asked, error
         else:
+            _refuse_namesake(datasets.get(dataset.name), dataset)
             names[asked], datasets[dataset.name] = dataset.name, dataset
     phases = tuple(_renamed(phase, names) for phase in study.phases)
     return OpenedStudy(replace(study, phases=phases), datasets, missing)
+
+
+def _refuse_namesake(first: STIRDataset | None, second: STIRDataset) -> None:
+    if first and first.fingerprint != second.fingerprint:
+        raise TuneJobsError(
+            f"Datasets of one study must have different names; {first.path} and {second.path} "
+            f"differ and are both called {first.name!r}. Change the title in the metadata of one."
+        )
 
 
 def make_plan(study: Study, data_dir: str | Path | None) -> Plan:

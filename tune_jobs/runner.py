@@ -70,7 +70,10 @@ def run_plan(
     """
     resources = plan.study.resources
     slots = max_concurrent or max(1, (os.cpu_count() or 1) // resources.cpus)
-    with scratch_folder() as scratch, local_ray(scratch / "ray", slots * resources.cpus):
+    with (
+        scratch_folder() as scratch,
+        local_ray(scratch / "ray", cpus=slots * resources.cpus, gpus_per_trial=resources.gpus),
+    ):
         job = Job(
             storage=storage,
             surroundings=Surroundings(

@@ -2,6 +2,7 @@
 
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
 
@@ -78,8 +79,10 @@ def run_trial(
         return Outcome(status="elsewhere")
     except StopAskedError:
         outcome = Outcome(status="stopped")
-    except StorageError:
-        raise  # no fault of the point, which stays to be done
+    except StorageError:  # no fault of the point, which stays to be done
+        with suppress(StorageError):
+            storage.delete(claim_key(point_id))
+        raise
     except Exception as error:
         epochs = session.epochs if session else ()
         outcome = Outcome(status="failed", error=_one_line(error))

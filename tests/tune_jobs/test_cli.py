@@ -35,7 +35,7 @@ def test_train_prints_epochs_and_result_and_stores_the_record(
     out = capsys.readouterr().out.splitlines()
     (path,) = (tmp_path / "runs" / "records").iterdir()
     record = TrialRecord.from_json(path.read_bytes())
-    assert out[0] == f"standard bars s2 lr=0.003 seed=1: {record.point_id}"
+    assert out[0] == f"standard bars s2 k=3 lr=0.003 seed=1: {record.point_id}"
     assert [line.split(":")[0] for line in out[1:3]] == ["epoch 1", "epoch 2"]
     assert f"test accuracy {record.test_accuracy:.4f}" in out[3]
     assert record.provenance.ray_version is None
@@ -95,6 +95,9 @@ def test_a_finished_study_says_that_nothing_is_left_and_does_not_start_ray(
         ([*TRAIN, "--dataset", "emojy"], "No dataset is called 'emojy'. Did you mean 'emoji'?"),
         ([*TRAIN, "--dataset", "emoji", "--model", "disko"], "Did you mean 'disco'?"),
         ([*TRAIN, "--dataset", "emoji", "--scenario", "7"], "scenario must be one of"),
+        ([*TRAIN, "--dataset", "emoji", "--device", "cuda"], "there is none here"),
+        ([*TRAIN, "--dataset", "emoji", "--kernel-size", "9"], "3, 7, 11"),
+        ([*TRAIN, "--dataset", "emoji", "--model", "disco"], "disco"),
         ([*TRAIN, "--dataset", "emoji", "--seed", "-3"], "seed must be a whole number"),
         (["plan", "demo", "--storage", "ftp://x"], "folder or s3://bucket/prefix"),
     ],
@@ -204,7 +207,7 @@ def test_status_shows_states_failures_and_reasons_from_the_storage_alone(
     out = capsys.readouterr().out
     total = next(line for line in out.splitlines() if "all" in line)
     assert [word for word in total.split() if word.isdigit()] == ["1", "1", "0", "0"]
-    assert "failed    standard bars s2 lr=1e+30 seed=1, attempt 1: DivergedError: A loss" in out
+    assert "failed    standard bars s2 k=3 lr=1e+30 seed=1, attempt 1: DivergedError: A loss" in out
     assert main(["status", *storage, "--json"]) == 0
     status = json.loads(capsys.readouterr().out)
     assert [(cell["model"], cell["finished"], cell["failed"]) for cell in status["cells"]] == [

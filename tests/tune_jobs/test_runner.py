@@ -98,6 +98,7 @@ def test_killing_the_driver_costs_no_record_and_changes_no_number(
     process = start(study, storage, "--checkpoint-seconds", "0.3")
     wait_for(lambda: len(list(storage.glob("checkpoints/*.pt"))) == 2, process)
     workers = trial_processes(process)
+    assert len(workers) == 2
     process.kill()
     process.communicate()
     _, alive = psutil.wait_procs(workers, timeout=20)
@@ -128,9 +129,11 @@ def test_killing_a_worker_costs_no_record_and_changes_no_number(
     trial_processes(process)[0].kill()
     output, _ = process.communicate(timeout=180)
     assert process.returncode == 0, output
-    assert {key: numbers(record) for key, record in records(storage).items()} == {
+    found = records(storage)
+    assert {key: numbers(record) for key, record in found.items()} == {
         key: numbers(record) for key, record in undisturbed.items()
     }
+    assert sum(len(record.resumptions) for record in found.values()) == 1
 
 
 def test_ctrl_c_leaves_checkpoints_and_the_same_command_goes_on(
@@ -167,7 +170,7 @@ recipe: {{max_epochs: 1}}
     )
     code, output = run(study, storage)
     assert code == 1
-    assert "failed    standard bars s2 lr=1e+30 seed=1: DivergedError: A loss must be" in output
+    assert "failed    standard bars s2 k=3 lr=1e+30 seed=1: DivergedError: A loss must be" in output
     assert "1 failed, 1 finished" in output
     code, output = run(study, storage)
     assert code == 1
@@ -176,6 +179,14 @@ recipe: {{max_epochs: 1}}
     code, output = run(study, storage, "--retry-failed")
     assert code == 1
     assert len(list(storage.glob("failures/*/*.json"))) == 2
+
+
+def test_a_gpu_that_is_not_there_is_refused_instead_of_waited_for(study: Path, tmp_path: Path):
+    greedy = tmp_path / "greedy.yaml"
+    greedy.write_text(study.read_text() + "resources: {gpus: 64}\n")
+    code, output = run(greedy, tmp_path / "runs")
+    assert code == 2
+    assert "takes 64 GPU; this machine has" in output
 
 
 def test_a_model_of_ones_own_runs_beside_the_others(

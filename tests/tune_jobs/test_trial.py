@@ -275,6 +275,25 @@ def test_deaths_are_forgiven_once_a_checkpoint_got_further(storage: Storage):
     assert claims.new_claim("this", (1, 0), None).deaths == 0
 
 
+def test_a_damaged_checkpoint_costs_time_but_not_the_trial(
+    spec: TrialSpec, dataset: STIRDataset, storage: Storage, whole: TrialRecord
+):
+    storage.write(checkpoint_key(spec.point_id), b"not a checkpoint")
+    record = finished(run_trial(spec, dataset, storage, HERE))
+    assert numbers(record) == numbers(whole)
+    assert record.resumptions == ()
+
+
+def test_without_a_process_table_only_the_heartbeat_tells_whether_a_claim_is_fresh(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setattr(claims, "_boot_id", lambda: "")
+    monkeypatch.setattr(claims, "_process_started", lambda pid: "")
+    claim = claims.new_claim("theirs", (1, 0), None)
+    assert claim.is_fresh
+    assert not replace(claim, heartbeat=time.time() - 190).is_fresh
+
+
 def test_a_record_never_holds_a_path_or_a_secret_of_the_machine(
     spec: TrialSpec, dataset: STIRDataset, storage: Storage
 ):

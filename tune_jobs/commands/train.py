@@ -3,8 +3,12 @@
 import argparse
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
 
 from tune_jobs.commands import options
+from tune_jobs.errors import TuneJobsError
 
 
 def add(commands) -> None:
@@ -38,7 +42,7 @@ def add(commands) -> None:
         "--batch-size", type=options.positive, default=16, metavar="N", help="images (16)"
     )
     parser.add_argument("--threads", type=options.positive, default=1, metavar="N", help="(1)")
-    parser.add_argument("--device", default="cpu", metavar="DEV", help="cpu or cuda (cpu)")
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="(cpu)")
     options.add_places(parser)
     options.add_checkpoint_seconds(parser)
     parser.set_defaults(run=_train)
@@ -58,6 +62,7 @@ def _train(args: argparse.Namespace) -> int:
     from tune_jobs.study import ONLY_PHASE, Phase, Resources, Study
     from tune_jobs.trial import run_trial
 
+    _require_device(args.device)
     import_models(args.imports)
     axes = ("model", "dataset", "scenario", "kernel_size", "interpolation", "lr", "seed")
     point = check_point_values({axis: getattr(args, axis) for axis in axes})
@@ -71,7 +76,6 @@ def _train(args: argparse.Namespace) -> int:
     (dataset,) = plan.datasets.values()
     put_dataset(dataset, storage)
     asked: list[int] = []
-    signal.signal(signal.SIGINT, lambda number, frame: _ask(asked))
 
     def show(progress: Progress) -> None:
         if progress.valid_accuracy is None:
@@ -80,19 +84,20 @@ def _train(args: argparse.Namespace) -> int:
         else:
             print(f"epoch {progress.epoch}: validation {progress.valid_accuracy:.2%}", flush=True)
 
-    outcome = run_trial(
-        spec,
-        dataset,
-        storage,
-        Surroundings(
-            driver=f"{socket.gethostname()}-{os.getpid()}",
-            threads=args.threads,
-            device=args.device,
-            checkpoint_seconds=args.checkpoint_seconds,
-        ),
-        stop_asked=lambda: bool(asked),
-        report=show,
-    )
+    with _interrupts_ask(asked):
+        outcome = run_trial(
+            spec,
+            dataset,
+            storage,
+            Surroundings(
+                driver=f"{socket.gethostname()}-{os.getpid()}",
+                threads=args.threads,
+                device=args.device,
+                checkpoint_seconds=args.checkpoint_seconds,
+            ),
+            stop_asked=lambda: bool(asked),
+            report=show,
+        )
     if outcome.record:
         record = outcome.record
         before = "already there: " if outcome.status == "found" else ""
@@ -112,8 +117,25 @@ def _train(args: argparse.Namespace) -> int:
     return 1
 
 
-def _ask(asked: list[int]) -> None:
-    if asked:
-        raise KeyboardInterrupt
-    asked.append(1)
-    print("stopping after a checkpoint; once more ends at once", flush=True)
+@contextmanager
+def _interrupts_ask(asked: list[int]) -> Iterator[None]:
+    """The first Ctrl-C asks for a checkpoint and the end, the second ends at once."""
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        if asked:
+            raise KeyboardInterrupt
+        asked.append(number)
+        print("stopping after a checkpoint; once more ends at once", flush=True)
+
+    before = signal.signal(signal.SIGINT, ask)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _require_device(device: str) -> None:
+    import torch
+
+    if device == "cuda" and not torch.cuda.is_available():
+        raise TuneJobsError("--device cuda needs a GPU that PyTorch can use; there is none here.")
