@@ -1,10 +1,15 @@
 """Full precision for arithmetic that a choice depends on."""
 
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import torch
+from torch import Tensor
+
+P = ParamSpec("P")
+Result = TypeVar("Result")
 
 
 @contextmanager
@@ -31,3 +36,26 @@ def full_precision(device: torch.device) -> Iterator[None]:
     finally:
         for backend, precision in zip(backends, before, strict=True):
             backend.fp32_precision = precision
+
+
+def above_autocast(function: Callable[P, Result]) -> Callable[P, Result]:
+    """Let ``function`` know nothing of autocast: off inside, half-precision tensors made float32.
+
+    For what is searched in one place and computed again in another, both in the same numbers.
+    """
+
+    @functools.wraps(function)
+    def run(*args: P.args, **kwargs: P.kwargs) -> Result:
+        device = next(arg.device.type for arg in args if isinstance(arg, Tensor))
+        if not torch.is_autocast_enabled(device):
+            return function(*args, **kwargs)
+        whole: Any = [in_float32(arg) if isinstance(arg, Tensor) else arg for arg in args]
+        with torch.autocast(device, enabled=False):
+            return function(*whole, **kwargs)
+
+    return run
+
+
+def in_float32(x: Tensor) -> Tensor:
+    """The tensor, converted if it is in half precision."""
+    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x

@@ -13,12 +13,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from siconvnet.fast.precision import full_precision
+from siconvnet.fast.precision import above_autocast, full_precision
 from siconvnet.fast.spectrum import Transform
 
 ROUNDING_UNITS = 64  # of the largest answer that rounding may be
 
 
+@above_autocast
 def volume_peak(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """The largest answers of ``conv3d``, differentiable.
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from siconvnet.fast.precision import full_precision
+from siconvnet.fast.precision import above_autocast, full_precision
 from siconvnet.fast.spectrum import spectral_answers
 
 CONVOLUTIONS = {4: F.conv2d, 5: F.conv3d}
@@ -20,6 +20,7 @@ LARGEST_DIRECT_SIDE = 5  # of a kernel in pixels; larger ones are faster in the 
 ROUNDING_UNITS = 64  # of the largest answer's last place; a transform's error is about 4
 
 
+@above_autocast
 def conv_peak(x: Tensor, weight: Tensor, bias: Tensor | None, *, padding: int = 0) -> Tensor:
     """The largest answers of a convolution over two or three axes, differentiable.
 
@@ -43,6 +44,7 @@ def channels_last(x: Tensor) -> Tensor:
     return x
 
 
+@above_autocast
 def scaled_peak(
     x: Tensor,
     kernels: Tensor,

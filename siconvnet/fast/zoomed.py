@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-from siconvnet.fast.precision import full_precision
+from siconvnet.fast.precision import above_autocast, full_precision
 from siconvnet.resample import zoom, zoom_matrix
 
 
@@ -46,6 +46,7 @@ def kept(size: int, factor: float) -> slice:
     return slice(int(used[0]), int(used[-1]) + 1)
 
 
+@above_autocast
 def zoomed_response(x: Tensor, weight: Tensor, bias: Tensor, factors: Sequence[float]) -> Tensor:
     """The largest answer over all sizes at each pixel, (N, C, H, W) -> (N, O, I, J)."""
     return _ZoomedResponse.apply(x, weight, bias, tuple(factors))
@@ -70,6 +71,7 @@ class _ZoomedResponse(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
+    @above_autocast
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
         x, weight, *louder = ctx.saved_tensors
         x_gradient = torch.zeros_like(x) if ctx.needs_input_grad[0] else None
@@ -106,6 +108,7 @@ def zoom_adjoint(gradient: Tensor, factor: float) -> Tensor:
     return rows.T @ (gradient @ columns)
 
 
+@above_autocast
 def zoomed_peak(x: Tensor, weight: Tensor, bias: Tensor, factors: Sequence[float]) -> Tensor:
     """The largest answers over sizes and pixels, (N, O), differentiable."""
     with torch.no_grad(), full_precision(x.device):
