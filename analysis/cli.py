@@ -27,12 +27,15 @@ from tune_jobs.storage import Storage, TuneJobsError
 
 LEFT_OUT = 1  # exit status: done, but something was damaged, is named, and is not in the tables
 BAD_INPUT = 2
+INTERRUPTED = 130  # what a shell gives for a command that Ctrl-C ended
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     args = _parser().parse_args(argv)
     try:
         return args.run(args)
+    except KeyboardInterrupt:
+        return INTERRUPTED
     except (AnalysisError, TuneJobsError, OSError) as error:
         print(f"stir-analysis: {error}", file=sys.stderr)
         return BAD_INPUT

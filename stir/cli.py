@@ -16,14 +16,17 @@ from stir.catalogue import DATASETS
 from stir.dataset import STIRDataset, data_folder, load, locate
 from stir.errors import StirError
 
+INTERRUPTED = 130  # what a shell gives for a command that Ctrl-C ended
 LINE_SECONDS = 5.0  # between lines that say how far work is, when there is no terminal
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; the exit status is 0, or 2 after a sentence on what is wrong."""
+    """Run one command; the exit status is 0, 2 after a sentence on what is wrong, 130 on Ctrl-C."""
     args = _parser().parse_args(argv)
     try:
         return args.run(args)
+    except KeyboardInterrupt:
+        return INTERRUPTED
     except StirError as error:
         print(f"stir: {error}", file=sys.stderr)
     except OSError as error:
@@ -159,6 +162,8 @@ def _entry(name: str, path: Path) -> dict:
         return row
     try:
         dataset = STIRDataset(path)
+    except KeyboardInterrupt:
+        return INTERRUPTED
     except (StirError, OSError) as error:
         return row | {"error": str(error)}
     return row | {
