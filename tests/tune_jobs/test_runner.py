@@ -171,7 +171,7 @@ recipe: {{max_epochs: 1}}
     code, output = run(study, storage)
     assert code == 1
     assert "failed    standard bars s2 k=3 lr=1e+30 seed=1: DivergedError: A loss must be" in output
-    assert "1 failed, 1 finished" in output
+    assert "1 finished, 1 failed" in output
     code, output = run(study, storage)
     assert code == 1
     assert "nothing is left to do" in output
