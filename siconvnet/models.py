@@ -137,7 +137,10 @@ def find_model(name: str) -> ModelSpec:
 
 def source_version(build: Builder) -> str:
     """Twelve hex digits that change when the file that ``build`` is written in does."""
-    module = sys.modules.get(getattr(build, "__module__", ""))
+    written = build
+    while isinstance(written, functools.partial):
+        written = written.func
+    module = sys.modules.get(getattr(written, "__module__", ""))
     try:
         source = inspect.getsource(module) if module else None
     except (OSError, TypeError):
@@ -224,13 +227,16 @@ def steerable_stages(basis_name: str, in_channels: int, kernel_size: int, *, pla
     )
 
 
-def check_images(shape: tuple[int, int, int], _: nn.Module, args: tuple[Tensor]) -> None:
+def check_images(
+    shape: tuple[int, int, int], _: nn.Module, args: tuple[Tensor, ...], named: dict[str, Tensor]
+) -> None:
     """Refuse a batch that does not consist of the benchmark's images."""
-    if tuple(args[0].shape[1:]) != shape:
-        raise ValueError(
-            f"The model takes images of shape (N, {', '.join(map(str, shape))}); "
-            f"got {tuple(args[0].shape)}."
-        )
+    for images in (*args, *named.values()):
+        if tuple(images.shape[1:]) != shape:
+            raise ValueError(
+                f"The model takes images of shape (N, {', '.join(map(str, shape))}); "
+                f"got {tuple(images.shape)}."
+            )
 
 
 def benchmark_model(
@@ -252,7 +258,8 @@ def benchmark_model(
         network = TwoStageNetwork(stage1, stage2, features=WIDTHS[1], num_classes=num_classes)
         model = wrap(network, in_channels)
         image_shape = (in_channels, IMAGE_SIDE, IMAGE_SIDE)
-        model.register_forward_pre_hook(functools.partial(check_images, image_shape))
+        check = functools.partial(check_images, image_shape)
+        model.register_forward_pre_hook(check, with_kwargs=True)
         return model
 
     return ModelSpec(name, build, version, uses_interpolation, kernel_sizes)

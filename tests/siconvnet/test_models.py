@@ -1,6 +1,7 @@
 """Models by name: what is refused, what modes share, and models of users' own."""
 
 import copy
+import functools
 import importlib.util
 import pickle
 import sys
@@ -14,6 +15,7 @@ from torch.nn import functional as F
 
 import siconvnet.models
 from siconvnet import MODELS, build_model, register_model
+from siconvnet.models import source_version
 
 PAPER = (
     "standard", "pixel_pool", "slice_pool", "energy_pool", "conv3d", "ensemble",
@@ -125,6 +127,14 @@ def test_images_other_than_the_benchmarks_are_refused(name: str, shape: tuple[in
         build(name)(torch.zeros(shape))
 
 
+def test_images_given_by_name_are_checked_like_any():
+    model = build("standard")
+    x = torch.rand(1, 1, 64, 64)
+    assert torch.equal(model(x=x), model(x))
+    with pytest.raises(ValueError, match=r"images of shape \(N, 1, 64, 64\); got \(1, 1, 32, 32\)"):
+        model(x=x[:, :, :32, :32])
+
+
 @pytest.mark.usefixtures("clean_table")
 def test_a_registered_model_is_built_by_its_name():
     spec = register_model("flat", flatten_and_classify, version=3)
@@ -183,6 +193,15 @@ def test_without_a_version_the_source_of_the_builders_file_stands_for_it(tmp_pat
     ]
     assert versions[0] == versions[1] != versions[2]
     assert len(str(versions[0])) == 12
+
+
+@pytest.mark.usefixtures("clean_table")
+def test_the_version_of_a_builder_with_options_is_that_of_the_file_that_it_is_written_in(
+    tmp_path: Path,
+):
+    module = plugin(tmp_path / "wide.py", "def build(**options): return 1\n")
+    with_width = functools.partial(functools.partial(module.build, width=2), depth=3)
+    assert register_model("mine", with_width).version == source_version(module.build)
 
 
 @pytest.mark.usefixtures("clean_table")
