@@ -162,8 +162,6 @@ def _entry(name: str, path: Path) -> dict:
         return row
     try:
         dataset = STIRDataset(path)
-    except KeyboardInterrupt:
-        return INTERRUPTED
     except (StirError, OSError) as error:
         return row | {"error": str(error)}
     return row | {
