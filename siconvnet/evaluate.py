@@ -43,6 +43,7 @@ class ScaleCounts:
     @torch.no_grad()
     def __iter__(self) -> Iterator[int]:
         self._model.eval()
+        self._sums.zero_()
         for start in range(0, len(self._images), self._batch_size):
             images, labels = self._images.batch(start, self._batch_size)
             logits = self._model(images)

@@ -94,6 +94,11 @@ class Fit:
         patience: int = 10,
         batch_size: int = 16,
     ) -> None:
+        if not len(train) or not len(valid):
+            raise ValueError(
+                "Fit needs at least one training and one validation image; got "
+                f"{len(train)} and {len(valid)}: give both sets images."
+            )
         self.model = model
         self.train, self.valid = train, valid
         self.max_epochs, self.patience, self.batch_size = max_epochs, patience, batch_size

@@ -37,6 +37,16 @@ def test_counts_and_losses_fall_to_the_scale_of_each_image(batch_size: int):
         assert count.loss_sum == pytest.approx(losses[scales == count.scale].sum().item())
 
 
+def test_a_pass_that_is_begun_again_counts_every_image_once():
+    images, scales = samples()
+    counts = ScaleCounts(Brightness(), images, scales, batch_size=3)
+    list(counts)
+    once = counts.result()
+    next(iter(counts))
+    list(counts)
+    assert counts.result() == once
+
+
 def test_a_loss_that_is_not_finite_is_an_error():
     images, scales = samples()
     counts = ScaleCounts(

@@ -47,6 +47,14 @@ def test_stopping_after_any_batch_and_going_on_gives_the_same_numbers(stop_after
         assert torch.equal(second.best_weights[key], weight)
 
 
+@pytest.mark.parametrize("counts", [(0, 20), (35, 0), (0, 0)])
+def test_no_images_to_train_or_to_validate_on_are_refused(counts: tuple[int, int]):
+    train, valid = (images(count, seed) for seed, count in enumerate(counts))
+    message = f"at least one training and one validation image; got {counts[0]} and {counts[1]}: "
+    with pytest.raises(ValueError, match=message):
+        Fit(network(), train, valid, lr=1e-2)
+
+
 def test_an_epoch_counts_every_image_once_and_keeps_the_last_smaller_batch():
     steps = list(fit(max_epochs=1, lr=0.0))
     assert [step.batch for step in steps] == [1, 2, 3, 4, 5, 6, 7, 8]  # 35 and 20 images by 8
