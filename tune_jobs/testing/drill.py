@@ -80,17 +80,21 @@ class Driver:
 
     def workers(self) -> list[psutil.Process]:
         """The processes that train."""
-        return [child for child in self._children() if "ImplicitFunc" in _command(child)]
+        try:
+            children = psutil.Process(self._process.pid).children(recursive=True)
+        except psutil.NoSuchProcess:
+            return []
+        return [child for child in children if "ImplicitFunc" in _command(child)]
 
     def kill(self) -> None:
-        """End the driver at once, and wait for its processes to notice."""
-        children = self._children()
+        """End the driver at once, and wait until nothing trains any more."""
+        workers = self.workers()
         self._process.kill()
         self._process.wait()
-        _, alive = psutil.wait_procs(children, timeout=WAIT_SECONDS)
-        left = [child for child in alive if child.status() != psutil.STATUS_ZOMBIE]
+        _, alive = psutil.wait_procs(workers, timeout=WAIT_SECONDS)
+        left = [worker for worker in alive if worker.status() != psutil.STATUS_ZOMBIE]
         if left:
-            raise RuntimeError(f"A dead driver must leave no process; it left {left}.")
+            raise RuntimeError(f"Trials must end when their driver is dead; these go on: {left}.")
 
     def restart(self) -> None:
         self.kill()
@@ -105,12 +109,6 @@ class Driver:
 
     def last_words(self) -> str:
         return self._log.read_text(errors="replace")[-3000:]
-
-    def _children(self) -> list[psutil.Process]:
-        try:
-            return psutil.Process(self._process.pid).children(recursive=True)
-        except psutil.NoSuchProcess:
-            return []
 
     def _start(self) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", "tune_jobs", "run", str(self._study)]
