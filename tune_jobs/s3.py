@@ -12,6 +12,7 @@ from tune_jobs.errors import TuneJobsError
 
 ENDPOINT_VARIABLES = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
 CONNECT_SECONDS = 5.0
+ANSWER_SECONDS = 10.0  # without a byte, until a connection counts as dead
 OPTIONS = ("endpoint_override", "scheme", "region")
 # What more time mends although its HTTP status is below 500: Amazon's names for a body or an
 # answer that got lost on the way.
@@ -103,6 +104,7 @@ class S3Address:
             scheme=self.scheme,
             region=region,
             connect_timeout=CONNECT_SECONDS,
+            request_timeout=ANSWER_SECONDS,
             allow_delayed_open=True,  # a small object is one request, a PUT
             retry_strategy=fs.AwsStandardS3RetryStrategy(max_attempts=1),
         )
