@@ -162,12 +162,11 @@ class ScalePool(nn.Module):
     ([4.0, 3.0], [[1]])
     """
 
-    def __init__(self, mode: str, plain: bool = False) -> None:
+    def __init__(self, mode: str) -> None:
         super().__init__()
         if mode not in POOL_MODES:
             raise ValueError(f"mode must be one of {', '.join(POOL_MODES)}; got {mode!r}.")
         self.mode = mode
-        self.plain = plain
 
     def forward(self, x: Tensor, return_indices: bool = False) -> Tensor | tuple[Tensor, Tensor]:
         if x.ndim != 5:
@@ -184,7 +183,7 @@ class ScalePool(nn.Module):
         return (pooled, indices) if return_indices else pooled
 
     def extra_repr(self) -> str:
-        return f"{self.mode!r}, plain={self.plain}"
+        return repr(self.mode)
 
 
 def take_scale(x: Tensor, indices: Tensor) -> Tensor:
@@ -196,6 +195,8 @@ def take_scale(x: Tensor, indices: Tensor) -> Tensor:
 
 class PooledSiConv2d(nn.Module):
     """A ``SiConv2d`` and the ``ScalePool`` that makes its answer an ordinary stack of maps.
+
+    It computes by the book if its convolution does, and whenever it is asked for indices.
 
     Shape:   (N, C, H, W) -> (N, O, H - k + 1, W - k + 1); indices as in ``ScalePool``.
     Learned: the convolution's ``weight`` and ``bias``.
@@ -212,23 +213,19 @@ class PooledSiConv2d(nn.Module):
         self.pool = pool
 
     def forward(self, x: Tensor, return_indices: bool = False) -> Tensor | tuple[Tensor, Tensor]:
-        if return_indices or not self.runs_fast(x):
-            return self.pool(self.conv.plain_response(x), return_indices)
-        self.conv.check_input(x)
         conv = self.conv
+        if return_indices or not conv.runs_fast(x):
+            return self.pool(conv.plain_response(x), return_indices)
+        conv.check_input(x)
         return pooled_response(x, conv.weight, conv.bias, conv.ladder, self.pool.mode)
 
     def peak(self, x: Tensor) -> Tensor:
         """The largest answer of each image and channel, (N, O)."""
-        if not self.runs_fast(x):
-            return GlobalMaxPool()(self(x))
-        self.conv.check_input(x)
         conv = self.conv
+        if not conv.runs_fast(x):
+            return GlobalMaxPool()(self(x))
+        conv.check_input(x)
         return pooled_peak(x, conv.weight, conv.bias, conv.ladder, self.pool.mode)
-
-    def runs_fast(self, x: Tensor) -> bool:
-        """Whether only the scales that are kept are computed with gradients."""
-        return not self.pool.plain and self.conv.runs_fast(x)
 
 
 class GlobalMaxPool(nn.Module):

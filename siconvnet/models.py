@@ -183,7 +183,7 @@ def pooled_stages(
             interpolation=interpolation,
             plain=plain,
         )
-        return PooledSiConv2d(conv, ScalePool(mode, plain=plain))
+        return PooledSiConv2d(conv, ScalePool(mode))
 
     first = stage(IMAGE_SIDE, in_channels, WIDTHS[0])
     return first, stage(IMAGE_SIDE - kernel_size + 1, *WIDTHS)

@@ -37,7 +37,7 @@ def pooled_response(x: Tensor, weight: Tensor, bias: Tensor, ladder: Ladder, mod
         pooled = []
         for images in spectrum.passes(x):
             choice = loudest_sum(images, weight, bias, ladder) if mode == "energy" else None
-            noise = rounding(images, weight.detach()) if mode == "slice" else None
+            noise = None if mode == "energy" else rounding(images, weight.detach())
             found = PooledResponse.apply(images, parts, bias, spectrum, mode, choice, noise)
             pooled.append(found)
         return joined(pooled)
@@ -99,14 +99,15 @@ class PooledResponse(torch.autograd.Function):
         correlator = Correlator(spectrum, spectrum.image_blocks(x), parts)
         n, o = correlator.n, correlator.o
         bias_no = bias.repeat(n)
-        if mode == "pixel":
-            pooled, choice = largest_at_each_pixel(correlator, bias_no)
-        elif choice is None:
+        if choice is not None:
+            pooled = chosen_slices(correlator, bias_no, choice)
+        elif mode == "pixel":
+            assert noise is not None
+            pooled, choice = largest_at_each_pixel(correlator, bias_no, noise)
+        else:
             assert noise is not None
             black_scales = clearance(x, spectrum.ladder)
             pooled, choice = loudest_slice(correlator, bias_no, black_scales, noise)
-        else:
-            pooled = chosen_slices(correlator, bias_no, choice)
         if ctx.needs_input_grad[0]:
             # Rounding must not decide which of the equal answers to a black patch is first.
             black_scales = clearance(x, spectrum.ladder).repeat_interleave(o, dim=2)
@@ -176,7 +177,9 @@ def factor_grads(ctx: Any, found: Iterable[ScaleGradient]) -> tuple[Tensor | Non
         return spectrum.images_from_blocks(blocks_grad, *x.shape[:2]), parts_grad
 
 
-def largest_at_each_pixel(correlator: Correlator, bias_no: Tensor) -> tuple[Tensor, Tensor]:
+def largest_at_each_pixel(
+    correlator: Correlator, bias_no: Tensor, noise: Tensor
+) -> tuple[Tensor, Tensor]:
     """The largest answer over scales and its scale, both (i, j, n o)."""
     spectrum = correlator.spectrum
     largest = bias_no.new_full((*spectrum.answer_size, len(bias_no)), -torch.inf)
@@ -189,7 +192,8 @@ def largest_at_each_pixel(correlator: Correlator, bias_no: Tensor) -> tuple[Tens
         torch.maximum(largest[inner], found, out=largest[inner])
     largest += bias_no
     last = spectrum.ladder.num_scales - 1
-    zeros = (reach(spectrum, largest.device) < last) & (largest < 0)
+    # The zeros around bigger kernels' answers win from answers below zero, not from rounded zeros.
+    zeros = (reach(spectrum, largest.device) < last) & (largest < -noise)
     return largest.masked_fill_(zeros, 0), choice.masked_fill_(zeros, NO_SCALE)
 
 

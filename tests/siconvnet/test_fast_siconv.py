@@ -1,5 +1,7 @@
 """The fast SiConv2d against the plain one, in double precision: outputs and gradients."""
 
+import copy
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -56,6 +58,13 @@ def assert_same(fast: list[Tensor], plain: list[Tensor]) -> None:
         torch.testing.assert_close(ours, theirs, rtol=0, atol=slack)
 
 
+def plain_stage(conv: SiConv2d, mode: str) -> PooledSiConv2d:
+    """A stage with the very weights of ``conv``, by the book."""
+    twin = copy.copy(conv)
+    twin.plain = True
+    return PooledSiConv2d(twin, ScalePool(mode))
+
+
 def sums_decide(conv: SiConv2d, x: Tensor) -> bool:
     """Whether no two scales' answers sum to the same, up to rounding."""
     sums = conv.plain_response(x).sum((3, 4)).topk(min(2, conv.num_scales), dim=2).values
@@ -81,13 +90,24 @@ def test_a_pooled_stage_and_its_peak_answer_as_in_the_plain_form(case, mode, onl
     conv, x = case
     if mode == "energy" and not sums_decide(conv, x):
         return
-    fast = PooledSiConv2d(conv, ScalePool(mode))
-    plain = PooledSiConv2d(conv, ScalePool(mode, plain=True))
+    fast, plain = PooledSiConv2d(conv, ScalePool(mode)), plain_stage(conv, mode)
     name = "peak" if only_peak else "forward"
     assert_same(
         answer_and_gradients(getattr(fast, name), conv, x),
         answer_and_gradients(getattr(plain, name), conv, x),
     )
+
+
+@settings(max_examples=100, deadline=None)
+@given(convolutions(), st.sampled_from(POOL_MODES))
+def test_the_scales_chosen_from_all_answers_are_those_of_the_plain_form(case, mode):
+    conv, x = case
+    if mode == "energy" and not sums_decide(conv, x):
+        return
+    pool = ScalePool(mode)
+    _, fast = pool(response(x, conv.weight, conv.bias, conv.ladder), return_indices=True)
+    _, plain = pool(conv.plain_response(x), return_indices=True)
+    assert torch.equal(fast, plain)
 
 
 @pytest.mark.parametrize("mode", POOL_MODES)
@@ -112,8 +132,7 @@ def test_the_first_of_the_equally_loud_slices_is_kept(bias):
     conv.bias.data.fill_(bias)
     x = torch.zeros(8, 1, 24, 24)
     x[:, :, 20:, 18:] = torch.rand(8, 1, 4, 6)
-    fast = PooledSiConv2d(conv, ScalePool("slice"))
-    plain = PooledSiConv2d(conv, ScalePool("slice", plain=True))
+    fast, plain = PooledSiConv2d(conv, ScalePool("slice")), plain_stage(conv, "slice")
     torch.testing.assert_close(fast(x), plain(x))
 
 
@@ -130,14 +149,19 @@ def test_the_first_of_the_equal_answers_to_a_flat_image_receives_the_gradient(mo
 
 
 @pytest.mark.parametrize("mode", POOL_MODES)
-def test_indices_are_those_of_the_plain_form_on_a_mostly_black_image(mode):
+@pytest.mark.parametrize("bias", [0.5, 0.0, -9.0])
+def test_what_is_chosen_on_a_mostly_black_image_does_not_depend_on_rounding(bias, mode):
     torch.manual_seed(0)
-    conv = SiConv2d(1, 4, num_scales=9, kernel_size=7)
-    x = torch.zeros(2, 1, 24, 24)
+    conv = SiConv2d(1, 4, num_scales=9, kernel_size=7).double()
+    conv.bias.data.fill_(bias)
+    x = torch.zeros(2, 1, 24, 24, dtype=torch.float64)
     x[:, :, 9:13, 10:14] = torch.rand(2, 1, 4, 4)
-    _, fast = PooledSiConv2d(conv, ScalePool(mode))(x, return_indices=True)
-    _, plain = PooledSiConv2d(conv, ScalePool(mode, plain=True))(x, return_indices=True)
-    assert torch.equal(fast, plain)
+    _, chosen = ScalePool(mode)(conv.plain_response(x), return_indices=True)
+    assert torch.equal(ScalePool(mode)(conv(x), return_indices=True)[1], chosen)
+    gradients = []
+    for stage in (PooledSiConv2d(conv, ScalePool(mode)), plain_stage(conv, mode)):
+        gradients.append(torch.autograd.grad(stage(x).sum(), (conv.weight, conv.bias)))
+    assert_same(*gradients)
 
 
 @pytest.mark.parametrize("name", [f"{mode}_pool" for mode in POOL_MODES])
