@@ -18,9 +18,10 @@ DEATHS_ALLOWED = 5  # in a row, without a checkpoint in between
 class Claim:
     """A running trial's mark. Times are seconds since 1970.
 
-    ``driver`` names the command that started the trial. ``deaths`` counts the processes that
-    vanished while they held this claim with training at ``position`` (epoch and batch of the
-    checkpoint they began from); a checkpoint further on sets it back.
+    ``driver`` names the command that started the trial. ``deaths`` counts the processes of that
+    driver that vanished while they held this claim with training at ``position`` (epoch and batch
+    of the checkpoint they began from). A checkpoint further on sets it back, and so does another
+    driver: processes that die with theirs say nothing of the trial.
     """
 
     driver: str
@@ -59,8 +60,9 @@ def read_claim(storage: Storage, point_id: str) -> Claim | None:
 def new_claim(driver: str, position: tuple[int, int], previous: Claim | None) -> Claim:
     """This process's claim, counting the death of whoever left ``previous`` behind."""
     pid = os.getpid()
-    same_place = previous is not None and previous.position == position
-    deaths = 0 if previous is None else previous.deaths * same_place + 1
+    deaths = 0
+    if previous is not None and previous.driver == driver:
+        deaths = 1 + (previous.deaths if previous.position == position else 0)
     return Claim(
         driver=driver,
         host=platform.node(),

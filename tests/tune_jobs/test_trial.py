@@ -275,6 +275,11 @@ def test_deaths_are_forgiven_once_a_checkpoint_got_further(storage: Storage):
     assert claims.new_claim("this", (1, 0), None).deaths == 0
 
 
+def test_processes_that_died_with_their_driver_are_not_counted_against_the_point():
+    before = replace(claims.new_claim("this", (1, 0), None), deaths=4)
+    assert claims.new_claim("another", (1, 0), before).deaths == 0
+
+
 def test_a_damaged_checkpoint_costs_time_but_not_the_trial(
     spec: TrialSpec, dataset: STIRDataset, storage: Storage, whole: TrialRecord
 ):

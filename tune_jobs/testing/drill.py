@@ -69,12 +69,16 @@ class Driver:
 
     def __init__(self, study: Path, uri: str, log: Path) -> None:
         self._study, self._uri, self._log = study, uri, log
+        self._lives = 5  # drivers that may end badly by themselves
         self._process = self._start()
 
     def ended(self) -> bool:
-        """Whether the study is done; a driver that gave up before is started again."""
+        """Whether the study is done; a driver that lost its storage is started again."""
         code = self._process.poll()
         if code is not None and code != 0:
+            self._lives -= 1
+            if not self._lives:
+                raise RuntimeError(f"A study must end well; it does not:\n{self.last_words()}")
             self._process = self._start()
         return code == 0
 
@@ -146,7 +150,7 @@ def drill(
         driver = Driver(study, uri, folder / "driver.log")
         try:
             for kind in faults:
-                time.sleep(rng.uniform(0, longest_pause_seconds))
+                time.sleep(rng.uniform(1, longest_pause_seconds))
                 if not _strike(kind, driver, server, rng):
                     break
                 done[kind] += 1
