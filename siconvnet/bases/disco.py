@@ -11,7 +11,8 @@ quadratic form in the kernels with the same matrices for all of them: one small 
 Source: Sosnovik et al. (2021), arXiv:2106.02733, section 3, where Adam does this on noise images.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from itertools import combinations
 from typing import NamedTuple
@@ -65,10 +66,22 @@ def compute_disco_basis(reweightings: int = REWEIGHTINGS) -> Tensor:
         start = SIDE // 2 - dilation * (KERNEL_SIZE // 2)
         taps = slice(start, start + dilation * (KERNEL_SIZE - 1) + 1, dilation)
         kernels[:, scale, taps, taps] = functions
-    # The last bits depend on the number of threads; models must not.
+    # The last bits depend on the processor; models should not.
     return least_error_kernels(kernels, reweightings).round(decimals=7)
 
 
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Compute with one thread, as more add up in another order; then as many as before."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+@one_thread()
 def least_error_kernels(kernels: Tensor, reweightings: int) -> Tensor:
     """``kernels`` with the free scales replaced by those of least error, given the exact ones.
 
