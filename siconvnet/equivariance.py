@@ -24,8 +24,9 @@ def equivariance_errors(
 
     For each pair of scales the maps after the ReLU are cut to the object (see ``object_maps``),
     the second is resized to the first's size (bicubic), and the error is ||a - b||^2 / ||a||^2.
-    It is NaN where ||a|| = 0, which covers an object too small to fill one pixel's view: a mean
-    should say how many it leaves out.
+    It is NaN where ||a|| = 0, which covers an object too small to fill one pixel's view, and where
+    the square box of an oblong object leaves the image at either scale, since the two parts would
+    not show the same: a mean should say how many it leaves out.
 
     ``objects`` must have all of SCALES. The model needs ``feature_maps`` with maps (N, C, H, W).
     At most 6 * ``batch_size`` images' maps are held at once; ``progress`` is told how many objects

@@ -13,6 +13,9 @@ class ObjectImages:
     ``images`` (scales, classes, instances, C, H, W) uint8; ``positions`` (scales, classes,
     instances, 2) whole numbers, x from the left and y from the top of the object's box;
     ``scales``: the side of the box, one for each entry of the first axis. Sizes are in pixels.
+
+    A box is a square. Of an oblong object it has the longer side, and may leave the image where the
+    object does not.
     """
 
     images: Tensor
@@ -36,11 +39,12 @@ class ObjectImages:
                 f"{self.scales}."
             )
         room = torch.tensor(self.images.shape[:-3:-1])  # W, H
-        ends = self.positions.cpu() + torch.tensor(self.scales)[:, None, None, None]
-        if self.positions.min() < 0 or (ends > room).any():
+        corners = self.positions.cpu()
+        outside = ((corners < 0) | (corners >= room)).any(-1)
+        if outside.any():
             raise ValueError(
-                f"Every object must lie within its {room[1]} x {room[0]} image; of the boxes given "
-                "at least one does not."
+                f"Every object's box must start within its {room[1]} x {room[0]} image; got "
+                f"(x, y) = {tuple(corners[outside][0].tolist())}: give the corner's pixel in it."
             )
 
     @property
@@ -64,7 +68,8 @@ def object_maps(maps: Tensor, positions: Tensor, scale: int, image_side: int) ->
     """The part of each map whose every pixel sees nothing but the object.
 
     A map smaller than the image by d pixels loses d pixels of the object as well; what is left of
-    an object of d pixels or less is nothing, and its part is empty.
+    an object of d pixels or less is nothing, and its part is empty. Pixels beyond the map, of a box
+    that leaves the image, are NaN.
 
     Shape: (N, C, h, w) and positions (N, 2) as x, y -> (N, C, side, side).
 
@@ -76,5 +81,9 @@ def object_maps(maps: Tensor, positions: Tensor, scale: int, image_side: int) ->
     side = max(0, scale - (image_side - maps.shape[-1]))
     steps = torch.arange(side, device=maps.device)
     columns, rows = (positions[:, axis, None] + steps for axis in (0, 1))
+    height, width = maps.shape[-2:]
+    inside = (rows < height)[:, :, None] & (columns < width)[:, None]
+    rows, columns = rows.clamp(max=height - 1), columns.clamp(max=width - 1)
     image = torch.arange(len(maps), device=maps.device)
-    return maps[image[:, None, None], :, rows[:, :, None], columns[:, None]].movedim(-1, 1)
+    part = maps[image[:, None, None], :, rows[:, :, None], columns[:, None]].movedim(-1, 1)
+    return part.where(inside[:, None], torch.nan)

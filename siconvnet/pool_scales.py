@@ -38,9 +38,9 @@ def pool_scales(
 ) -> tuple[Tensor, ...]:
     """Mean chosen kernel size (pixels) over the object's box, of every object at every scale.
 
-    The box is what ``object_maps`` cuts; where it is empty the mean of a pixel pooling is NaN.
-    Slice and energy pooling choose once for an image, box or none. ``progress`` is told how many
-    images are done after each batch, and may raise to stop.
+    The box is what ``object_maps`` cuts, within the map; where it is empty the mean of a pixel
+    pooling is NaN. Slice and energy pooling choose once for an image, box or none. ``progress`` is
+    told how many images are done after each batch, and may raise to stop.
 
     Shape:  per stage (channels, classes, instances, scales), float64; scales as in ``objects``.
     Source: Altstidl et al. (2023), arXiv:2211.10288, figure 7.
@@ -63,7 +63,7 @@ def pool_scales(
                 sides = torch.tensor(stage.conv.sides, device=device)[indices].double()
                 if sides.ndim == 4:
                     cut = object_maps(sides, positions, scale, images.shape[-1])
-                    sides = cut.flatten(2).mean(dim=2)
+                    sides = cut.flatten(2).nanmean(dim=2)
                 size[:, part, column] = sides.T.cpu()
             done += len(images)
             if progress is not None:

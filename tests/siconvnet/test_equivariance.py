@@ -85,6 +85,18 @@ def test_the_second_map_is_resized_to_the_first():
     assert float(errors[0, 1, 2, SCALE_PAIRS.index((33, 48))]) == pytest.approx(expected, rel=1e-4)
 
 
+def test_an_object_whose_box_leaves_an_image_has_no_error_in_the_pairs_of_that_scale():
+    given = squares(noise=True)
+    positions = given.positions.clone()
+    positions[SCALES.index(49), 1, 2, 0] = 40
+    errors = equivariance_errors(
+        Maps(lambda x: x, mean_of_5x5), ObjectImages(given.images, positions, SCALES)
+    )
+    nan = errors.isnan()
+    assert nan[:, 1, 2].tolist() == [[49 in pair for pair in SCALE_PAIRS]] * 2
+    assert nan.sum() == 2 * 2
+
+
 def test_batches_do_not_matter_and_progress_counts_objects():
     done: list[int] = []
     model = build_model("standard", in_channels=1, num_classes=2, kernel_size=3)

@@ -34,6 +34,15 @@ def test_an_object_smaller_than_a_view_has_an_empty_part():
     assert part.shape == (2, 3, 0, 0)
 
 
+def test_what_of_an_oblong_objects_square_box_leaves_the_image_is_nan():
+    maps = torch.arange(2 * 3 * 8 * 8.0).reshape(2, 3, 8, 8)
+    part = object_maps(maps, torch.tensor([[1, 2], [6, 5]]), scale=4, image_side=8)
+    assert torch.equal(part[0], maps[0, :, 2:6, 1:5])
+    assert torch.equal(part[1, :, :3, :2], maps[1, :, 5:8, 6:8])
+    assert part[1, :, 3:].isnan().all()
+    assert part[1, :, :, 2:].isnan().all()
+
+
 def test_a_batch_is_in_zero_to_one_and_in_the_order_of_classes():
     images = torch.zeros(2, 3, 1, 1, 10, 12, dtype=torch.uint8)
     images[1] = torch.tensor([0, 51, 255], dtype=torch.uint8).reshape(3, 1, 1, 1, 1)
@@ -49,8 +58,8 @@ def test_a_batch_is_in_zero_to_one_and_in_the_order_of_classes():
         ({"positions": torch.zeros(2, 3, 2, dtype=torch.int64)}, r"\(2, 3, 1, 2\).* got"),
         ({"scales": (6,)}, r"each of the 2 scales .* got \(6,\)"),
         ({"scales": (6, 6)}, r"each of the 2 scales .* once; got \(6, 6\)"),
-        ({"scales": (6, 11)}, "must lie within its 10 x 12 image"),
-        ({"positions": torch.full((2, 3, 1, 2), -1)}, "must lie within its 10 x 12 image"),
+        ({"positions": torch.full((2, 3, 1, 2), -1)}, "must start within its 10 x 12 image"),
+        ({"positions": torch.full((2, 3, 1, 2), 10)}, "must start within its 10 x 12 image"),
     ],
 )
 def test_what_is_no_set_of_objects_is_refused(changes: dict, sentence: str):
@@ -58,6 +67,6 @@ def test_what_is_no_set_of_objects_is_refused(changes: dict, sentence: str):
         objects(**changes)
 
 
-def test_an_object_may_touch_the_right_rim_of_a_wide_image():
-    positions = torch.tensor([2, 0]).expand(2, 3, 1, 2)
+def test_an_oblong_object_may_lie_so_close_to_the_rim_that_its_square_box_does_not_fit():
+    positions = torch.tensor([11, 9]).expand(2, 3, 1, 2)
     assert len(objects(positions=positions)) == 3

@@ -25,7 +25,8 @@ def objects(seed: int = 0) -> ObjectImages:
     rng = torch.Generator().manual_seed(seed)
     shape = (len(SCALES), 2, 2)
     images = torch.randint(0, 256, (*shape, 1, SIDE, SIDE), generator=rng, dtype=torch.uint8)
-    positions = torch.randint(0, SIDE - max(SCALES) + 1, (*shape, 2), generator=rng)
+    # Up to where the square box of an oblong object does not fit.
+    positions = torch.randint(0, SIDE - min(SCALES) + 1, (*shape, 2), generator=rng)
     return ObjectImages(images, positions, SCALES)
 
 
