@@ -1,6 +1,6 @@
 """Kill workers, drivers and the S3 server of a running study, and count what that cost.
 
-example: python benchmarks/drill.py --faults 60 --trials 24
+example: python benchmarks/drill.py --faults 60 --trials 60
 
 Needs the test extra (SeaweedFS). The exit status is 0 if no result was lost, doubled or changed,
 some trials were resumed and all faults happened. A point whose process is killed five times before
@@ -27,7 +27,7 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--faults", type=int, default=60, help="processes killed (60)")
-    parser.add_argument("--trials", type=int, default=24, help="networks trained (24)")
+    parser.add_argument("--trials", type=int, default=60, help="networks trained (60)")
     parser.add_argument("--pause", type=float, default=9.0, help="seconds at most between (9)")
     parser.add_argument("--seed", type=int, default=1, help="of what happens when (1)")
     args = parser.parse_args()
