@@ -68,14 +68,15 @@ class Study:
 def run(study: Study, uri: str) -> float:
     """Run a study to its end; returns the driver's peak memory in MB."""
     command = [*study.command("run", uri), "--max-concurrent", str(SLOTS)]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    log = study.path.with_suffix(".log")
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, stdout=output, stderr=output)
     driver, peak = psutil.Process(process.pid), 0
     while process.poll() is None:
         peak = max(peak, driver.memory_info().rss)
         time.sleep(0.2)
     if process.returncode:
-        _, errors = process.communicate()
-        raise RuntimeError(f"{command} must end well; it said {errors.decode()[-2000:]}")
+        raise RuntimeError(f"{command} must end well; it said {log.read_text()[-2000:]}")
     return peak / 1e6
 
 
