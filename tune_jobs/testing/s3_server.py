@@ -1,4 +1,4 @@
-"""A real S3 server on this machine's loopback, with a folder, ports and a process of its own."""
+"""A real S3 server on this machine, with a folder, ports and a process of its own."""
 
 import json
 import os
@@ -35,8 +35,8 @@ class S3Server:
 
     bucket = "bucket"
 
-    def __init__(self, folder: str | Path) -> None:
-        self._folder = Path(folder)
+    def __init__(self, folder: str | Path, host: str = HOST) -> None:
+        self._folder, self._host = Path(folder), host
         self._folder.mkdir(parents=True, exist_ok=True)
         self._ports = dict(zip(("master", "volume", "filer", "s3"), free_ports(4), strict=True))
         self._process: subprocess.Popen[bytes] | None = None
@@ -44,7 +44,7 @@ class S3Server:
     @property
     def endpoint(self) -> str:
         """Host and port."""
-        return f"{HOST}:{self._ports['s3']}"
+        return f"{self._host}:{self._ports['s3']}"
 
     def __enter__(self) -> Self:
         self.start()
@@ -98,7 +98,14 @@ class S3Server:
         config = self._folder / "s3.json"
         config.write_text(json.dumps({"identities": identities}))
         return [
-            *(weed(), "server", f"-dir={data}", f"-ip={HOST}", f"-ip.bind={HOST}", "-s3"),
+            *(
+                weed(),
+                "server",
+                f"-dir={data}",
+                f"-ip={self._host}",
+                f"-ip.bind={self._host}",
+                "-s3",
+            ),
             *(f"-{name}.port={port}" for name, port in self._ports.items()),
             *(f"-s3.config={config}", "-volume.max=8", "-master.volumeSizeLimitMB=64"),
             *(
