@@ -22,7 +22,7 @@ from analysis.printed import TABLES
 from analysis.published import import_mlflow
 from analysis.query import FORMATS, query
 from analysis.report import report
-from analysis.tables import SCHEMAS
+from analysis.schemas import SCHEMAS
 from tune_jobs.storage import Storage, TuneJobsError
 
 LEFT_OUT = 1  # exit status: done, but something was damaged, is named, and is not in the tables

@@ -3,24 +3,21 @@
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from analysis import tables
-from analysis.errors import AnalysisError
+from analysis import places, schemas, tables
+from analysis.evaluations import collect_evaluations, new_evaluations
+from analysis.places import Place, keys_in
 from analysis.rows import Rows, rows_of_failure, rows_of_record, rows_of_study
 from tune_jobs.record import FailureRecord, RecordError, TrialRecord, point_id_of
 from tune_jobs.storage import Storage
 from tune_jobs.study_record import StudyRecord
 
-_READERS = 8  # threads, for storages that answer slowly
 _BATCH = 250  # objects read ahead at a time, which bounds the memory
 
 _FINISHED = pc.field("status") == "finished"
-
-Place = tuple[Storage, str]  # an object: where, and its key
 
 
 @dataclass(slots=True)
@@ -30,6 +27,7 @@ class Collected:
     new: int = 0  # finished trials that were not in the tables before
     finished: int = 0  # in the tables now
     failed: int = 0  # points that have failures and no result
+    evaluations: int = 0  # new ones
     repeated: int = 0  # points that lie in more than one storage; the first was taken
     damaged: list[str] = field(default_factory=list)
 
@@ -44,36 +42,44 @@ def collect(
     and does not keep the others out.
     """
     results = Storage(out)
-    known = tables.read_if_any("trials", results)
-    finished = set(known.filter(_FINISHED)["point_id"].to_pylist())
     found = Collected()
-    opened = [_opened(uri) for uri in storages]
-    wanted = _wanted(opened, finished, found)
-    parts = {name: [tables.SCHEMAS[name].empty_table()] for name in tables.OF_TRIALS}
-    with ThreadPoolExecutor(_READERS) as pool:
-        for start in range(0, len(wanted), _BATCH):
-            batch = wanted[start : start + _BATCH]
-            good = list(_good(batch, pool, found))
-            for name, tables_read in parts.items():
-                tables_read.append(
-                    pa.concat_tables(rows[name] for rows in good).combine_chunks()
-                    if good
-                    else tables.SCHEMAS[name].empty_table()
-                )
-            if progress:
-                progress(start + len(batch), len(wanted))
-        _store_studies(opened, pool, results, found)
-    _store({name: pa.concat_tables(part) for name, part in parts.items()}, results, found)
+    storages_read = [places.opened(uri) for uri in storages]
+    known = tables.read_if_any("trials", results)
+    wanted = _wanted(storages_read, set(known.filter(_FINISHED)["point_id"].to_pylist()), found)
+    evaluated = new_evaluations(storages_read, results)
+    done, total = 0, len(wanted) + len(evaluated)
+
+    def read(count: int) -> None:
+        nonlocal done
+        done += count
+        if progress:
+            progress(done, total)
+
+    with ThreadPoolExecutor(places.READERS) as pool:
+        rows = _trials(wanted, pool, found, read)
+        _store_studies(storages_read, pool, results, found)
+        _store(rows, results, found)
+        found.evaluations = collect_evaluations(evaluated, results, pool, found.damaged, read)
     return found
 
 
-def _opened(uri: str) -> Storage:
-    storage = Storage(uri)
-    if storage.is_local and not Path(storage.uri).is_dir():
-        raise AnalysisError(
-            f"A storage must be a folder that is there, or s3://bucket/prefix; got {uri}."
-        )
-    return storage
+def _trials(
+    wanted: Sequence[Place],
+    pool: ThreadPoolExecutor,
+    found: Collected,
+    read: Callable[[int], None],
+) -> Rows:
+    """The rows of records and failures; packed a batch at a time, which bounds the memory."""
+    parts = {name: [schemas.SCHEMAS[name].empty_table()] for name in schemas.OF_TRIALS}
+    for start in range(0, len(wanted), _BATCH):
+        batch = wanted[start : start + _BATCH]
+        good = list(_good(batch, pool, found))
+        for name, tables_read in parts.items():
+            empty = schemas.SCHEMAS[name].empty_table()
+            joined = pa.concat_tables([empty, *(rows[name] for rows in good)])
+            tables_read.append(joined.combine_chunks())
+        read(len(batch))
+    return {name: pa.concat_tables(part) for name, part in parts.items()}
 
 
 def _wanted(storages: Iterable[Storage], finished: set[str], found: Collected) -> list[Place]:
@@ -81,10 +87,10 @@ def _wanted(storages: Iterable[Storage], finished: set[str], found: Collected) -
     records: dict[str, Place] = {}
     failures: dict[str, tuple[int, Place]] = {}
     for storage in storages:
-        for key in _keys(storage, "records"):
+        for key in keys_in(storage, "records"):
             found.repeated += point_id_of(key) in records
             records.setdefault(point_id_of(key), (storage, key))
-        for key in _keys(storage, "failures"):
+        for key in keys_in(storage, "failures"):
             attempt = key.rpartition("/")[2].removesuffix(".json")
             ranked = (int(attempt) if attempt.isdecimal() else 0, (storage, key))
             if ranked[0] >= failures.get(point_id_of(key), ranked)[0]:
@@ -94,30 +100,17 @@ def _wanted(storages: Iterable[Storage], finished: set[str], found: Collected) -
     return new + [place for point_id, (_, place) in failures.items() if point_id not in done]
 
 
-def _keys(storage: Storage, folder: str) -> list[str]:
-    return [item.key for item in storage.list(folder) if item.key.endswith(".json")]
-
-
 def _good(batch: Sequence[Place], pool: ThreadPoolExecutor, found: Collected) -> Iterable[Rows]:
-    for place, content in zip(batch, pool.map(_content, batch), strict=True):
-        storage, key = place
+    for place, content in places.contents(batch, pool):
         try:
-            yield _rows(key, content)
+            yield _rows(place[1], content)
         except RecordError as error:
-            found.damaged.append(f"{storage.uri}/{key}: {error}")
+            found.damaged.append(places.named(place, error))
 
 
-def _content(place: Place) -> bytes | OSError:
-    storage, key = place
-    try:
-        return storage.read(key)
-    except OSError as error:
-        return error
-
-
-def _rows(key: str, content: bytes | OSError) -> Rows:
-    if isinstance(content, OSError):
-        raise RecordError(f"An object must be readable; this one is not: {content}.")
+def _rows(key: str, content: bytes | RecordError) -> Rows:
+    if isinstance(content, RecordError):
+        raise content
     if key.startswith("studies/"):
         return rows_of_study(StudyRecord.from_json(content))
     if key.startswith("records/"):
@@ -140,11 +133,11 @@ def _store_studies(
     """
     phases: dict[str, Place] = {}
     for storage in storages:
-        for key in _keys(storage, "studies"):
+        for key in keys_in(storage, "studies"):
             phases.setdefault(key, (storage, key))
     good = list(_good(list(phases.values()), pool, found))
-    for name in tables.OF_STUDIES:
-        empty = tables.SCHEMAS[name].empty_table()
+    for name in schemas.OF_STUDIES:
+        empty = schemas.SCHEMAS[name].empty_table()
         rows = pa.concat_tables([empty, *(one[name] for one in good)])
         tables.extend(name, rows, rows["study"].unique(), results, by="study")
 
@@ -152,7 +145,7 @@ def _store_studies(
 def _store(parts: Rows, results: Storage, found: Collected) -> None:
     """Trials last: a collection cut off before them reads the same objects again."""
     point_ids = parts["trials"]["point_id"].combine_chunks()
-    for name in tables.OF_TRIALS:
+    for name in schemas.OF_TRIALS:
         if len(point_ids) or not results.exists(tables.table_key(name)):
             tables.extend(name, parts[name], point_ids, results)
     trials = tables.read("trials", results)

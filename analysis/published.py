@@ -16,7 +16,7 @@ from types import MappingProxyType
 import pandas as pd
 import pyarrow as pa
 
-from analysis import tables
+from analysis import schemas, tables
 from analysis.errors import AnalysisError
 from stir.scenarios import SCALES, SCENARIOS
 from tune_jobs.storage import Storage
@@ -92,17 +92,17 @@ def import_mlflow(export: str, out: str, *, by_scale: str | None = None) -> Impo
     """
     found = Imported()
     trials = _trials(_read(export, _COLUMNS, found), export, found)
-    scales = tables.SCHEMAS["scale_accuracy"].empty_table()
+    scales = schemas.SCHEMAS["scale_accuracy"].empty_table()
     if by_scale is not None:
         wide = _read(by_scale, ["run_id", *_SCALE_COLUMNS], found)
         scales = _scales(wide, trials, by_scale, found)
     parts = {
-        "epochs": tables.SCHEMAS["epochs"].empty_table(),
+        "epochs": schemas.SCHEMAS["epochs"].empty_table(),
         "scale_accuracy": scales,
         "trials": _arrow(trials, "trials"),
     }
     results = Storage(out)
-    for name in tables.OF_TRIALS:
+    for name in schemas.OF_TRIALS:
         old = tables.read_if_any(name, results)["point_id"].unique().to_pylist()
         replaced = pa.array([id for id in old if id.startswith("mlflow-")], pa.string())
         tables.extend(name, parts[name], replaced, results)
@@ -245,7 +245,7 @@ def _scales(rows: pd.DataFrame, trials: pd.DataFrame, path: str, found: Imported
 
 
 def _arrow(frame: pd.DataFrame, name: str) -> pa.Table:
-    schema = tables.SCHEMAS[name]
+    schema = schemas.SCHEMAS[name]
     return pa.Table.from_pandas(
         frame.reindex(columns=schema.names), schema=schema, preserve_index=False
     )

@@ -7,10 +7,11 @@ from types import MappingProxyType
 
 import duckdb
 import pyarrow as pa
+import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 from pyarrow import csv
 
-from analysis import tables
+from analysis import parts, schemas, tables
 from analysis.errors import AnalysisError
 from tune_jobs.storage import Storage
 
@@ -25,16 +26,16 @@ _LOCKED: dict[str, str | bool | int | float | list[str]] = {
 def query(sql: str, results: str = "results") -> pa.Table:
     """Answer one SELECT (DuckDB's SQL) over the tables that ``results`` holds.
 
-    The tables are those of ``tables.SCHEMAS``. Raises AnalysisError for SQL that does not parse,
+    The tables are those of ``schemas.SCHEMAS``. Raises AnalysisError for SQL that does not parse,
     that would change something, or that tries to read or write a file.
     """
     store = Storage(results)
-    present = [name for name in tables.SCHEMAS if store.exists(tables.table_key(name))]
+    present = [name for name in schemas.SCHEMAS if store.exists(tables.table_key(name))]
     if not present:
         tables.read("trials", store)  # says what is missing and how to make it
     with duckdb.connect(config=_LOCKED) as connection:
         for name in present:
-            connection.register(name, tables.read(name, store))
+            connection.register(name, _rows(name, store))
         try:
             statements = connection.extract_statements(sql)
             if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
@@ -45,6 +46,13 @@ def query(sql: str, results: str = "results") -> pa.Table:
             raise AnalysisError(
                 f"SQL must run over the tables {', '.join(present)}; it does not: {error}"
             ) from None
+
+
+def _rows(name: str, store: Storage) -> pa.Table | ds.Dataset:
+    """A table whole, or one in parts, of which only what the query asks for is read."""
+    if name not in schemas.PARTED:
+        return tables.read(name, store)
+    return parts.dataset(name, tables.read("evaluations", store), store)
 
 
 def _csv(answer: pa.Table) -> bytes:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from analysis.tables import SCHEMAS
+from analysis.schemas import SCHEMAS
 from stir.scenarios import SCENARIOS
 from tune_jobs.record import FailureRecord, RecordError, TrialRecord
 from tune_jobs.study_record import StudyRecord

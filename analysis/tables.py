@@ -1,138 +1,41 @@
-"""The schema of each results table; reading and writing them as Parquet."""
+"""Reading and writing results tables as Parquet, whole; ``parts`` does so piece by piece."""
 
 import io
-from collections.abc import Mapping
-from types import MappingProxyType
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from analysis import parts
 from analysis.errors import AnalysisError
+from analysis.schemas import KEYS, PARTED, SCHEMA_VERSION, SCHEMAS
 from tune_jobs.storage import Storage
-
-SCHEMA_VERSION = 1
-
-_TIME = pa.timestamp("us", tz="UTC")
-_TRIALS = {
-    "point_id": pa.string(),  # "mlflow-" + run_id for published runs
-    "source": pa.string(),  # ours, published
-    "model": pa.string(),
-    "dataset": pa.string(),
-    "scenario": pa.int64(),
-    "kernel_size": pa.int64(),  # pixels
-    "interpolation": pa.string(),  # null for models that do not use it
-    "lr": pa.float64(),
-    "seed": pa.int64(),
-    "max_epochs": pa.int64(),
-    "patience": pa.int64(),  # epochs
-    "batch_size": pa.int64(),
-    "status": pa.string(),  # finished, failed
-    "error": pa.string(),
-    "num_classes": pa.int64(),
-    "num_parameters": pa.int64(),
-    "epochs": pa.int64(),
-    "best_epoch": pa.int64(),
-    "best_valid_accuracy": pa.float64(),
-    "collapsed": pa.bool_(),  # best validation accuracy below twice chance
-    "test_accuracy": pa.float64(),
-    "test_loss": pa.float64(),
-    "last_train_loss": pa.float64(),
-    "last_train_accuracy": pa.float64(),
-    "last_valid_loss": pa.float64(),
-    "last_valid_accuracy": pa.float64(),
-    "epoch_seconds": pa.float64(),  # mean over the epochs
-    "last_epoch_seconds": pa.float64(),
-    "wall_seconds": pa.float64(),
-    "started_at": _TIME,
-    "finished_at": _TIME,
-    "resumed": pa.int64(),  # how often the trial went on from a checkpoint
-    "device": pa.string(),
-    "threads": pa.int64(),
-    "host": pa.string(),
-    "code_version": pa.string(),
-    "git_sha": pa.string(),
-    "git_dirty": pa.bool_(),
-    "torch_version": pa.string(),
-    "ray_version": pa.string(),
-    "dataset_fingerprint": pa.string(),
-    "model_version": pa.string(),
-    "protocol_version": pa.int64(),
-}
-_EPOCHS = {
-    "point_id": pa.string(),
-    "epoch": pa.int64(),
-    "train_loss": pa.float64(),
-    "train_accuracy": pa.float64(),
-    "valid_loss": pa.float64(),
-    "valid_accuracy": pa.float64(),
-    "seconds": pa.float64(),
-}
-_SCALE_ACCURACY = {
-    "point_id": pa.string(),
-    "scale": pa.int64(),  # object side in pixels
-    "correct": pa.int64(),
-    "total": pa.int64(),
-    "accuracy": pa.float64(),
-    "loss_sum": pa.float64(),
-}
-_STUDY_POINTS = {
-    "study": pa.string(),
-    "phase": pa.string(),
-    "point_id": pa.string(),
-    "reported": pa.bool_(),  # false for a learning rate that was not chosen
-}
-_CELLS = {
-    "study": pa.string(),
-    "phase": pa.string(),
-    "model": pa.string(),
-    "dataset": pa.string(),
-    "scenario": pa.int64(),
-    "kernel_size": pa.int64(),  # pixels
-    "interpolation": pa.string(),
-    "rule": pa.string(),
-    "lr": pa.float64(),  # null where the rule could not decide
-    "undecided": pa.string(),  # why not, else empty
-    "evidence": pa.string(),  # JSON: each learning rate's runs and their median
-}
-
-SCHEMAS: Mapping[str, pa.Schema] = MappingProxyType(
-    {
-        "trials": pa.schema(_TRIALS),
-        "epochs": pa.schema(_EPOCHS),
-        "scale_accuracy": pa.schema(_SCALE_ACCURACY),
-        "study_points": pa.schema(_STUDY_POINTS),
-        "cells": pa.schema(_CELLS),
-    }
-)
-OF_TRIALS = ("epochs", "scale_accuracy", "trials")  # trials last: they say what has been collected
-OF_STUDIES = ("study_points", "cells")
-KEYS: Mapping[str, tuple[str, ...]] = MappingProxyType(
-    {
-        "trials": ("point_id",),
-        "epochs": ("point_id", "epoch"),
-        "scale_accuracy": ("point_id", "scale"),
-        "study_points": ("study", "phase", "point_id"),
-        "cells": ("study", "phase", "model", "dataset", "scenario", "kernel_size", "interpolation"),
-    }
-)
 
 
 def table_key(name: str) -> str:
-    """Where a table lies in a results folder; AnalysisError for a name that is no table's."""
+    """Where a table lies in a results folder, of one in parts the table that names them.
+
+    AnalysisError for a name that is no table's.
+    """
     if name not in SCHEMAS:
         raise AnalysisError(f"A table must be one of {', '.join(SCHEMAS)}; got {name!r}.")
-    return f"{name}.parquet"
+    return "evaluations.parquet" if name in PARTED else f"{name}.parquet"
 
 
 def load(name: str, results: str = "results") -> pd.DataFrame:
-    """One results table as a pandas frame; the columns are those of ``SCHEMAS[name]``."""
+    """One results table as a pandas frame; the columns are those of ``schemas.SCHEMAS[name]``.
+
+    Of a grid's ``pool_scales`` (a million rows for a trial on mnist) ``query`` takes what is asked
+    for without holding the rest.
+    """
     return read(name, Storage(results)).to_pandas()
 
 
 def read(name: str, results: Storage) -> pa.Table:
     """One results table, checked against its schema and its own row count."""
+    if name in PARTED:
+        return parts.read(name, read("evaluations", results), results)
     key = table_key(name)
     try:
         data = results.read(key)

@@ -15,6 +15,7 @@ ALLOWED = {
     "tune_jobs": {"stir", "siconvnet"},
     "analysis": {
         "stir.scenarios",
+        "tune_jobs.evaluation_record",
         "tune_jobs.record",
         "tune_jobs.storage",
         "tune_jobs.study_record",

@@ -1,5 +1,6 @@
 """What finished weights do beyond their accuracy: equivariance, chosen kernel sizes, answers."""
 
+import hashlib
 import io
 import warnings
 from collections.abc import Callable
@@ -12,15 +13,19 @@ from torch import nn
 from siconvnet import build_model
 from siconvnet.equivariance import SCALE_PAIRS, equivariance_errors
 from siconvnet.objects import ObjectImages
-from siconvnet.pool_scales import pool_scales, pooled_stages
+from siconvnet.pool_scales import chosen_indices, pool_scales, pooled_stages
 from stir import STIRDataset
 from stir.schema import SPLITS
 from tune_jobs.datasets import dataset_key, fetch_dataset
 from tune_jobs.errors import TuneJobsError
 from tune_jobs.evaluation_record import (
     Evaluation,
+    IndexMaps,
+    ObjectIndex,
     Predictions,
+    Wanted,
     evaluation_key,
+    maps_key,
     predictions_key,
 )
 from tune_jobs.record import TrialRecord, record_key
@@ -28,6 +33,8 @@ from tune_jobs.storage import Storage
 
 CHANNELS = (1, 3)  # of images in the STIR format
 BATCH_SIZE = 16  # objects, each at six scales for equivariance errors
+MAP_SCALES = (17, 33, 48, 64)  # pixels, of an object whose whole index maps are kept
+ALWAYS = Wanted()
 Progress = Callable[[int], None]  # told what is done, may raise to stop
 
 
@@ -42,15 +49,18 @@ def load_model(storage: Storage | str, point_id: str) -> nn.Module:
 
 
 def evaluate_point(
-    point_id: str, storage: Storage, *, predictions: bool = False, progress: Progress | None = None
+    point_id: str,
+    storage: Storage,
+    wanted: Wanted = ALWAYS,
+    *,
+    progress: Progress | None = None,
 ) -> None:
-    """Store what is not there yet of a finished point's evaluation (and predictions, if asked).
+    """Store what is not there yet of what is wanted of a finished point.
 
     The images are mapped from this node's copy of the dataset, and passed a batch at a time.
     """
     record = _record(storage, point_id)
-    wanted = [evaluation_key(point_id)] + [predictions_key(point_id)] * predictions
-    todo = [key for key in wanted if not storage.exists(key)]
+    todo = [key for key in wanted.keys(point_id) if not storage.exists(key)]
     if not todo:
         return
     model = _model(record, storage)
@@ -63,6 +73,10 @@ def evaluate_point(
         labels = dataset.labels[SPLITS.index("test")]
         answers = predict(record, model, objects, labels)
         storage.write(predictions_key(point_id), answers.to_npz())
+    for place in wanted.maps:
+        if maps_key(point_id, place) in todo:
+            maps = index_maps(record, model, objects, place)
+            storage.write(maps_key(point_id, place), maps.to_npz())
 
 
 def evaluate(
@@ -112,6 +126,36 @@ def predict(
     )
 
 
+def index_maps(
+    record: TrialRecord, model: nn.Module, objects: ObjectImages, place: ObjectIndex
+) -> IndexMaps:
+    """The chosen kernel size at every pixel, of one object at MAP_SCALES."""
+    classes, instances = objects.grid
+    if place.class_index >= classes or place.instance >= instances:
+        raise TuneJobsError(
+            f"An object must be one of {classes} classes (from 0) with {instances} instances each; "
+            f"got {place.class_index}/{place.instance}."
+        )
+    missing = [scale for scale in MAP_SCALES if scale not in objects.scales]
+    if missing:
+        raise TuneJobsError(f"Index maps need objects at {MAP_SCALES} pixels; {missing} not there.")
+    rows = [objects.scales.index(scale) for scale in MAP_SCALES]
+    images = objects.images[rows, place.class_index, place.instance].float().div_(255.0)
+    maps: list[NDArray[np.uint8]] = []
+    if _pools_scales(model):
+        for stage, indices in zip(pooled_stages(model), chosen_indices(model, images), strict=True):
+            sides = torch.tensor(stage.conv.sides, dtype=torch.uint8)[indices]
+            if sides.ndim == 4:
+                maps.append(sides.movedim(1, 0).numpy())
+    return IndexMaps(
+        point_id=record.point_id,
+        weights_key=record.weights_key,
+        object=place,
+        maps=tuple(maps),
+        scales=np.array(MAP_SCALES, dtype=np.int64),
+    )
+
+
 def objects_to_test(dataset: STIRDataset) -> ObjectImages:
     """A dataset's test split, every object at every scale, without a copy of the images."""
     split = SPLITS.index("test")
@@ -137,9 +181,14 @@ def _record(storage: Storage, point_id: str) -> TrialRecord:
 
 
 def _model(record: TrialRecord, storage: Storage) -> nn.Module:
-    weights = torch.load(
-        io.BytesIO(storage.read(record.weights_key)), map_location="cpu", weights_only=True
-    )
+    data = storage.read(record.weights_key)
+    digest = hashlib.sha256(data).hexdigest()[:12]
+    if not record.weights_key.endswith(f"-{digest}.pt"):
+        raise TuneJobsError(
+            f"Weights must be those that their key names; {record.weights_key} holds others "
+            f"({digest}), so it is damaged. Remove the record, and a run trains the point again."
+        )
+    weights = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     for channels in CHANNELS:  # a record does not say, but how many parameters there were
         model = build_model(
             record.point.model,

@@ -1,19 +1,25 @@
-"""What an evaluation of finished weights leaves behind: one ``.npz`` object. No torch, no Ray."""
+"""What an evaluation of finished weights leaves behind: ``.npz`` objects. No torch, no Ray."""
 
 import io
-import zipfile
-import zlib
 from dataclasses import dataclass
-from typing import Self
+from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from stir import archive
 from tune_jobs.schema import RecordError
 
 EVALUATION_SCHEMA = "stir-evaluation/1"
 PREDICTIONS_SCHEMA = "stir-predictions/1"
-UNREADABLE = (ValueError, EOFError, KeyError, OSError, zipfile.BadZipFile, zlib.error)
+MAPS_SCHEMA = "stir-index-maps/1"
+
+
+class ObjectIndex(NamedTuple):
+    """One object of a test split, by the place of its class and its place in the class."""
+
+    class_index: int
+    instance: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,13 +57,12 @@ class Evaluation:
     def from_npz(cls, data: bytes) -> Self:
         """Read what ``to_npz`` wrote; raises RecordError if anything is amiss."""
         arrays = _from_npz(data, EVALUATION_SCHEMA)
-        stages = sorted(name for name in arrays if name.startswith("pool_scales_"))
         evaluation = cls(
             point_id=_text(arrays, "point_id"),
             weights_key=_text(arrays, "weights_key"),
             equivariance=_array(arrays, "equivariance", np.float64, 4),
             pairs=_array(arrays, "pairs", np.int64, 2),
-            pool_scales=tuple(_array(arrays, name, np.float32, 4) for name in stages),
+            pool_scales=_stages(arrays, "pool_scales_", np.float32),
             scales=_array(arrays, "scales", np.int64, 1),
         )
         ends = [sizes.shape[-1] for sizes in evaluation.pool_scales]
@@ -117,12 +122,79 @@ class Predictions:
         return predictions
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class IndexMaps:
+    """The kernel size that one point's weights choose at every pixel, for one test object.
+
+    ``maps``: for each stage (channels, scales, height, width) in pixels; ``scales`` (scales,) of
+    the object, in pixels. Empty for a model that does not choose at each pixel.
+    """
+
+    point_id: str
+    weights_key: str
+    object: ObjectIndex
+    maps: tuple[NDArray[np.uint8], ...]
+    scales: NDArray[np.int64]
+
+    def to_npz(self) -> bytes:
+        return _to_npz(
+            MAPS_SCHEMA,
+            {
+                "point_id": np.array(self.point_id),
+                "weights_key": np.array(self.weights_key),
+                "object": np.array(self.object, dtype=np.int64),
+                "scales": self.scales,
+            }
+            | {f"maps_{n}": sizes for n, sizes in enumerate(self.maps, start=1)},
+        )
+
+    @classmethod
+    def from_npz(cls, data: bytes) -> Self:
+        """Read what ``to_npz`` wrote; raises RecordError if anything is amiss."""
+        arrays = _from_npz(data, MAPS_SCHEMA)
+        place = _array(arrays, "object", np.int64, 1).tolist()
+        if len(place) != 2:
+            raise RecordError(f"A test object must be a class and an instance; got {place!s:.60}.")
+        maps = cls(
+            point_id=_text(arrays, "point_id"),
+            weights_key=_text(arrays, "weights_key"),
+            object=ObjectIndex(*place),
+            maps=_stages(arrays, "maps_", np.uint8),
+            scales=_array(arrays, "scales", np.int64, 1),
+        )
+        if any(sizes.shape[1] != len(maps.scales) for sizes in maps.maps):
+            raise RecordError(
+                f"Index maps must have a row for each of {len(maps.scales)} scales; got "
+                f"{[sizes.shape[1] for sizes in maps.maps]}."
+            )
+        return maps
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Wanted:
+    """What is measured of a point: always its evaluation, on request more."""
+
+    predictions: bool = False
+    maps: tuple[ObjectIndex, ...] = ()
+
+    def keys(self, point_id: str) -> list[str]:
+        return [
+            evaluation_key(point_id),
+            *([predictions_key(point_id)] if self.predictions else []),
+            *(maps_key(point_id, place) for place in self.maps),
+        ]
+
+
 def evaluation_key(point_id: str) -> str:
     return f"evaluations/{point_id}.npz"
 
 
 def predictions_key(point_id: str) -> str:
     return f"predictions/{point_id}.npz"
+
+
+def maps_key(point_id: str, place: ObjectIndex) -> str:
+    return f"index_maps/{point_id}/{place.class_index}-{place.instance}.npz"
 
 
 def _to_npz(schema: str, arrays: dict[str, NDArray]) -> bytes:
@@ -135,7 +207,7 @@ def _from_npz(data: bytes, schema: str) -> dict[str, NDArray]:
     try:
         with np.load(io.BytesIO(data), allow_pickle=False) as bundle:
             arrays = {name: bundle[name] for name in bundle.files}
-    except UNREADABLE as error:
+    except (*archive.UNREADABLE, KeyError, OSError) as error:
         raise RecordError(
             f"An evaluation must be a whole .npz of plain arrays; reading it failed: {error}."
         ) from None
@@ -153,6 +225,12 @@ def _array(arrays: dict[str, NDArray], name: str, dtype: type, axes: int) -> NDA
             f"{name} of an evaluation must be {np.dtype(dtype)} with {axes} axes; got {got}."
         )
     return array
+
+
+def _stages(arrays: dict[str, NDArray], prefix: str, dtype: type) -> tuple[NDArray, ...]:
+    """The arrays ``prefix``1, ``prefix``2 and so on, of four axes each."""
+    count = sum(name.startswith(prefix) for name in arrays)
+    return tuple(_array(arrays, f"{prefix}{stage}", dtype, 4) for stage in range(1, count + 1))
 
 
 def _text(arrays: dict[str, NDArray], name: str) -> str:

@@ -6,83 +6,93 @@ from dataclasses import dataclass
 from functools import partial
 
 from tune_jobs.errors import TuneJobsError
+from tune_jobs.evaluation_record import Wanted
 from tune_jobs.plugins import import_models
 from tune_jobs.record import point_id_of
 from tune_jobs.storage import Storage
 from tune_jobs.study_record import StudyRecord
 
+ALWAYS = Wanted()
 FEW = 4  # points; starting Ray takes as long as evaluating some
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Evaluable:
-    """The reported points of a study, by what there is of them."""
+    """Points by what there is of them."""
 
     todo: tuple[str, ...]
     done: tuple[str, ...]
     unfinished: tuple[str, ...]  # without a record
 
 
-def evaluable(study: str, storage: Storage, *, predictions: bool = False) -> Evaluable:
-    """Sort the points that a study's runs have written down; reads names only.
+def evaluable(study: str | None, storage: Storage, wanted: Wanted = ALWAYS) -> Evaluable:
+    """Sort the reported points that a study's runs have written down; reads names only.
 
-    Raises TuneJobsError for a study that was never run with this storage.
+    Without a study, all points that have a record. Raises TuneJobsError for a study that was never
+    run with this storage.
     """
-    records = [
+    records = {point_id_of(item.key) for item in storage.list("records")}
+    points = _points(study, storage) if study is not None else sorted(records)
+    folders = {key.partition("/")[0] for key in wanted.keys("")}
+    stored = {item.key for folder in folders for item in storage.list(folder)}
+    finished = [point_id for point_id in points if point_id in records]
+    done = {point_id for point_id in finished if stored.issuperset(wanted.keys(point_id))}
+    return Evaluable(
+        todo=tuple(point_id for point_id in finished if point_id not in done),
+        done=tuple(point_id for point_id in finished if point_id in done),
+        unfinished=tuple(point_id for point_id in points if point_id not in records),
+    )
+
+
+def _points(study: str, storage: Storage) -> list[str]:
+    phases = [
         StudyRecord.from_json(storage.read(item.key)) for item in storage.list(f"studies/{study}")
     ]
-    if not records:
+    if not phases:
         raise TuneJobsError(
             f"A study must have been run before it is evaluated; {storage.uri} has no "
             f"studies/{study}. `tune-jobs run {study}` writes that."
         )
-    points = dict.fromkeys(
-        point.point_id for record in records for point in record.points if point.reported
-    )
-    folders = ["records", "evaluations"] + ["predictions"] * predictions
-    stored = [{point_id_of(item.key) for item in storage.list(folder)} for folder in folders]
-    finished = [point_id for point_id in points if point_id in stored[0]]
-    done = set.intersection(*stored)
-    return Evaluable(
-        todo=tuple(point_id for point_id in finished if point_id not in done),
-        done=tuple(point_id for point_id in finished if point_id in done),
-        unfinished=tuple(point_id for point_id in points if point_id not in stored[0]),
-    )
+    reported = (point for phase in phases for point in phase.points if point.reported)
+    return list(dict.fromkeys(point.point_id for point in reported))
 
 
 def evaluate_points(
     point_ids: Sequence[str],
     storage: Storage,
+    wanted: Wanted = ALWAYS,
     *,
-    predictions: bool = False,
     imports: Sequence[str] = (),
     max_concurrent: int | None = None,
+    address: str = "local",
 ) -> Iterator[tuple[str, str]]:
     """Evaluate points and yield each id when it is through, with the reason if that failed.
 
     What is stored already is kept, so a pass that was cut off goes on where it was. ``imports``
-    are the modules that register users' own models.
+    are the modules that register users' own models. ``address`` is that of ``ray_session``.
     """
-    evaluate = partial(
-        _reason_not_evaluated, storage=storage, predictions=predictions, imports=imports
-    )
-    if len(point_ids) > FEW:
-        yield from _on_ray(evaluate, point_ids, max_concurrent)
+    evaluate = partial(_reason_not_evaluated, storage=storage, wanted=wanted, imports=imports)
+    if len(point_ids) > FEW or address != "local":
+        yield from _on_ray(evaluate, point_ids, max_concurrent, address)
     else:
         for point_id in point_ids:
             yield point_id, evaluate(point_id)
 
 
 def _on_ray(
-    evaluate: Callable[[str], str], point_ids: Sequence[str], max_concurrent: int | None
+    evaluate: Callable[[str], str],
+    point_ids: Sequence[str],
+    max_concurrent: int | None,
+    address: str,
 ) -> Iterator[tuple[str, str]]:
     import ray
     from ray.exceptions import RayError
 
-    from tune_jobs.local_ray import local_ray, scratch_folder
+    from tune_jobs.ray_session import ray_session, scratch_folder
 
-    slots = max_concurrent or os.cpu_count() or 1
-    with scratch_folder() as scratch, local_ray(scratch / "ray", cpus=slots):
+    cpus = max_concurrent or os.cpu_count() or 1
+    with scratch_folder() as scratch, ray_session(scratch / "ray", address=address, cpus=cpus):
+        slots = max_concurrent or int(ray.cluster_resources()["CPU"])
         task = ray.remote(num_cpus=1)(_call)
         waiting, running = list(reversed(point_ids)), {}
         while waiting or running:
@@ -102,14 +112,14 @@ def _call(evaluate: Callable[[str], str], point_id: str) -> str:
 
 
 def _reason_not_evaluated(
-    point_id: str, *, storage: Storage, predictions: bool, imports: Sequence[str]
+    point_id: str, *, storage: Storage, wanted: Wanted, imports: Sequence[str]
 ) -> str:
     """Evaluate a point; why that failed, or nothing."""
     from tune_jobs.evaluation import evaluate_point  # torch takes seconds to import
 
     try:
         import_models(imports)
-        evaluate_point(point_id, storage, predictions=predictions)
+        evaluate_point(point_id, storage, wanted)
     except Exception as error:
         return _one_line(error)
     return ""

@@ -79,6 +79,10 @@ class Storage:
 
         return self._attempt(f"reading {key}", read)
 
+    def located(self, key: str) -> tuple[fs.FileSystem, str]:
+        """Where an object lies, for readers that take of a big one only what they need."""
+        return self._files, self._path(key)
+
     def write(self, key: str, data: bytes) -> None:
         """Put a whole object in place; an older one of that key is replaced at once."""
         if self.is_local:

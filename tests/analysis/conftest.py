@@ -3,10 +3,18 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from stir.scenarios import SCALES, SCENARIOS
 from tune_jobs.cell import cell_of
+from tune_jobs.evaluation_record import (
+    Evaluation,
+    IndexMaps,
+    ObjectIndex,
+    evaluation_key,
+    maps_key,
+)
 from tune_jobs.grid import GridPoint, Recipe, TrialSpec
 from tune_jobs.record import (
     EpochRecord,
@@ -189,19 +197,67 @@ def make_phase() -> Callable[..., StudyRecord]:
     return phase_of
 
 
+PAIRS = ((64, 49), (49, 64), (48, 33), (33, 48), (32, 17), (17, 32))
+OBJECTS = (3, 2)  # classes and instances
+FIRST_OF_SECOND = ObjectIndex(1, 0)
+
+
+def evaluation_of(
+    record: TrialRecord, *, error: float = 0.5, stages: int = 2, channels: tuple[int, ...] = (2, 3)
+) -> Evaluation:
+    """One error for all pairs, kernels that follow the object at r = 1 in every channel."""
+    sizes = np.arange(48, dtype=np.float32) + 7
+    return Evaluation(
+        point_id=record.point_id,
+        weights_key=record.weights_key,
+        equivariance=np.full((stages, *OBJECTS, len(PAIRS)), error),
+        pairs=np.array(PAIRS),
+        pool_scales=tuple(np.tile(sizes, (count, *OBJECTS, 1)) for count in channels),
+        scales=np.array(SCALES),
+    )
+
+
+def maps_of(record: TrialRecord, *, place: ObjectIndex = FIRST_OF_SECOND) -> IndexMaps:
+    """Maps of 3 x 3 pixels whose kernel size is 7 + 2 * channel, at two scales."""
+    sizes = (
+        np.full((2, 2, 3, 3), 7, np.uint8) + 2 * np.arange(2, dtype=np.uint8)[:, None, None, None]
+    )
+    return IndexMaps(
+        point_id=record.point_id,
+        weights_key=record.weights_key,
+        object=place,
+        maps=(sizes, sizes),
+        scales=np.array([17, 64]),
+    )
+
+
+@pytest.fixture(scope="session")
+def make_evaluation() -> Callable[..., Evaluation]:
+    return evaluation_of
+
+
+@pytest.fixture(scope="session")
+def make_maps() -> Callable[..., IndexMaps]:
+    return maps_of
+
+
 @pytest.fixture(scope="session")
 def put() -> Callable[..., None]:
-    """Store records, failures and phases of studies under their keys in a storage folder."""
+    """Store records, failures, phases of studies and evaluations in a storage folder."""
 
-    def put(folder: Path, *things: TrialRecord | FailureRecord | StudyRecord) -> None:
+    def put(folder: Path, *things) -> None:
         for thing in things:
-            if isinstance(thing, StudyRecord):
-                Storage(folder).write(study_key(thing.study, thing.phase), thing.to_json())
-                continue
-            failed = isinstance(thing, FailureRecord)
-            key = (
-                failure_key(thing.point_id, thing.attempt) if failed else record_key(thing.point_id)
-            )
-            Storage(folder).write(key, thing.to_json())
+            match thing:
+                case StudyRecord():
+                    key, data = study_key(thing.study, thing.phase), thing.to_json()
+                case FailureRecord():
+                    key, data = failure_key(thing.point_id, thing.attempt), thing.to_json()
+                case TrialRecord():
+                    key, data = record_key(thing.point_id), thing.to_json()
+                case Evaluation():
+                    key, data = evaluation_key(thing.point_id), thing.to_npz()
+                case IndexMaps():
+                    key, data = maps_key(thing.point_id, thing.object), thing.to_npz()
+            Storage(folder).write(key, data)
 
     return put

@@ -1,11 +1,11 @@
 import pytest
 
-from analysis import load, tables
+from analysis import load, schemas
 from analysis.cells import in_order, labelled, rate_choices, reported
 from analysis.collect import collect
 from analysis.frames import Frames
 
-NO_STUDIES = tables.SCHEMAS["study_points"].empty_table().to_pandas()
+NO_STUDIES = schemas.SCHEMAS["study_points"].empty_table().to_pandas()
 
 
 @pytest.fixture

@@ -16,11 +16,21 @@ from stir import STIRDataset
 from tune_jobs.cli import main
 from tune_jobs.datasets import put_dataset
 from tune_jobs.errors import TuneJobsError
-from tune_jobs.evaluation import evaluate, evaluate_point, objects_to_test
+from tune_jobs.evaluation import (
+    MAP_SCALES,
+    evaluate,
+    evaluate_point,
+    index_maps,
+    objects_to_test,
+)
 from tune_jobs.evaluation_record import (
     Evaluation,
+    IndexMaps,
+    ObjectIndex,
     Predictions,
+    Wanted,
     evaluation_key,
+    maps_key,
     predictions_key,
 )
 from tune_jobs.evaluations import FEW, evaluable, evaluate_points
@@ -146,6 +156,51 @@ def test_chosen_kernel_sizes_are_odd_sizes_within_the_model(dataset: STIRDataset
     assert found.equivariance.shape == (2, 4, 1, 6)
 
 
+@pytest.mark.parametrize(("model", "stages"), [("pixel_pool", 2), ("slice_pool", 0)])
+def test_index_maps_are_the_sizes_whose_mean_over_the_box_is_evaluated(
+    model: str, stages: int, dataset: STIRDataset, plain: tuple
+):
+    """A pooling that chooses once for an image has no maps."""
+    torch.manual_seed(1)
+    net = build_model(model, in_channels=1, num_classes=4, kernel_size=15, interpolation="area")
+    every = objects_to_test(dataset)
+    rows = [every.scales.index(scale) for scale in SCALES]
+    objects = ObjectImages(every.images[rows], every.positions[rows], SCALES)
+    place, largest = ObjectIndex(2, 0), SCALES.index(64)
+    maps = index_maps(plain[1], net, every, place)
+    assert len(maps.maps) == stages
+    assert tuple(maps.scales) == MAP_SCALES
+    for sizes, means in zip(maps.maps, evaluate(plain[1], net, objects).pool_scales, strict=False):
+        side = sizes.shape[-1]
+        x, y = objects.positions[largest, 2, 0].tolist()
+        box = sizes[:, MAP_SCALES.index(64), y : y + side, x : x + side]
+        np.testing.assert_allclose(box.mean(axis=(1, 2)), means[:, 2, 0, largest], rtol=1e-6)
+        assert set(np.unique(sizes).tolist()) <= set(range(15, 65, 2))
+
+
+def test_index_maps_are_stored_for_the_objects_asked_for_and_no_other(plain: tuple):
+    storage, record = plain
+    evaluate_point(record.point_id, storage, Wanted(maps=(ObjectIndex(3, 0),)))
+    evaluate_point(record.point_id, storage, Wanted(maps=(ObjectIndex(1, 0),)))
+    keys = [item.key for item in storage.list("index_maps")]
+    assert keys == [maps_key(record.point_id, ObjectIndex(place, 0)) for place in (1, 3)]
+    found = IndexMaps.from_npz(storage.read(keys[1]))
+    assert (found.object, found.maps) == (ObjectIndex(3, 0), ())
+
+
+def test_an_object_that_the_dataset_has_not_is_named(plain: tuple):
+    storage, record = plain
+    with pytest.raises(TuneJobsError, match=r"one of 4 classes .* with 1 instances each; got 4/0"):
+        evaluate_point(record.point_id, storage, Wanted(maps=(ObjectIndex(4, 0),)))
+
+
+def test_without_a_study_every_finished_point_is_evaluated(plain: tuple):
+    storage, record = plain
+    found = evaluable(None, storage)
+    assert set(found.todo) | set(found.done) == {record.point_id}
+    assert found.unfinished == ()
+
+
 def test_a_model_without_stage_maps_is_evaluated_to_nothing(dataset: STIRDataset, storage: Storage):
     record = trained(dataset, storage, replace(POINT, model="ensemble"))
     evaluate_point(record.point_id, storage)
@@ -156,7 +211,7 @@ def test_a_model_without_stage_maps_is_evaluated_to_nothing(dataset: STIRDataset
 
 def test_predictions_have_the_accuracy_of_the_record(plain: tuple):
     storage, record = plain
-    evaluate_point(record.point_id, storage, predictions=True)
+    evaluate_point(record.point_id, storage, Wanted(predictions=True))
     found = Predictions.from_npz(storage.read(predictions_key(record.point_id)))
     right = (found.predicted == found.labels).sum(axis=(1, 2))
     assert dict(zip(found.scales.tolist(), right.tolist(), strict=True)) == {
@@ -194,7 +249,7 @@ def test_points_are_sorted_by_what_there_is_of_them(dataset: STIRDataset, storag
     assert found.done == (first.point_id,)
     assert found.todo == (second.point_id,)
     assert found.unfinished == ("000000000003",)
-    assert evaluable("small", storage, predictions=True).done == ()
+    assert evaluable("small", storage, Wanted(predictions=True)).done == ()
 
 
 def test_points_that_a_study_does_not_report_are_left_out(plain: tuple):
@@ -263,6 +318,15 @@ def test_a_model_of_ones_own_is_evaluated_when_the_study_names_its_module(
     assert found.equivariance.shape == (0, 4, 1, 6)
 
 
+def test_one_changed_bit_in_the_weights_is_noticed(dataset: STIRDataset, storage: Storage):
+    record = trained(dataset, storage, POINT)
+    data = bytearray(storage.read(record.weights_key))
+    data[len(data) // 2] ^= 1
+    storage.write(record.weights_key, bytes(data))
+    with pytest.raises(TuneJobsError, match="must be those that their key names"):
+        tune_jobs.load_model(storage, record.point_id)
+
+
 def test_weights_that_are_damaged_are_named_and_the_exit_status_is_1(
     dataset: STIRDataset, storage: Storage, capsys: pytest.CaptureFixture[str]
 ):
@@ -293,6 +357,15 @@ def test_an_evaluation_is_read_back_equal_and_a_damaged_one_refused(plain: tuple
             Evaluation.from_npz(damaged)
     with pytest.raises(RecordError, match="must be of schema 'stir-predictions/1'"):
         Predictions.from_npz(data)
+
+
+@pytest.mark.parametrize("text", ["0", "a/0", "0/0/0", "-1/0", "0/"])
+def test_an_object_that_is_no_class_and_instance_is_refused(
+    text: str, capsys: pytest.CaptureFixture[str]
+):
+    with pytest.raises(SystemExit):
+        main(["evaluate", "small", f"--maps={text}"])
+    assert "a class and an instance counted from 0" in capsys.readouterr().err
 
 
 def test_an_evaluation_of_pickled_objects_is_refused(tmp_path: Path):

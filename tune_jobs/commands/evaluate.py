@@ -3,25 +3,41 @@
 import argparse
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tune_jobs.commands import options
+
+if TYPE_CHECKING:
+    from tune_jobs.evaluation_record import ObjectIndex
 
 
 def add(commands) -> None:
     parser = options.declare(
         commands,
         "evaluate",
-        "measure equivariance errors and chosen kernel sizes of a study's finished points",
-        "tune-jobs evaluate demo --storage runs",
+        "measure equivariance errors and chosen kernel sizes of finished points",
+        "tune-jobs evaluate demo --storage runs --maps 0/0",
     )
-    parser.add_argument("study", metavar="STUDY", help="a study's name, or its YAML file")
+    parser.add_argument(
+        "study", metavar="STUDY", nargs="?",
+        help="a study's name, or its YAML file: its reported points (all that are finished)",
+    )  # fmt: skip
     options.add_storage(parser)
     parser.add_argument(
         "--predictions", action="store_true", help="also store the answer to every test image"
     )
     parser.add_argument(
+        "--maps", type=_object, action="append", default=[], metavar="CLASS/INSTANCE",
+        help="also store the kernel size chosen at every pixel for this test object, counted from "
+        "0, at 17, 33, 48 and 64 pixels; may be given again",
+    )  # fmt: skip
+    parser.add_argument(
         "--max-concurrent", type=options.positive, metavar="N", help="points at once (all CPUs)"
     )
+    parser.add_argument(
+        "--address", default="local", metavar="WHERE",
+        help="local: this machine; auto: the Ray cluster it is part of; HOST:PORT of one (local)",
+    )  # fmt: skip
     parser.set_defaults(run=_evaluate)
 
 
@@ -29,14 +45,17 @@ def _evaluate(args: argparse.Namespace) -> int:
     from rich.console import Console
     from rich.progress import Progress
 
+    from tune_jobs.evaluation_record import Wanted
     from tune_jobs.evaluations import evaluable, evaluate_points
     from tune_jobs.storage import Storage
 
     study, imports = _identify(args.study)
+    what = f"study {study}" if study else "finished points"
     storage = Storage(args.storage)
-    points = evaluable(study, storage, predictions=args.predictions)
+    wanted = Wanted(predictions=args.predictions, maps=tuple(args.maps))
+    points = evaluable(study, storage, wanted)
     print(
-        f"study {study}: {len(points.todo)} to evaluate, {len(points.done)} evaluated, "
+        f"{what}: {len(points.todo)} to evaluate, {len(points.done)} evaluated, "
         f"{len(points.unfinished)} without a result",
         flush=True,
     )
@@ -50,9 +69,10 @@ def _evaluate(args: argparse.Namespace) -> int:
         passes = evaluate_points(
             points.todo,
             storage,
-            predictions=args.predictions,
+            wanted,
             imports=imports,
             max_concurrent=args.max_concurrent,
+            address=args.address,
         )
         for done, (point_id, reason) in enumerate(passes, start=1):
             bars.advance(bar)
@@ -61,15 +81,27 @@ def _evaluate(args: argparse.Namespace) -> int:
                 print(f"tune-jobs: {point_id}: {reason}", file=sys.stderr)
             if not console.is_terminal:
                 print(f"{done}/{len(points.todo)} {point_id}", flush=True)
-    print(f"study {study}: {len(points.todo) - failed} evaluated, {failed} failed")
+    print(f"{what}: {len(points.todo) - failed} evaluated, {failed} failed")
     return int(bool(failed or points.unfinished))
 
 
-def _identify(study: str) -> tuple[str, tuple[str, ...]]:
+def _object(text: str) -> "ObjectIndex":
+    """CLASS/INSTANCE, both counted from 0."""
+    from tune_jobs.evaluation_record import ObjectIndex
+
+    numbers = text.split("/")
+    if len(numbers) != 2 or not all(number.isdecimal() for number in numbers):
+        raise argparse.ArgumentTypeError(
+            f"must be a class and an instance counted from 0, such as 0/0; got {text!r}"
+        )
+    return ObjectIndex(*map(int, numbers))
+
+
+def _identify(study: str | None) -> tuple[str | None, tuple[str, ...]]:
     """The name under which a study's points are stored, and the modules with its models."""
     from tune_jobs.study import load_study
 
-    if Path(study).suffix not in (".yaml", ".yml"):
+    if study is None or Path(study).suffix not in (".yaml", ".yml"):
         return study, ()
     loaded = load_study(study)
     return loaded.name, loaded.imports

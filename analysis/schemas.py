@@ -1,0 +1,156 @@
+"""The columns of each results table, and what makes a row of it the only one of its kind."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+import pyarrow as pa
+
+SCHEMA_VERSION = 1
+
+_TIME = pa.timestamp("us", tz="UTC")
+_TRIALS = {
+    "point_id": pa.string(),  # "mlflow-" + run_id for published runs
+    "source": pa.string(),  # ours, published
+    "model": pa.string(),
+    "dataset": pa.string(),
+    "scenario": pa.int64(),
+    "kernel_size": pa.int64(),  # pixels
+    "interpolation": pa.string(),  # null for models that do not use it
+    "lr": pa.float64(),
+    "seed": pa.int64(),
+    "max_epochs": pa.int64(),
+    "patience": pa.int64(),  # epochs
+    "batch_size": pa.int64(),
+    "status": pa.string(),  # finished, failed
+    "error": pa.string(),
+    "num_classes": pa.int64(),
+    "num_parameters": pa.int64(),
+    "epochs": pa.int64(),
+    "best_epoch": pa.int64(),
+    "best_valid_accuracy": pa.float64(),
+    "collapsed": pa.bool_(),  # best validation accuracy below twice chance
+    "test_accuracy": pa.float64(),
+    "test_loss": pa.float64(),
+    "last_train_loss": pa.float64(),
+    "last_train_accuracy": pa.float64(),
+    "last_valid_loss": pa.float64(),
+    "last_valid_accuracy": pa.float64(),
+    "epoch_seconds": pa.float64(),  # mean over the epochs
+    "last_epoch_seconds": pa.float64(),
+    "wall_seconds": pa.float64(),
+    "started_at": _TIME,
+    "finished_at": _TIME,
+    "resumed": pa.int64(),  # how often the trial went on from a checkpoint
+    "device": pa.string(),
+    "threads": pa.int64(),
+    "host": pa.string(),
+    "code_version": pa.string(),
+    "git_sha": pa.string(),
+    "git_dirty": pa.bool_(),
+    "torch_version": pa.string(),
+    "ray_version": pa.string(),
+    "dataset_fingerprint": pa.string(),
+    "model_version": pa.string(),
+    "protocol_version": pa.int64(),
+}
+_EPOCHS = {
+    "point_id": pa.string(),
+    "epoch": pa.int64(),
+    "train_loss": pa.float64(),
+    "train_accuracy": pa.float64(),
+    "valid_loss": pa.float64(),
+    "valid_accuracy": pa.float64(),
+    "seconds": pa.float64(),
+}
+_SCALE_ACCURACY = {
+    "point_id": pa.string(),
+    "scale": pa.int64(),  # object side in pixels
+    "correct": pa.int64(),
+    "total": pa.int64(),
+    "accuracy": pa.float64(),
+    "loss_sum": pa.float64(),
+}
+_STUDY_POINTS = {
+    "study": pa.string(),
+    "phase": pa.string(),
+    "point_id": pa.string(),
+    "reported": pa.bool_(),  # false for a learning rate that was not chosen
+}
+_CELLS = {
+    "study": pa.string(),
+    "phase": pa.string(),
+    "model": pa.string(),
+    "dataset": pa.string(),
+    "scenario": pa.int64(),
+    "kernel_size": pa.int64(),  # pixels
+    "interpolation": pa.string(),
+    "rule": pa.string(),
+    "lr": pa.float64(),  # null where the rule could not decide
+    "undecided": pa.string(),  # why not, else empty
+    "evidence": pa.string(),  # JSON: each learning rate's runs and their median
+}
+_POINT_ID = pa.dictionary(pa.int32(), pa.string())  # many rows each
+_EVALUATIONS = {
+    "key": pa.string(),  # of the object in its storage
+    "point_id": pa.string(),
+    "measure": pa.string(),  # the table that holds the rows: one of ``PARTED``
+    "part": pa.string(),  # the file of it; null where the measure does not apply to the model
+    "rows": pa.int64(),
+    "undefined": pa.int64(),  # rows without a value
+    "weights_key": pa.string(),
+}
+_EQUIVARIANCE = {
+    "point_id": _POINT_ID,
+    "stage": pa.int8(),  # from 1
+    "class_index": pa.int16(),  # class and instance count from 0
+    "instance": pa.int16(),
+    "scale": pa.int16(),  # object side in pixels
+    "other_scale": pa.int16(),  # pixels; its map is resized to the other's
+    "error": pa.float32(),  # ||a - b||^2 / ||a||^2; null where it is not defined
+}
+_POOL_SCALES = {
+    "point_id": _POINT_ID,
+    "stage": pa.int8(),
+    "channel": pa.int16(),  # from 0
+    "class_index": pa.int16(),
+    "instance": pa.int16(),
+    "scale": pa.int16(),
+    "mean_kernel_size": pa.float32(),  # pixels, over the object's box; null where that is empty
+}
+_INDEX_MAPS = {
+    "point_id": _POINT_ID,
+    "stage": pa.int8(),
+    "channel": pa.int16(),
+    "class_index": pa.int16(),
+    "instance": pa.int16(),
+    "scale": pa.int16(),
+    "height": pa.int16(),
+    "kernel_size": pa.list_(pa.uint8()),  # pixels, at each pixel of the map, row by row
+}
+
+SCHEMAS: Mapping[str, pa.Schema] = MappingProxyType(
+    {
+        "trials": pa.schema(_TRIALS),
+        "epochs": pa.schema(_EPOCHS),
+        "scale_accuracy": pa.schema(_SCALE_ACCURACY),
+        "study_points": pa.schema(_STUDY_POINTS),
+        "cells": pa.schema(_CELLS),
+        "evaluations": pa.schema(_EVALUATIONS),
+        "equivariance": pa.schema(_EQUIVARIANCE),
+        "pool_scales": pa.schema(_POOL_SCALES),
+        "index_maps": pa.schema(_INDEX_MAPS),
+    }
+)
+OF_TRIALS = ("epochs", "scale_accuracy", "trials")  # trials last: they say what has been collected
+OF_STUDIES = ("study_points", "cells")
+PARTED = ("equivariance", "pool_scales", "index_maps")  # many files each: see ``parts``
+KEYS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "trials": ("point_id",),
+        "epochs": ("point_id", "epoch"),
+        "scale_accuracy": ("point_id", "scale"),
+        "study_points": ("study", "phase", "point_id"),
+        "cells": ("study", "phase", "model", "dataset", "scenario", "kernel_size", "interpolation"),
+        "evaluations": ("key", "measure"),
+    }
+)
