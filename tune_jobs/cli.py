@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 
 from stir.errors import StirError
-from tune_jobs.commands import clean, evaluate, options, plan, run, status, train
+from tune_jobs.commands import clean, cluster_check, evaluate, options, plan, run, status, train
 from tune_jobs.errors import TuneJobsError
 
 
@@ -30,6 +30,6 @@ def _parser() -> argparse.ArgumentParser:
         prog="tune-jobs", description="Train the grid model x dataset x scenario x lr x seed."
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in (train, plan, run, status, evaluate, clean):
+    for command in (train, plan, run, status, evaluate, clean, cluster_check):
         command.add(commands)
     return parser

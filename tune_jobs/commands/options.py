@@ -1,6 +1,7 @@
 """What several commands have in common: how they are declared, and the options they share."""
 
 import argparse
+import os
 
 INTERRUPTED = 130  # what a shell gives for a command that Ctrl-C ended
 
@@ -16,8 +17,8 @@ def declare(commands, name: str, words: str, example: str) -> argparse.ArgumentP
 
 def add_storage(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--storage", default="runs", metavar="URI",
-        help="a folder or s3://bucket/prefix for records, weights and checkpoints (runs)",
+        "--storage", default=os.environ.get("TUNE_JOBS_STORAGE", "runs"), metavar="URI",
+        help="a folder or s3://bucket/prefix for all results ($TUNE_JOBS_STORAGE, else runs)",
     )  # fmt: skip
 
 

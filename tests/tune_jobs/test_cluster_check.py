@@ -1,0 +1,232 @@
+"""``tune-jobs cluster-check`` on the shipped cluster file, and on copies with one mistake each."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tune_jobs.cli import main
+from tune_jobs.cluster_check import check_cluster
+from tune_jobs.cluster_check.versions import local_versions
+from tune_jobs.errors import TuneJobsError
+
+SHIPPED = Path(__file__).parent.parent.parent / "cluster.yaml"
+WORLD = """
+  security_group:
+    GroupName: open
+    IpPermissions:
+      - {FromPort: 8265, ToPort: 8265, IpProtocol: tcp, IpRanges: [{CidrIp: 0.0.0.0/0}]}
+"""
+MISTAKES = {  # what is replaced, by what, and what must be said of it
+    "a misspelt key at the top": (
+        "\nmax_workers:",
+        "\nmax_worker:",
+        "no key 'max_worker'. Did you mean 'max_workers'?",
+    ),
+    "a misspelt key of the provider": (
+        "cache_stopped_nodes: false",
+        "cache_stopped_nodes: false\n  use_internal_ip: true",
+        "provider has no key 'use_internal_ip'. Did you mean 'use_internal_ips'?",
+    ),
+    "a region that is none": (
+        "&region us-east-1",
+        "&region us-east1",
+        "got 'us-east1'. Did you mean 'us-east-1'?",
+    ),
+    "a misspelt key of a launch": (
+        "SpotInstanceType: one-time",
+        "SpotInstancesType: one-time",
+        "gpu_spot.node_config.InstanceMarketOptions.SpotOptions has no key 'SpotInstancesType'. "
+        "Did you mean 'SpotInstanceType'?",
+    ),
+    "a misspelt kind of machine": (
+        "InstanceType: c7i.4xlarge",
+        "InstanceType: c7i.4xlrage",
+        "'c7i.4xlrage'. Did you mean 'c7i.4xlarge'?",
+    ),
+    "a number where EC2 wants text": (
+        '&gpu_price "0.70"',
+        "&gpu_price 0.70",
+        "SpotOptions.MaxPrice must be a string; got 0.7",
+    ),
+    "a port that is open to the world": (
+        "\nauth:",
+        WORLD + "\nauth:",
+        "port 8265 is open to 0.0.0.0/0",
+    ),
+    "no security group": (
+        "    SecurityGroupIds: *security_group\n",
+        "",
+        "cpu_spot.node_config must have SecurityGroupIds",
+    ),
+    "a worker without a profile": (
+        "      IamInstanceProfile: {Name: stir-worker}\n",
+        "",
+        "gpu_on_demand.node_config must have an IamInstanceProfile",
+    ),
+    "a worker that may launch machines": (
+        "{Name: stir-worker}",
+        "{Name: stir-head}",
+        "gpu_spot.node_config.IamInstanceProfile is the head's",
+    ),
+    "keys for any request": (
+        "HttpTokens: required",
+        "HttpTokens: optional",
+        "head.node_config.MetadataOptions.HttpTokens must be required",
+    ),
+    "a dashboard for everybody": (
+        "--dashboard-host=127.0.0.1",
+        "--dashboard-host 0.0.0.0",
+        "say --dashboard-host=0.0.0.0",
+    ),
+    "no token asked for": (
+        "    - --env=RAY_AUTH_MODE=token",
+        "    - --env=RAY_AUTH_MODE=disabled",
+        "RAY_AUTH_MODE=token on every worker",
+    ),
+    "no token brought": (
+        "~/.ray/auth_token: ~/.ray/auth_token",
+        "~/notes: ~/notes",
+        "none is called auth_token",
+    ),
+    "a key in the file": (
+        "    - --ulimit=nofile=65536:65536",
+        "    - --env=AWS_SECRET_ACCESS_KEY=abc",
+        "it has an AWS key",
+    ),
+    "a head that AWS may take back": (
+        "      InstanceType: m7i.large\n",
+        "      InstanceType: m7i.large\n      InstanceMarketOptions: {MarketType: spot}\n",
+        "must be an on-demand machine",
+    ),
+    "trials beside the driver": ("{CPU: 0, GPU: 0}", "{CPU: 2}", "CPU is 2. Write CPU: 0"),
+    "stopped machines": (
+        "cache_stopped_nodes: false",
+        "cache_stopped_nodes: true",
+        "cache_stopped_nodes must be false",
+    ),
+    "one zone": (
+        "cache_stopped_nodes: false",
+        "cache_stopped_nodes: false\n  availability_zone: us-east-1a",
+        "'us-east-1a' alone",
+    ),
+    "spot machines that are kept": (
+        "InstanceInterruptionBehavior: terminate",
+        "InstanceInterruptionBehavior: stop",
+        "gpu_spot.node_config.InstanceMarketOptions asks to keep it",
+    ),
+    "another Ray": ("-ray2.60.0-", "-ray2.59.0-", "docker.image says 2.59.0"),
+    "another PyTorch": ("-torch2.13.0-", "-torch2.12.1-", "docker.image says 2.12.1"),
+    "an image of unknown content": (
+        ":0.1.0-ray2.60.0-torch2.13.0-py3.11",
+        ":latest",
+        "does not name scale-generalization, ray, torch, python",
+    ),
+    "Ray's own set-up": (
+        "setup_commands: []\nhead_setup",
+        "head_setup",
+        "Only released versions may be installed; setup_commands has",
+    ),
+}
+
+
+def copy_with(tmp_path: Path, old: str, new: str) -> Path:
+    """The shipped file with one thing replaced, the first time it stands there."""
+    text = SHIPPED.read_text()
+    assert old in text
+    path = tmp_path / "cluster.yaml"
+    path.write_text(text.replace(old, new, 1))
+    return path
+
+
+def test_the_shipped_file_passes_and_says_what_is_to_be_filled_in(capsys):
+    assert main(["cluster-check", str(SHIPPED)]) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    assert "WRONG" not in out
+    assert out.count("ok  ") == 12
+    blanks = ("YOUR-BUCKET", "YOUR-NAME", "ami-00000000000000000", "sg-00000000000000000")
+    assert all(f"still to fill in: {blank}" in out for blank in blanks)
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_named(mistake: str, tmp_path: Path, capsys):
+    old, new, said = MISTAKES[mistake]
+    assert main(["cluster-check", str(copy_with(tmp_path, old, new))]) == 2
+    out, err = capsys.readouterr()
+    assert said in err
+    assert out.count("WRONG") == 1
+    assert "Traceback" not in err
+
+
+def test_all_mistakes_of_one_file_are_named_at_once(tmp_path: Path):
+    config = yaml.safe_load(SHIPPED.read_text())
+    config["provider"] |= {"availability_zone": "us-east-1b", "cache_stopped_nodes": True}
+    config["available_node_types"]["head"]["resources"] = {}
+    path = tmp_path / "cluster.yaml"
+    path.write_text(yaml.safe_dump(config))
+    assert sum(map(len, check_cluster(path).faults.values())) == 3
+
+
+def test_resources_that_ray_looks_up_may_be_left_out(tmp_path: Path):
+    path = copy_with(tmp_path, "    resources: {CPU: 16}\n", "")
+    assert check_cluster(path).faults == {}
+
+
+def test_ray_asking_in_its_start_commands_is_as_good_as_in_the_container(tmp_path: Path):
+    config = yaml.safe_load(SHIPPED.read_text())
+    del config["docker"]["run_options"][1]
+    for kind in ("head", "worker"):
+        key = f"{kind}_start_ray_commands"
+        config[key][1] = f"export RAY_AUTH_MODE=token; {config[key][1]}"
+    path = tmp_path / "cluster.yaml"
+    path.write_text(yaml.safe_dump(config))
+    assert check_cluster(path).faults == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("provider: {type: aws", "must be YAML"),
+        ("- a list", "must be a mapping"),
+        ("cluster_name: x", "has a mapping called provider"),
+        ("cluster_name: x\nprovider: {type: gcp}", "got 'gcp'"),
+        ("cluster_name: x\nprovider: {type: aws, region: us-east-1}\nmax_workers: few", "few"),
+        (
+            "cluster_name: x\nprovider: {type: aws}\nhead_node_type: a\navailable_node_types: {}",
+            "`head_node_type` must be one of",
+        ),
+    ],
+)
+def test_what_is_no_cluster_file_is_refused_in_a_sentence(text, said, tmp_path: Path, capsys):
+    path = tmp_path / "cluster.yaml"
+    path.write_text(text)
+    assert main(["cluster-check", str(path)]) == 2
+    _, err = capsys.readouterr()
+    assert said in err
+    assert "Traceback" not in err
+
+
+def test_a_file_that_is_not_there_is_named(capsys):
+    assert main(["cluster-check", "nowhere.yaml"]) == 2
+    assert "nowhere.yaml" in capsys.readouterr().err
+
+
+def test_without_boto3_the_command_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch):
+    from tune_jobs.cluster_check.nodes import _session
+
+    _session.cache_clear()
+    monkeypatch.setitem(__import__("sys").modules, "botocore.session", None)
+    with pytest.raises(TuneJobsError, match=r"needs boto3.*\.\[aws\]"):
+        check_cluster(SHIPPED)
+
+
+def test_the_image_of_the_shipped_file_has_the_pinned_versions():
+    pins = dict(
+        line.split("==")
+        for line in (SHIPPED.parent / "constraints.txt").read_text().splitlines()
+        if "==" in line
+    )
+    versions = local_versions()
+    image = yaml.safe_load(SHIPPED.read_text())["docker"]["image"]
+    assert f"-ray{pins['ray']}-torch{pins['torch']}-py{versions['python']}" in image

@@ -1,0 +1,88 @@
+"""All checks of a cluster file, in their order."""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tune_jobs.cluster_check.access import (
+    closed_ports,
+    instance_metadata,
+    instance_profiles,
+    local_dashboard,
+    no_secrets,
+    token_mode,
+)
+from tune_jobs.cluster_check.nodes import ended_nodes, head_node, launch_words, provider_words
+from tune_jobs.cluster_check.schema import effective, schema_faults
+from tune_jobs.cluster_check.versions import same_versions
+from tune_jobs.errors import TuneJobsError
+
+Config = Mapping[str, Any]
+
+CHECKS: Mapping[str, Callable[[Config], Iterator[str]]] = {
+    "every key of provider is one that Ray's AWS provider reads": provider_words,
+    "every key and choice in node_config is one of EC2's": launch_words,
+    "no machine is open to the world": closed_ports,
+    "every machine has an instance profile of its kind": instance_profiles,
+    "a machine's keys are given out only for a session token": instance_metadata,
+    "the dashboard listens on the head alone": local_dashboard,
+    "Ray asks for its token": token_mode,
+    "no secret is in the file": no_secrets,
+    "the head is on-demand and trains nothing": head_node,
+    "machines end when they are not needed, in any zone": ended_nodes,
+    "Ray, PyTorch, Python and this software are the versions that are here": same_versions,
+}
+
+_PLACEHOLDER = re.compile(r"\bYOUR-[A-Z]+\b|\b(?:ami|sg)-0{8,17}\b")
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What was found: ``faults`` by the rule they break, ``checked`` rules, ``blanks`` to fill in.
+
+    A file with a fault in Ray's own schema is checked no further.
+    """
+
+    checked: tuple[str, ...]
+    faults: Mapping[str, tuple[str, ...]]
+    blanks: tuple[str, ...]
+
+
+def check_cluster(path: str | Path) -> Report:
+    """Look at a cluster file as Ray would complete it; nothing is asked of AWS.
+
+    Raises TuneJobsError for what is no YAML mapping or no cluster on AWS, OSError for a file that
+    cannot be read.
+    """
+    text = Path(path).read_text(encoding="utf-8")
+    try:
+        config = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        reason = " ".join(str(error).split())
+        raise TuneJobsError(f"A cluster file must be YAML; {path} is not: {reason}.") from None
+    kind = _provider_type(config, path)
+    if kind != "aws":
+        raise TuneJobsError(f"cluster-check knows provider.type aws; got {kind!r} in {path}.")
+    rule = "Ray's own schema holds"
+    faults = {rule: tuple(schema_faults(config))}
+    if not faults[rule]:
+        complete = effective(config)
+        faults |= {name: tuple(check(complete)) for name, check in CHECKS.items()}
+    return Report(
+        checked=tuple(faults),
+        faults={name: found for name, found in faults.items() if found},
+        blanks=tuple(dict.fromkeys(_PLACEHOLDER.findall(text))),
+    )
+
+
+def _provider_type(config: object, path: str | Path) -> object:
+    provider = config.get("provider") if isinstance(config, dict) else None
+    if not isinstance(provider, dict):
+        raise TuneJobsError(
+            f"A cluster file must be a mapping that has a mapping called provider; {path} has none."
+        )
+    return provider.get("type")
