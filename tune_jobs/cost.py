@@ -2,11 +2,12 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from math import inf
 from statistics import median
 
 from stir import SCALES, SCENARIOS
 from tune_jobs.cell import Cell, cell_of
-from tune_jobs.grid import Recipe
+from tune_jobs.grid import Recipe, TrialSpec
 from tune_jobs.record import TrialRecord
 
 # Milliseconds an image, training on it and looking at it, of CPU time on one thread of an x86-64
@@ -100,6 +101,23 @@ def expect(
         seconds=epochs * image_seconds * train_images + testing,
         measured=key in measured.image_seconds,
     )
+
+
+def costliest_first(
+    specs: Iterable[TrialSpec], images_per_scale: Mapping[str, int]
+) -> tuple[TrialSpec, ...]:
+    """Trials in the order in which they are all done soonest, as far as the table can tell.
+
+    A model that is not in the table may be the costliest of all, and so comes first. Equally
+    costly trials keep their order. ``images_per_scale`` of each dataset, in one split.
+    """
+
+    def seconds(spec: TrialSpec) -> float:
+        images = images_per_scale[spec.point.dataset]
+        trial = expect(cell_of(spec.point), spec.recipe, images, Measured({}, {}))
+        return trial.seconds if trial else inf
+
+    return tuple(sorted(specs, key=seconds, reverse=True))
 
 
 def _prior_epochs(cell: Cell, recipe: Recipe) -> int:

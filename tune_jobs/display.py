@@ -1,5 +1,6 @@
 """What a running study shows: live bars on a terminal, plain lines elsewhere."""
 
+import threading
 import time
 from types import TracebackType
 from typing import Self
@@ -10,17 +11,21 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from tune_jobs import session
 
 PLAIN_SECONDS = 15.0  # between two lines about what is running, where there are no bars
+LEAST_SECONDS, LEAST_PROGRESS = 3.0, 0.02  # before time left is told; progress in trials
 
 
 class Display:
-    """Progress of the trials of one run, on standard error.
+    """Progress of the trials of one run, on standard error; experiments tell it from threads.
 
-    ``total`` trials are to be run; ``slots`` of them run at once.
+    ``total`` trials are to be run; ``price`` is money an hour.
     """
 
-    def __init__(self, total: int, slots: int, *, console: Console | None = None) -> None:
+    def __init__(
+        self, total: int, *, price: float | None = None, console: Console | None = None
+    ) -> None:
         self._console = console or Console(stderr=True)
-        self._total, self._slots = total, slots
+        self._lock = threading.RLock()
+        self._total, self._price = total, price
         self._done = self._failed = 0
         self._running: dict[str, tuple[TaskID, float]] = {}  # label: bar, share done
         self._began = self._said = time.monotonic()
@@ -52,51 +57,56 @@ class Display:
 
     def progressed(self, label: str, progress: session.Progress) -> None:
         """A trial has begun, gone on from a checkpoint, or finished an epoch."""
-        if label not in self._running:
-            bar = self._bars.add_task(label, total=progress.max_epochs, note="")
-            self._running[label] = (bar, 0.0)
-            if progress.resumed_at:
-                epoch, batch = progress.resumed_at
-                self.say(f"resumed   {label}: from epoch {epoch}, batch {batch}")
-        bar, _ = self._running[label]
-        self._running[label] = (bar, progress.epoch / progress.max_epochs)
-        valid = progress.valid_accuracy
-        note = "" if valid is None else f"epochs, validation {valid:.1%}"
-        self._bars.update(bar, completed=progress.epoch, note=note)
-        self._refresh()
+        with self._lock:
+            if label not in self._running:
+                bar = self._bars.add_task(label, total=progress.max_epochs, note="")
+                self._running[label] = (bar, 0.0)
+                if progress.resumed_at:
+                    epoch, batch = progress.resumed_at
+                    self.say(f"resumed   {label}: from epoch {epoch}, batch {batch}")
+            bar, _ = self._running[label]
+            self._running[label] = (bar, progress.epoch / progress.max_epochs)
+            valid = progress.valid_accuracy
+            note = "" if valid is None else f"epochs, validation {valid:.1%}"
+            self._bars.update(bar, completed=progress.epoch, note=note)
+            self._refresh()
 
     def ended(self, label: str, words: str, *, failed: bool) -> None:
         """A trial is over; ``words`` say how."""
-        self._done += 1
-        self._failed += failed
-        self.left(label)
-        self.say(f"{words} ({self._done}/{self._total})")
-        self._refresh()
+        with self._lock:
+            self._done += 1
+            self._failed += failed
+            self.left(label, f"{words} ({self._done}/{self._total})")
+            self._refresh()
 
-    def left(self, label: str) -> None:
-        """A trial is no longer ours."""
-        bar, _ = self._running.pop(label, (None, 0.0))
-        if bar is not None:
-            self._bars.remove_task(bar)
+    def left(self, label: str, words: str = "") -> None:
+        """A trial is no longer running, or no longer ours; ``words`` say why, if that matters."""
+        with self._lock:
+            bar, _ = self._running.pop(label, (None, 0.0))
+            if bar is not None:
+                self._bars.remove_task(bar)
+            if words:
+                self.say(words)
 
     def _refresh(self) -> None:
-        left = self._seconds_left()
-        note = f"{len(self._running)} running, {self._failed} failed" + (
-            "" if left is None else f", about {_duration(left)} left"
-        )
+        note = ", ".join([f"{len(self._running)} running, {self._failed} failed", *self._pace()])
         self._bars.update(self._all, completed=self._done, note=note)
         now = time.monotonic()
         if not self._console.is_terminal and now - self._said >= PLAIN_SECONDS:
             self._said = now
             self.say(f"{self._done}/{self._total} trials done, {note}")
 
-    def _seconds_left(self) -> float | None:
-        shares = [share for _, share in self._running.values()]
-        progress = self._done + sum(shares)
+    def _pace(self) -> list[str]:
+        """Rate, time left and money spent, as far as there is anything to tell them from."""
         elapsed = time.monotonic() - self._began
-        if progress < 0.02 * self._slots or elapsed < 3:
-            return None
-        return elapsed / progress * (self._total - progress)
+        progress = self._done + sum(share for _, share in self._running.values())
+        words = []
+        if progress >= LEAST_PROGRESS and elapsed >= LEAST_SECONDS:
+            left = elapsed / progress * (self._total - progress)
+            words += [f"{progress / elapsed * 3600:,.0f} an hour", f"about {_duration(left)} left"]
+        if self._price is not None:
+            words.append(f"cost so far {self._price * elapsed / 3600:,.2f}")
+        return words
 
 
 def _duration(seconds: float) -> str:

@@ -4,7 +4,6 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from stir import DATASETS
 from tune_jobs.cell import Cell, OpenPoint, cell_of
 from tune_jobs.cost import Expectation, expect, measure
 from tune_jobs.evidence import make_choices, rates_of, read_records
@@ -156,7 +155,7 @@ def _expectations(
     records = read_records(
         (point_id for of_cell in sample.values() for point_id in of_cell), storage
     )
-    sizes = _images_per_scale(opened)
+    sizes = opened.images_per_scale
     measured = measure(records.values(), sizes)
     cells = {cell_of(point) for phase in opened.study.phases for point in phase.points}
     return {
@@ -165,10 +164,3 @@ def _expectations(
         else None
         for cell in cells
     }
-
-
-def _images_per_scale(opened: OpenedStudy) -> dict[str, int]:
-    """Of one split of each dataset that is here or in the catalogue."""
-    known = {name: facts.num_classes * facts.instances for name, facts in DATASETS.items()}
-    here = {name: data.num_classes * data.images.shape[3] for name, data in opened.datasets.items()}
-    return known | here

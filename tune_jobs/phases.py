@@ -2,11 +2,12 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from tune_jobs.cell import Cell, cell_of
+from tune_jobs.cost import costliest_first
 from tune_jobs.evidence import describe_phase, rates_of
 from tune_jobs.grid import TrialSpec
 from tune_jobs.only import Only
@@ -75,11 +76,14 @@ def run_study(
     retry_failed: bool = False,
     checkpoint_seconds: float = 60.0,
     max_concurrent: int | None = None,
+    address: str = "local",
+    price: float | None = None,
     say: Callable[[str], None] = lambda line: None,
 ) -> StudySummary:
-    """Run a study on a Ray of this machine, as ``run_phases`` does.
+    """Run a study as ``run_phases`` does, on a Ray of this machine or the cluster at an address.
 
-    Ray is loaded only if there is something to run.
+    Ray is loaded only if there is something to run. ``price`` is money an hour, shown as it adds
+    up.
     """
 
     def run(plan: Plan, stop_after_seconds: float | None) -> "RunSummary":
@@ -92,6 +96,8 @@ def run_study(
             max_concurrent=max_concurrent,
             retry_failed=retry_failed,
             stop_after_seconds=stop_after_seconds,
+            address=address,
+            price=price,
         )
 
     return run_phases(
@@ -116,7 +122,7 @@ def run_phases(
     and OSError if the storage cannot be written.
     """
     only, budget, summary = only or Only({}), budget or Budget(), StudySummary()
-    _require_datasets(opened, only)
+    require_datasets(opened, only)
     storage.check_writable()
     wanted = {State.TO_DO, State.IN_FLIGHT} | ({State.FAILED} if retry_failed else set())
     choices: dict[Cell, Choice] = {}
@@ -131,6 +137,8 @@ def run_phases(
         open_specs = [spec for spec in plan.specs if states[spec.point_id] in wanted]
         title = _title(opened, phase)
         todo = () if summary.interrupted else budget.take(open_specs)
+        if not phase.in_order:
+            todo = costliest_first(todo, opened.images_per_scale)
         if todo:
             say(f"{title}: {counts(states)}; storage {storage.uri}")
             ended = run(replace(plan, specs=todo), budget.seconds_left)
@@ -155,12 +163,18 @@ def counts(states: Mapping[str, State]) -> str:
     return ", ".join(f"{numbers[state]:,} {state}" for state in State if numbers[state])
 
 
-def _require_datasets(opened: OpenedStudy, only: Only) -> None:
-    """Raise the error of a missing dataset that points asked for are of."""
+def require_datasets(
+    opened: OpenedStudy, only: Only, *, elsewhere: Container[str] = frozenset()
+) -> None:
+    """Raise the error of a missing dataset that points asked for are of.
+
+    One that is ``elsewhere`` is not missed.
+    """
     for phase in opened.study.phases:
         for point in phase.points:
-            if only.keeps(point) and cell_of(point).dataset in opened.missing:
-                raise opened.missing[cell_of(point).dataset]
+            name = cell_of(point).dataset
+            if only.keeps(point) and name in opened.missing and name not in elsewhere:
+                raise opened.missing[name]
 
 
 def _title(opened: OpenedStudy, phase: Phase) -> str:

@@ -4,10 +4,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
+from types import MappingProxyType
 
 import stir
 from siconvnet import MODELS
-from stir import STIRDataset, StirError
+from stir import DATASETS, STIRDataset, StirError
 from tune_jobs.cell import Cell, OpenPoint
 from tune_jobs.claim import read_claim
 from tune_jobs.errors import TuneJobsError
@@ -39,16 +40,27 @@ class Plan:
 class OpenedStudy:
     """A study whose datasets were looked for.
 
-    Its points go by the names that datasets have in their metadata. ``missing`` says why a
-    dataset could not be opened; its points keep the name that was asked for.
+    Its points go by the names that datasets have in their metadata; ``names`` has these by what
+    was asked for. ``missing`` says why a dataset could not be opened; its points keep the name
+    that was asked for.
     """
 
     study: Study
     datasets: Mapping[str, STIRDataset]
     missing: Mapping[str, StirError]
+    names: Mapping[str, str]
 
     def is_here(self, point: GridPoint) -> bool:
         return point.dataset in self.datasets
+
+    @property
+    def images_per_scale(self) -> dict[str, int]:
+        """Of one split of each dataset that is here or in the catalogue."""
+        known = {name: facts.num_classes * facts.instances for name, facts in DATASETS.items()}
+        here = {
+            name: data.num_classes * data.images.shape[3] for name, data in self.datasets.items()
+        }
+        return known | here
 
     def spec(self, point: GridPoint) -> TrialSpec:
         """What identifies the trial of a point; raises StirError if its dataset is missing."""
@@ -68,8 +80,12 @@ class OpenedStudy:
         return Plan(self.study, specs, {name: self.datasets[name] for name in names})
 
 
-def open_study(study: Study, data_dir: str | Path | None) -> OpenedStudy:
-    """Open the datasets of a study, those that are there."""
+def open_study(
+    study: Study,
+    data_dir: str | Path | None,
+    opened: Mapping[str, STIRDataset] = MappingProxyType({}),
+) -> OpenedStudy:
+    """Open the datasets of a study, those that are there and not ``opened`` already."""
     cells = [
         point.cell if isinstance(point, OpenPoint) else point
         for phase in study.phases
@@ -80,14 +96,14 @@ def open_study(study: Study, data_dir: str | Path | None) -> OpenedStudy:
     missing: dict[str, StirError] = {}
     for asked in dict.fromkeys(cell.dataset for cell in cells):
         try:
-            dataset = stir.load(asked, data_dir)
+            dataset = opened[asked] if asked in opened else stir.load(asked, data_dir)
         except StirError as error:
             names[asked], missing[asked] = asked, error
         else:
             _refuse_namesake(datasets.get(dataset.name), dataset)
             names[asked], datasets[dataset.name] = dataset.name, dataset
     phases = tuple(_renamed(phase, names) for phase in study.phases)
-    return OpenedStudy(replace(study, phases=phases), datasets, missing)
+    return OpenedStudy(replace(study, phases=phases), datasets, missing, names)
 
 
 def _refuse_namesake(first: STIRDataset | None, second: STIRDataset) -> None:

@@ -41,6 +41,7 @@ class Surroundings:
     driver: str
     threads: int
     device: str = "cpu"
+    shares_gpu: bool = False  # with other trials
     checkpoint_seconds: float = 60.0
     ray_version: str | None = None
 
@@ -263,6 +264,7 @@ def _settle(seed: int, threads: int) -> None:
     torch.set_num_threads(threads)
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False
+    torch.cuda.empty_cache()  # of the trial before; others share the GPU
 
 
 def _images(dataset: STIRDataset, split: str, scales: Sequence[int], *, shuffle: bool) -> Images:

@@ -32,7 +32,7 @@ class Resources:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Phase:
-    """Points to run together, in this order.
+    """Points to run together: in this order if ``in_order``, else whatever ends soonest in all.
 
     ``select`` names the rule that chooses a learning rate for each of its cells when they are
     done; None if none is chosen.
@@ -41,6 +41,7 @@ class Phase:
     name: str
     points: tuple[GridPoint | OpenPoint, ...]
     select: str | None = None
+    in_order: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -112,7 +113,7 @@ def parse_study(content: object, *, where: str) -> Study:
 def _phases(top: dict[str, Any]) -> tuple[Phase, ...]:
     """The phases of a file; without any, its axes and groups are the only one."""
     if "phases" not in top:
-        phases = [Phase(name=ONLY_PHASE, points=_points(top, {}, ""))]
+        phases = [Phase(name=ONLY_PHASE, points=_points(top, {}, ""), in_order="groups" in top)]
     else:
         if "groups" in top:
             raise TuneJobsError("groups must stand in the phases of a study that has phases.")
@@ -137,7 +138,8 @@ def _phase(content: object, shared: dict[str, list[Any]], number: int) -> Phase:
         raise TuneJobsError(
             f"{where}.select must name a rule; got {select!r:.60}.{did_you_mean(select, RULES)}"
         )
-    return Phase(name=name, points=_points(given, shared, f"{where}."), select=select)
+    points = _points(given, shared, f"{where}.")
+    return Phase(name=name, points=points, select=select, in_order="groups" in given)
 
 
 def _points(

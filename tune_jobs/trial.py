@@ -6,6 +6,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
 
+import torch
+
 from stir import STIRDataset
 from tune_jobs.checkpoint import read_checkpoint
 from tune_jobs.claim import DEATHS_ALLOWED, claim_key, new_claim, read_claim, write_claim
@@ -28,10 +30,11 @@ class Outcome:
     """How a trial ended.
 
     ``found``: its record was there already; ``finished``: it is there now; ``stopped``: as asked,
-    with a checkpoint; ``elsewhere``: another driver is at it; ``failed``: the reason is stored.
+    with a checkpoint; ``elsewhere``: another driver is at it; ``crowded``: the GPU it shares with
+    others has too little memory left; ``failed``: the reason is stored.
     """
 
-    status: Literal["found", "finished", "stopped", "elsewhere", "failed"]
+    status: Literal["found", "finished", "stopped", "elsewhere", "crowded", "failed"]
     record: TrialRecord | None = None
     error: str = ""
 
@@ -84,6 +87,9 @@ def run_trial(
             storage.delete(claim_key(point_id))
         raise
     except Exception as error:
+        if isinstance(error, torch.OutOfMemoryError) and surroundings.shares_gpu:
+            storage.delete(claim_key(point_id))
+            return Outcome(status="crowded", error=_one_line(error))
         epochs = session.epochs if session else ()
         outcome = Outcome(status="failed", error=_one_line(error))
         _write_failure(storage, spec, surroundings, error, tuple(epochs), started_at)

@@ -4,7 +4,7 @@ import pytest
 
 from siconvnet import MODELS
 from tune_jobs.cell import Cell, cell_of
-from tune_jobs.cost import PRIOR_MS, Measured, expect, measure
+from tune_jobs.cost import PRIOR_MS, Measured, costliest_first, expect, measure
 from tune_jobs.grid import Recipe, TrialSpec
 from tune_jobs.storage import Storage
 from tune_jobs.testing.records import put_record
@@ -73,3 +73,12 @@ def test_a_cell_without_records_learns_from_the_same_model_on_other_scales(stora
 
 def test_nothing_is_guessed_of_a_model_that_nobody_measured():
     assert expect(replace(CELL, model="yours"), Recipe(), PER_SCALE, NOTHING) is None
+
+
+def test_costly_trials_come_first_and_equally_costly_ones_keep_their_order():
+    cells = [CELL, replace(CELL, model="conv3d"), replace(CELL, model="my_own")]
+    given = [spec(cell, seed) for seed in (1, 2) for cell in cells]
+    ordered = costliest_first(given, {"emoji": PER_SCALE})
+    assert [(one.point.model, one.point.seed) for one in ordered] == [
+        (model, seed) for model in ("my_own", "conv3d", "standard") for seed in (1, 2)
+    ]

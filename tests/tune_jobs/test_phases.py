@@ -87,10 +87,10 @@ def test_the_second_phase_runs_at_the_chosen_rates_and_repeats_nothing(
     first, second = runner.ran
     assert len(first) == 8
     assert [(p.model, p.lr, p.seed) for p in second] == [
+        ("xu", 0.001, 3),  # costliest first
+        ("xu", 0.001, 4),
         ("standard", 0.01, 3),
         ("standard", 0.01, 4),
-        ("xu", 0.001, 3),
-        ("xu", 0.001, 4),
     ]
     assert summary.is_complete
     assert len(summary.states) == 12
@@ -165,7 +165,7 @@ def test_another_failure_than_divergence_is_no_evidence(
 def test_growing_a_study_runs_only_the_new_points(bars: Path, storage: Storage, runner: Runner):
     run_phases(opened(bars), storage, runner)
     run_phases(opened(bars, last=5), storage, runner)
-    assert [(p.model, p.seed) for p in runner.ran[2]] == [("standard", 5), ("xu", 5)]
+    assert [(p.model, p.seed) for p in runner.ran[2]] == [("xu", 5), ("standard", 5)]
     assert len(stored(storage, "seeds").points) == 10
 
 

@@ -178,6 +178,40 @@ def test_a_diverging_trial_leaves_its_reason_and_no_record(
     assert len(list(storage.list("failures"))) == 2
 
 
+def out_of_memory_from(batch: int):
+    """What a GPU raises when it is full; ``stop_asked`` is called between any two batches."""
+    calls = count(1)
+
+    def look() -> bool:
+        if next(calls) >= batch:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return False
+
+    return look
+
+
+def test_memory_that_others_took_is_no_failure_and_the_trial_goes_on_alone(
+    spec: TrialSpec, dataset: STIRDataset, storage: Storage, whole: TrialRecord
+):
+    surroundings = replace(HERE, shares_gpu=True, checkpoint_seconds=1e-9)
+    outcome = run_trial(
+        spec, dataset, storage, surroundings, stop_asked=out_of_memory_from(batch=5)
+    )
+    assert (outcome.status, outcome.error) == ("crowded", "OutOfMemoryError: CUDA out of memory.")
+    assert {item.key.partition("/")[0] for item in storage.list("")} == {"checkpoints"}
+    record = finished(run_trial(spec, dataset, storage, HERE))
+    assert numbers(record) == numbers(whole)
+    assert len(record.resumptions) == 1
+
+
+def test_a_trial_too_big_for_a_gpu_of_its_own_fails(
+    spec: TrialSpec, dataset: STIRDataset, storage: Storage
+):
+    outcome = run_trial(spec, dataset, storage, HERE, stop_asked=out_of_memory_from(batch=5))
+    assert outcome.status == "failed"
+    assert storage.exists(f"failures/{spec.point_id}/1.json")
+
+
 def test_a_storage_that_fails_is_no_failure_of_the_point(
     spec: TrialSpec, dataset: STIRDataset, storage: Storage
 ):

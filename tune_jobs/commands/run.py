@@ -1,19 +1,41 @@
-"""``tune-jobs run``: do it, on this machine."""
+"""``tune-jobs run``: do it, on this machine or on a cluster."""
 
 import argparse
 import re
 import sys
+from typing import TYPE_CHECKING
 
 from tune_jobs.commands import options
+from tune_jobs.errors import TuneJobsError
+
+if TYPE_CHECKING:
+    from stir import STIRDataset
+    from tune_jobs.storage import Storage
 
 
 def add(commands) -> None:
     parser = options.declare(
         commands,
         "run",
-        "run what a study still has to do, phase by phase, on this machine",
+        "run what a study still has to do, phase by phase",
         "tune-jobs run emoji --only model=disco,standard --stop-after 2h",
     )
+    add_study(parser)
+    parser.add_argument(
+        "--address", default="local", metavar="WHERE",
+        help="local: this machine; auto: the Ray cluster it is part of; HOST:PORT of one (local)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--stored", action="append", default=[], metavar="DATASET=KEY",
+        help="take a dataset from the storage, datasets/NAME-FINGERPRINT.npz, not from --data",
+    )  # fmt: skip
+    options.add_places(parser)
+    options.add_checkpoint_seconds(parser)
+    parser.set_defaults(run=_run)
+
+
+def add_study(parser: argparse.ArgumentParser) -> None:
+    """The study to run, and how much of it."""
     parser.add_argument("study", metavar="STUDY", help="a shipped study's name, or a YAML file")
     parser.add_argument(
         "--only", action="append", default=[], metavar="AXIS=V,V",
@@ -26,10 +48,11 @@ def add(commands) -> None:
         "--stop-after", type=_limit, default={}, metavar="LIMIT",
         help="so much time (2h, 90min), or so many points (100)",
     )  # fmt: skip
+    parser.add_argument(
+        "--price", type=options.positive_seconds, metavar="P",
+        help="money an hour, of all machines together; what it adds up to is shown",
+    )  # fmt: skip
     parser.add_argument("--retry-failed", action="store_true", help="try failed points again")
-    options.add_places(parser)
-    options.add_checkpoint_seconds(parser)
-    parser.set_defaults(run=_run)
 
 
 def _run(args: argparse.Namespace) -> int:
@@ -41,7 +64,7 @@ def _run(args: argparse.Namespace) -> int:
 
     study = load_study(args.study)
     storage = Storage(args.storage)
-    opened = open_study(study, args.data)
+    opened = open_study(study, args.data, _stored(args.stored, storage))
     only = Only.parse(args.only, opened.study)
 
     summary = run_study(
@@ -52,6 +75,8 @@ def _run(args: argparse.Namespace) -> int:
         retry_failed=args.retry_failed,
         checkpoint_seconds=args.checkpoint_seconds,
         max_concurrent=args.max_concurrent,
+        address=args.address,
+        price=args.price,
         say=lambda line: print(line, flush=True),
     )
     waiting = f", {summary.held:,} waiting for a learning rate" if summary.held else ""
@@ -66,6 +91,27 @@ def _run(args: argparse.Namespace) -> int:
     if State.FAILED in summary.states.values():
         print("failures/ in the storage says why; --retry-failed tries again", file=sys.stderr)
     return int(not summary.is_complete)
+
+
+def _stored(given: list[str], storage: "Storage") -> dict[str, "STIRDataset"]:
+    """Datasets of the storage by the names that a study has for them."""
+    from tune_jobs.datasets import fetch_dataset
+
+    datasets = {}
+    for text in given:
+        name, equals, key = text.rpartition("=")
+        if not equals or not re.fullmatch(r"datasets/[^/]+-\w{12}\.npz", key):
+            raise TuneJobsError(
+                "--stored must be DATASET=datasets/NAME-FINGERPRINT.npz, a study's word for a "
+                f"dataset and its key in the storage; got {text!r}."
+            )
+        try:
+            datasets[name] = fetch_dataset(key, storage)
+        except FileNotFoundError:
+            raise TuneJobsError(
+                f"--stored must name a dataset of the storage; {storage.uri} has no {key}."
+            ) from None
+    return datasets
 
 
 def _limit(text: str) -> dict[str, float]:

@@ -1,0 +1,107 @@
+"""A study on a Ray cluster that is there already."""
+
+import secrets
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+from tune_jobs.cli import main
+from tune_jobs.record import TrialRecord
+
+pytestmark = pytest.mark.ray
+
+CPUS, SLOTS = 4, 2
+# The command, with experiments so small that a study takes several.
+RUN = """
+import sys
+from tune_jobs import cli, runner
+runner.EXPERIMENT_TRIALS = 2
+sys.exit(cli.main())
+"""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def token() -> Iterator[None]:
+    """What the cluster asks of those who connect."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_AUTH_MODE", "token")
+        patch.setenv("RAY_AUTH_TOKEN", secrets.token_hex(32))
+        yield
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A cluster of one machine with room for CPUS trials."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    folder = tmp_path_factory.mktemp("r")
+    command = [str(Path(sys.executable).with_name("ray")), "start", "--head", "--block"]
+    command += ["--node-ip-address=127.0.0.1", f"--port={port}", f"--num-cpus={CPUS}"]
+    command += ["--include-dashboard=false", "--disable-usage-stats", f"--temp-dir={folder}"]
+    command += [f"--object-store-memory={80 * 2**20}"]
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log)
+    try:
+        yield f"127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait(60)
+
+
+@pytest.fixture
+def study(bars: Path, tmp_path: Path) -> Path:
+    path = tmp_path / "mixed.yaml"
+    path.write_text(
+        f"""
+name: mixed
+axes: {{dataset: {bars}, scenario: 2, interpolation: null, lr: 3e-3, kernel_size: 7, seed: 1}}
+groups:
+  - {{model: kanazawa, interpolation: bicubic}}
+  - {{model: standard, kernel_size: 3, seed: {{from: 1, to: 6}}}}
+recipe: {{max_epochs: 4, batch_size: 4}}
+"""
+    )
+    return path
+
+
+def test_the_next_experiment_starts_beside_a_long_trial_and_no_more_run_than_asked(
+    address: str, study: Path, tmp_path: Path
+):
+    storage = tmp_path / "runs"
+    command = [sys.executable, "-c", RUN, "run", str(study), "--storage", str(storage)]
+    command += ["--address", address, "--max-concurrent", str(SLOTS), "--price", "2"]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=180, check=False)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert "study mixed: 7 finished" in ended.stdout
+    found = [TrialRecord.from_json(p.read_bytes()) for p in (storage / "records").iterdir()]
+    spans = {
+        (record.point.model, record.point.seed): (
+            datetime.fromisoformat(record.started_at),
+            datetime.fromisoformat(record.finished_at),
+        )
+        for record in found
+    }
+    _, slow_end = spans["kanazawa", 1]
+    assert spans["standard", 2][0] < slow_end  # the first trial of the second experiment
+    changes = sorted(change for begin, end in spans.values() for change in ((begin, 1), (end, -1)))
+    running, most = 0, 0
+    for _, change in changes:
+        running += change
+        most = max(most, running)
+    assert most == SLOTS
+
+
+def test_an_address_where_no_cluster_answers_is_refused(
+    study: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    storage = tmp_path / "runs"
+    command = ["run", str(study), "--storage", str(storage), "--address", "127.0.0.1:9"]
+    assert main(command) == 2
+    assert "--address must be of a Ray cluster that runs and whose" in capsys.readouterr().err
+    assert not (storage / "datasets").exists()

@@ -1,0 +1,238 @@
+"""Some trials become a Ray Tune experiment. All knowledge of Tune is here."""
+
+import os
+import secrets
+import threading
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from ray import tune
+from ray.actor import ActorHandle
+from ray.tune.experiment import Trial
+from ray.tune.search.basic_variant import BasicVariantGenerator
+
+from tune_jobs.datasets import fetch_dataset
+from tune_jobs.display import Display
+from tune_jobs.grid import GridPoint, Recipe, TrialSpec
+from tune_jobs.plugins import import_models
+from tune_jobs.session import Progress, Surroundings
+from tune_jobs.stop import Stop, stop_listener
+from tune_jobs.storage import Storage
+from tune_jobs.study import Resources
+from tune_jobs.trial import Outcome, run_trial
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Job:
+    """What all trials of an experiment share; sent to the workers once."""
+
+    storage: Storage
+    surroundings: Surroundings
+    dataset_keys: dict[str, str]
+    imports: tuple[str, ...]  # modules that register users' own models
+    board: ActorHandle  # where a stop is announced
+
+
+class Slots:
+    """How many trials may run at once, over all experiments; None: as many as Ray has room for."""
+
+    def __init__(self, count: int | None) -> None:
+        self._free = threading.Semaphore(count) if count else None
+
+    def take(self) -> bool:
+        return self._free is None or self._free.acquire(blocking=False)
+
+    def give(self) -> None:
+        if self._free is not None:
+            self._free.release()
+
+
+class Experiment:
+    """Trials of one shape, in a Tune experiment that runs in a thread of its own.
+
+    ``elsewhere`` are the ids of points that another driver is at, ``crowded`` of those that ran
+    out of the memory of a GPU they shared, ``broken`` the errors of trials that could not even
+    store their failure.
+    """
+
+    def __init__(
+        self,
+        specs: Sequence[TrialSpec],
+        resources: Resources,
+        job: Job,
+        folder: Path,
+        *,
+        slots: Slots,
+        stop: Stop,
+        display: Display,
+    ) -> None:
+        self._specs, self._resources, self._job, self._folder = specs, resources, job, folder
+        self._slots, self._watch = slots, _Watch(self, stop, display)
+        self._error: BaseException | None = None
+        self.unstarted = {spec.point_id for spec in specs}
+        self.elsewhere: set[str] = set()
+        self.crowded: set[str] = set()
+        self.broken: list[str] = []
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    @property
+    def is_over(self) -> bool:
+        return not self._thread.is_alive()
+
+    def check(self) -> None:
+        """Raise what Tune raised, if it did."""
+        if self._error:
+            raise self._error
+
+    def _run(self) -> None:
+        try:
+            self._tuner().fit()
+        except BaseException as error:  # raised again where the driver waits
+            self._error = error
+
+    def _tuner(self) -> tune.Tuner:
+        os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"  # results are records
+        os.environ["RAY_AIR_NEW_OUTPUT"] = "0"  # the display is ours
+        trainable = tune.with_resources(
+            tune.with_parameters(_trainable, job=self._job),
+            {"cpu": self._resources.cpus, "gpu": self._resources.gpus},
+        )
+        return tune.Tuner(
+            trainable,
+            param_space={"spec": tune.grid_search([asdict(spec) for spec in self._specs])},
+            tune_config=tune.TuneConfig(
+                reuse_actors=True,
+                search_alg=_Turns(self._slots),
+                trial_name_creator=_label,
+                trial_dirname_creator=lambda trial: _spec(trial.config).point_id,
+            ),
+            run_config=tune.RunConfig(
+                name=secrets.token_hex(4),
+                storage_path=str(self._folder),
+                # A process or node that dies is no fault of the trial, which counts that itself.
+                failure_config=tune.FailureConfig(max_failures=-1),
+                callbacks=[self._watch],
+                stop=self._watch,
+                verbose=0,
+            ),
+        )
+
+
+def _trainable(config: dict[str, Any], job: Job) -> None:
+    """One trial, as Tune calls it on a worker. It never raises: Tune would try it again."""
+    spec = _spec(config)
+
+    def report(progress: Progress) -> None:
+        tune.report({"progress": asdict(progress)})
+
+    try:
+        stop_asked = stop_listener(job.board)
+        if stop_asked():
+            outcome = Outcome(status="stopped")
+        else:
+            import_models(job.imports)
+            outcome = run_trial(
+                spec,
+                fetch_dataset(job.dataset_keys[spec.point.dataset], job.storage),
+                job.storage,
+                job.surroundings,
+                stop_asked=stop_asked,
+                report=report,
+            )
+        accuracy = outcome.record.test_accuracy if outcome.record else None
+        result = {"status": outcome.status, "error": outcome.error, "test_accuracy": accuracy}
+    except Exception as error:
+        result = {"status": "broken", "error": f"{type(error).__name__}: {error}"}
+    tune.report(result)
+
+
+class _Turns(BasicVariantGenerator):
+    """Trials in their order, each as soon as there is a slot for it."""
+
+    def __init__(self, slots: Slots) -> None:
+        super().__init__()
+        self._slots = slots
+
+    def next_trial(self) -> Trial | None:
+        if not self._slots.take():
+            return None
+        trial = super().next_trial()
+        if trial is None:
+            self._slots.give()
+        return trial
+
+    def on_trial_complete(self, trial_id: str, *args: Any, **info: Any) -> None:
+        super().on_trial_complete(trial_id, *args, **info)
+        self._slots.give()
+
+    def save_to_dir(self, dirpath: str, session_str: str) -> None:
+        """What is left to do is known from the storage, never from Tune's files."""
+
+    def __reduce__(self) -> tuple[type, tuple[()]]:
+        return object, ()  # Tune saves this too; it lives in the driver
+
+
+class _Watch(tune.Callback, tune.Stopper):
+    """Tells display and experiment what Tune hears; starts nothing more once a stop is asked."""
+
+    def __init__(self, experiment: Experiment, stop: Stop, display: Display) -> None:
+        self._experiment, self._stop, self._display = experiment, stop, display
+        self._running: set[str] = set()
+
+    def __reduce__(self) -> tuple[type, tuple[()]]:
+        return object, ()  # Tune saves its callbacks with an experiment; ours lives in the driver
+
+    def on_trial_start(
+        self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
+    ) -> None:
+        self._running.add(str(trial))
+        self._experiment.unstarted.discard(_spec(trial.config).point_id)
+
+    def on_trial_result(
+        self, iteration: int, trials: list[Trial], trial: Trial, result: dict, **info: Any
+    ) -> None:
+        label = str(trial)
+        if "status" not in result:
+            self._display.progressed(label, Progress(**result["progress"]))
+        else:
+            self._running.discard(label)
+            self._ended(label, _spec(trial.config).point_id, result)
+
+    def _ended(self, label: str, point_id: str, result: dict[str, Any]) -> None:
+        status = result["status"]
+        if status == "elsewhere":
+            self._experiment.elsewhere.add(point_id)
+            self._display.left(label)
+            return
+        if status == "crowded":
+            self._experiment.crowded.add(point_id)
+            self._display.left(label, f"{status:9} {label}: {result['error']}")
+            return
+        words = f"{status:9} {label}"
+        if status in ("failed", "broken"):
+            words += f": {result['error']}"
+        elif result["test_accuracy"] is not None:
+            words += f": test accuracy {result['test_accuracy']:.1%}"
+        if status == "broken":
+            self._experiment.broken.append(f"{label}: {result['error']}")
+        self._display.ended(label, words, failed=status in ("failed", "broken"))
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        return False
+
+    def stop_all(self) -> bool:
+        return self._stop.asked and not self._running
+
+
+def _spec(config: dict[str, Any]) -> TrialSpec:
+    content = config["spec"]
+    return TrialSpec(
+        **content | {"point": GridPoint(**content["point"]), "recipe": Recipe(**content["recipe"])}
+    )
+
+
+def _label(trial: Trial) -> str:
+    return _spec(trial.config).point.label

@@ -1,0 +1,72 @@
+"""One stop for a whole run: asked for on its driver, noticed by its trials wherever they are."""
+
+import asyncio
+import threading
+from contextlib import suppress
+from functools import cache
+from typing import Any
+
+import ray
+from ray.actor import ActorHandle
+from ray.exceptions import RayError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+LISTENERS = 100_000  # processes that may wait at once
+
+
+class _Board:
+    """An actor beside the driver; every process that trains has one open call to it."""
+
+    def __init__(self) -> None:
+        self._asked = asyncio.Event()
+
+    async def ask(self) -> None:
+        self._asked.set()
+
+    async def wait(self) -> None:
+        await self._asked.wait()
+
+
+class Stop:
+    """The driver's side. ``ask`` may be called in a signal handler or in another thread."""
+
+    def __init__(self) -> None:
+        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+        self.board: Any = (
+            ray.remote(_Board)
+            .options(num_cpus=0, max_concurrency=LISTENERS, scheduling_strategy=here)
+            .remote()
+        )
+        self.asked = False
+        self._told = False
+
+    def ask(self) -> None:
+        self.asked = True
+
+    def tell(self) -> None:
+        """Pass the word on, once it is given; to be called now and then by the driver."""
+        if self.asked and not self._told:
+            self._told = True
+            self.board.ask.remote()
+
+
+class StopListener:
+    """A trial's side: true once the stop was asked."""
+
+    def __init__(self, board: ActorHandle) -> None:
+        self._heard = threading.Event()
+        threading.Thread(target=self._listen, args=(board,), daemon=True).start()
+
+    def __call__(self) -> bool:
+        return self._heard.is_set()
+
+    def _listen(self, board: ActorHandle) -> None:
+        with suppress(RayError):  # the driver is gone, and soon this process is
+            ray.get(board.wait.remote())
+            self._heard.set()
+
+
+@cache
+def stop_listener(board: ActorHandle) -> StopListener:
+    """The one listener of this process."""
+    return StopListener(board)
