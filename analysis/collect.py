@@ -11,6 +11,7 @@ from analysis import places, schemas, tables
 from analysis.evaluations import collect_evaluations, new_evaluations
 from analysis.places import Place, keys_in
 from analysis.rows import Rows, rows_of_failure, rows_of_record, rows_of_study
+from analysis.searches import read_searches
 from tune_jobs.record import FailureRecord, RecordError, TrialRecord, point_id_of
 from tune_jobs.storage import Storage
 from tune_jobs.study_record import StudyRecord
@@ -127,7 +128,7 @@ def _rows(key: str, content: bytes | RecordError) -> Rows:
 def _store_studies(
     storages: Sequence[Storage], pool: ThreadPoolExecutor, results: Storage, found: Collected
 ) -> None:
-    """Read every phase of every study again: unlike records, they change as a study goes on.
+    """Read every phase and search again: unlike records, they change as a study goes on.
 
     Of a study that lies in several storages, the phases of the first that has them are taken.
     """
@@ -136,9 +137,10 @@ def _store_studies(
         for key in keys_in(storage, "studies"):
             phases.setdefault(key, (storage, key))
     good = list(_good(list(phases.values()), pool, found))
+    good += read_searches(storages, pool, found.damaged)
     for name in schemas.OF_STUDIES:
         empty = schemas.SCHEMAS[name].empty_table()
-        rows = pa.concat_tables([empty, *(one[name] for one in good)])
+        rows = pa.concat_tables([empty, *(one[name] for one in good if name in one)])
         tables.extend(name, rows, rows["study"].unique(), results, by="study")
 
 

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from datetime import datetime
 from statistics import fmean
@@ -13,9 +13,11 @@ import pyarrow as pa
 from analysis.schemas import SCHEMAS
 from stir.scenarios import SCENARIOS
 from tune_jobs.record import FailureRecord, RecordError, TrialRecord
+from tune_jobs.search_record import Sample, SearchOutcome
 from tune_jobs.study_record import StudyRecord
 
 Rows = Mapping[str, pa.Table]
+SEARCH_PHASE = "search"  # what study_points calls the points of a search
 
 
 def rows_of_record(record: TrialRecord) -> Rows:
@@ -72,6 +74,43 @@ def rows_of_study(phase: StudyRecord) -> Rows:
         for choice in phase.choices
     ]
     return _tables(study_points=points, cells=cells)
+
+
+def rows_of_search(samples: Iterable[Sample], outcomes: Iterable[SearchOutcome]) -> Rows:
+    """The samples of a search and how each ended; ``to do`` if it has not.
+
+    A search picks what is good by chance as well, so that no point counts as reported by it.
+    """
+    ends = {outcome.point_id: outcome for outcome in outcomes}
+    searches, points = [], {}
+    for sample in samples:
+        end = ends.get(sample.point_id)
+        points[sample.point_id] = {
+            "study": sample.study,
+            "phase": SEARCH_PHASE,
+            "point_id": sample.point_id,
+            "reported": False,
+        }
+        row = {
+            "study": sample.study,
+            "sample": sample.number,
+            "point_id": sample.point_id,
+            **asdict(sample.point),
+            **asdict(sample.recipe),
+            "status": "to do",
+        }
+        if end:
+            row |= {
+                "status": end.status,
+                "reason": end.reason,
+                "epochs": end.epochs,
+                "best_epoch": end.best_epoch,
+                "best_valid_accuracy": end.best_valid_accuracy,
+                "test_accuracy": end.test_accuracy,
+                "ended_at": _time(end.ended_at),
+            }
+        searches.append(row)
+    return _tables(searches=searches, study_points=list(points.values()))
 
 
 def _shared(record: TrialRecord | FailureRecord) -> dict[str, Any]:

@@ -76,6 +76,28 @@ _STUDY_POINTS = {
     "point_id": pa.string(),
     "reported": pa.bool_(),  # false for a learning rate that was not chosen
 }
+_SEARCHES = {
+    "study": pa.string(),
+    "sample": pa.int64(),  # counted from 1
+    "point_id": pa.string(),  # samples with equal points share one
+    "model": pa.string(),
+    "dataset": pa.string(),
+    "scenario": pa.int64(),
+    "kernel_size": pa.int64(),  # pixels
+    "interpolation": pa.string(),
+    "lr": pa.float64(),
+    "seed": pa.int64(),
+    "max_epochs": pa.int64(),
+    "patience": pa.int64(),  # epochs
+    "batch_size": pa.int64(),
+    "status": pa.string(),  # finished, stopped (early), diverged, failed, to do
+    "reason": pa.string(),  # why it was stopped, diverged or failed
+    "epochs": pa.int64(),  # trained, also of a trial that was stopped
+    "best_epoch": pa.int64(),
+    "best_valid_accuracy": pa.float64(),
+    "test_accuracy": pa.float64(),  # of finished trials
+    "ended_at": _TIME,
+}
 _CELLS = {
     "study": pa.string(),
     "phase": pa.string(),
@@ -135,6 +157,7 @@ SCHEMAS: Mapping[str, pa.Schema] = MappingProxyType(
         "scale_accuracy": pa.schema(_SCALE_ACCURACY),
         "study_points": pa.schema(_STUDY_POINTS),
         "cells": pa.schema(_CELLS),
+        "searches": pa.schema(_SEARCHES),
         "evaluations": pa.schema(_EVALUATIONS),
         "equivariance": pa.schema(_EQUIVARIANCE),
         "pool_scales": pa.schema(_POOL_SCALES),
@@ -142,7 +165,7 @@ SCHEMAS: Mapping[str, pa.Schema] = MappingProxyType(
     }
 )
 OF_TRIALS = ("epochs", "scale_accuracy", "trials")  # trials last: they say what has been collected
-OF_STUDIES = ("study_points", "cells")
+OF_STUDIES = ("study_points", "cells", "searches")
 PARTED = ("equivariance", "pool_scales", "index_maps")  # many files each: see ``parts``
 KEYS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
@@ -151,6 +174,7 @@ KEYS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "scale_accuracy": ("point_id", "scale"),
         "study_points": ("study", "phase", "point_id"),
         "cells": ("study", "phase", "model", "dataset", "scenario", "kernel_size", "interpolation"),
+        "searches": ("study", "sample"),
         "evaluations": ("key", "measure"),
     }
 )

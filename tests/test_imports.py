@@ -17,6 +17,7 @@ ALLOWED = {
         "stir.scenarios",
         "tune_jobs.evaluation_record",
         "tune_jobs.record",
+        "tune_jobs.search_record",
         "tune_jobs.storage",
         "tune_jobs.study_record",
     },

@@ -20,6 +20,7 @@ def test_each_record_becomes_one_trial_its_epochs_and_48_scales(tmp_path, make_r
         "scale_accuracy": 96,
         "study_points": 0,
         "cells": 0,
+        "searches": 0,
         "evaluations": 0,
         "equivariance": 0,
         "pool_scales": 0,
