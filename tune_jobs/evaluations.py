@@ -14,6 +14,7 @@ from tune_jobs.study_record import StudyRecord
 
 ALWAYS = Wanted()
 FEW = 4  # points; starting Ray takes as long as evaluating some
+QUEUED = 200  # points that a cluster is asked for at once, so that it knows how far to grow
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -92,7 +93,7 @@ def _on_ray(
 
     cpus = max_concurrent or os.cpu_count() or 1
     with scratch_folder() as scratch, ray_session(scratch / "ray", address=address, cpus=cpus):
-        slots = max_concurrent or int(ray.cluster_resources()["CPU"])
+        slots = max_concurrent or (cpus if address == "local" else QUEUED)
         task = ray.remote(num_cpus=1)(_call)
         waiting, running = list(reversed(point_ids)), {}
         while waiting or running:
