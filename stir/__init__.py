@@ -2,7 +2,7 @@
 
 from stir.archive import unpack
 from stir.catalogue import DATASETS
-from stir.dataset import STIRDataset, load
+from stir.dataset import DatasetSummary, STIRDataset, load
 from stir.errors import StirError
 from stir.scenarios import SCALES, SCENARIOS, Scenario
 
@@ -10,6 +10,7 @@ __all__ = [
     "DATASETS",
     "SCALES",
     "SCENARIOS",
+    "DatasetSummary",
     "STIRDataset",
     "Scenario",
     "StirError",

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +19,18 @@ if TYPE_CHECKING:
 
 SHUFFLE_SEED = 42  # as published: one shuffle, the same for every run
 BATCH = 256  # images moved at a time
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetSummary:
+    """What is known of a dataset without its images; ``instances`` are those of a class."""
+
+    name: str
+    path: Path
+    fingerprint: str
+    num_classes: int
+    instances: int
+    num_channels: int
 
 
 class STIRDataset:
@@ -71,6 +84,17 @@ class STIRDataset:
                 "scls": self.scales,
                 "psts": self.positions,
             }
+        )
+
+    @property
+    def summary(self) -> DatasetSummary:
+        return DatasetSummary(
+            name=self.name,
+            path=self.path,
+            fingerprint=self.fingerprint,
+            num_classes=self.num_classes,
+            instances=self.images.shape[3],
+            num_channels=self.num_channels,
         )
 
     def select(

@@ -136,3 +136,11 @@ def test_importing_stir_brings_neither_torch_nor_pillow_nor_scipy():
     code = "import stir, sys; print({'torch', 'PIL', 'scipy', 'rich'} & set(sys.modules))"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout == "set()\n"
+
+
+def test_a_summary_tells_all_but_the_arrays(small, small_path):
+    summary = small.summary
+    assert summary.path == small_path
+    assert (summary.name, summary.fingerprint) == (small.name, small.fingerprint)
+    assert (summary.num_classes, summary.instances) == small.images.shape[2:4]
+    assert summary.num_channels == small.num_channels
