@@ -141,7 +141,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _collect(args: argparse.Namespace) -> int:
     storages = [uri for uris in args.storage for uri in uris]
-    with _progress("Reading records") as progress:
+    with _progress("Reading objects") as progress:
         found = collect(storages, args.out, progress=progress)
     print(_sentence(found, args.out))
     return _left_out(found.damaged)
@@ -177,6 +177,7 @@ def _import_mlflow(args: argparse.Namespace) -> int:
 def _sentence(found: Collected, out: str) -> str:
     extra = [
         f"{found.failed} failed" if found.failed else "",
+        f"{found.evaluations} new evaluations" if found.evaluations else "",
         f"{found.repeated} in more than one storage" if found.repeated else "",
         f"{len(found.damaged)} damaged" if found.damaged else "",
     ]

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import ArrayLike, NDArray
 
-from analysis import places, tables
+from analysis import places, stats, tables
 from analysis.parts import PartWriter
 from analysis.places import Place
 from analysis.schemas import SCHEMAS
@@ -104,7 +104,7 @@ def _entry(key: str, weights_key: str, name: str, rows: pa.Table, part: str) -> 
         "measure": name,
         "part": part if rows.num_rows else None,
         "rows": rows.num_rows,
-        "undefined": rows[rows.num_columns - 1].null_count,  # the value stands last
+        "undefined": rows[rows.num_columns - 1].null_count,
         "weights_key": weights_key,
     }
 
@@ -137,7 +137,31 @@ def rows_of_evaluation(evaluation: Evaluation) -> Rows:
         for stage, means in enumerate(evaluation.pool_scales, start=1)
     ]
     empty = SCHEMAS["pool_scales"].empty_table()
-    return {"equivariance": measured, "pool_scales": pa.concat_tables([empty, *sizes])}
+    return {
+        "equivariance": measured,
+        "pool_scales": pa.concat_tables([empty, *sizes]),
+        "pool_correlations": _correlations(evaluation),
+    }
+
+
+def _correlations(evaluation: Evaluation) -> pa.Table:
+    """A row per stage and channel: how its kernel size follows the object's, over all objects."""
+    rows: list[dict[str, Any]] = []
+    for stage, means in enumerate(evaluation.pool_scales, start=1):
+        found = stats.correlations(means, evaluation.scales).reshape(len(means), -1)
+        for channel, of_objects in enumerate(found):
+            known = of_objects[~np.isnan(of_objects)]
+            rows.append(
+                {
+                    "point_id": evaluation.point_id,
+                    "stage": stage,
+                    "channel": channel,
+                    "objects": len(of_objects),
+                    "constant": len(of_objects) - len(known),
+                    "r": known.mean() if len(known) else None,
+                }
+            )
+    return pa.Table.from_pylist(rows, SCHEMAS["pool_correlations"])
 
 
 def rows_of_maps(maps: IndexMaps) -> Rows:

@@ -139,6 +139,14 @@ _POOL_SCALES = {
     "scale": pa.int16(),
     "mean_kernel_size": pa.float32(),  # pixels, over the object's box; null where that is empty
 }
+_POOL_CORRELATIONS = {
+    "point_id": _POINT_ID,
+    "stage": pa.int8(),
+    "channel": pa.int16(),
+    "objects": pa.int32(),
+    "constant": pa.int32(),  # objects for which the kernel size never changes: they have no r
+    "r": pa.float32(),  # Pearson's, of kernel size and object scale: the mean over the others
+}
 _INDEX_MAPS = {
     "point_id": _POINT_ID,
     "stage": pa.int8(),
@@ -161,12 +169,14 @@ SCHEMAS: Mapping[str, pa.Schema] = MappingProxyType(
         "evaluations": pa.schema(_EVALUATIONS),
         "equivariance": pa.schema(_EQUIVARIANCE),
         "pool_scales": pa.schema(_POOL_SCALES),
+        "pool_correlations": pa.schema(_POOL_CORRELATIONS),
         "index_maps": pa.schema(_INDEX_MAPS),
     }
 )
 OF_TRIALS = ("epochs", "scale_accuracy", "trials")  # trials last: they say what has been collected
 OF_STUDIES = ("study_points", "cells", "searches")
-PARTED = ("equivariance", "pool_scales", "index_maps")  # many files each: see ``parts``
+# Many files each: see ``parts``. In each the value stands last, null where it is not defined.
+PARTED = ("equivariance", "pool_scales", "pool_correlations", "index_maps")
 KEYS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "trials": ("point_id",),

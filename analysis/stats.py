@@ -175,6 +175,26 @@ def correlation(first: Scores, second: Scores) -> float:
     return float(np.corrcoef(first, second)[0, 1])
 
 
+def correlations(values: NDArray[np.floating], places: ArrayLike) -> Scores:
+    """Pearson's correlation of each row of ``values`` (..., n) with ``places`` (n,).
+
+    Values that are NaN are left out of their row; a row without two others, or of equal ones, has
+    none: NaN.
+    """
+    known = ~np.isnan(values)
+    x = np.where(known, values, 0.0).astype(np.float64)
+    y = np.where(known, np.asarray(places, dtype=np.float64), 0.0)
+    counts = np.maximum(known.sum(-1, keepdims=True), 1)
+    dx, dy = (np.where(known, v - v.sum(-1, keepdims=True) / counts, 0.0) for v in (x, y))
+    spread = np.sqrt((dx**2).sum(-1) * (dy**2).sum(-1))
+    highest, lowest = (
+        edge(np.where(known, values, worst), axis=-1)
+        for edge, worst in ((np.max, -np.inf), (np.min, np.inf))
+    )
+    varies = (highest > lowest) & (spread > 0)  # exact, while a rounded mean may leave a rest
+    return np.where(varies, (dx * dy).sum(-1) / np.where(varies, spread, 1.0), np.nan)
+
+
 def correlation_interval(r: float, size: int, *, level: float = 0.95) -> Interval:
     """Interval for Pearson's correlation of ``size`` pairs, through Fisher's transformation."""
     if math.isnan(r):

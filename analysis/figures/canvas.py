@@ -11,6 +11,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from numpy.typing import ArrayLike
 
 from analysis import style
 from analysis.errors import AnalysisError
@@ -68,11 +69,18 @@ def label_edges(panels: Panels, *, x: str, y: str) -> None:
             axes.set_ylabel(y)
 
 
-def model_handles(styles: dict[str, style.ModelStyle]) -> list[Artist]:
-    """One legend entry per model: its line, its marker, its printed name."""
+def model_handles(styles: dict[str, style.ModelStyle], *, lines: bool = True) -> list[Artist]:
+    """One legend entry per model: its line (if the figure has any), marker and printed name."""
     return [
-        Line2D([], [], color=s.colour, marker=s.marker, linestyle=s.dash, label=s.name)
-        for s in styles.values()
+        Line2D(
+            [],
+            [],
+            color=look.colour,
+            marker=look.marker,
+            linestyle=look.dash if lines else "",
+            label=look.name,
+        )
+        for look in styles.values()
     ]
 
 
@@ -92,6 +100,25 @@ def counted(counts: Iterable[int], *, noun: str = "seed") -> str:
     if low == high:
         return f"{low} {noun}{'' if low == 1 else 's'}"
     return f"{low} to {high} {noun}s"
+
+
+def box(axes: Axes, values: ArrayLike, place: float, colour: str) -> None:
+    """The middle half with the median, whiskers of 1.5 times its length, dots outside, a cross at
+    the mean.
+    """
+    line = {"color": colour, "linewidth": 1}
+    axes.boxplot(
+        [values],
+        positions=[place],
+        widths=0.65,
+        showmeans=True,
+        boxprops=line,
+        whiskerprops=line,
+        capprops=line,
+        medianprops=line | {"linewidth": 2},
+        meanprops={"marker": "x", "markeredgecolor": style.INK, "markersize": 3.5},
+        flierprops={"marker": ".", "markeredgecolor": colour, "markersize": 3},
+    )
 
 
 def mark_missing(axes: Axes, text: str = "no runs") -> None:

@@ -11,7 +11,7 @@ from analysis import style
 from analysis.figures import canvas
 
 _COLUMNS = ("point_id", "model", "dataset", "scenario", "test_accuracy", "stage")
-_PAIR = ("scale", "other_scale", "error")
+_PAIR = ("scale", "other_scale", "error", "defined", "objects")
 
 _SMALL = ((32, 17), (17, 32))
 _MIDDLE = ((48, 33), (33, 48))
@@ -31,11 +31,11 @@ UNSEEN: Mapping[int, tuple[tuple[int, int], ...]] = MappingProxyType(
 def equivariance(errors: pd.DataFrame, *, stage: int = 2) -> Figure:
     """A dot per trial, a marker at each model's mean, a panel per dataset and scenario.
 
-    ``errors`` has one row per trial, object and scale pair, with the columns ``point_id``,
+    ``errors`` has one row per trial, stage and scale pair, with the columns ``point_id``,
     ``model``, ``dataset``, ``scenario``, ``test_accuracy``, ``stage``, ``scale``, ``other_scale``
-    (pixels) and ``error`` (squared norm of the difference over that of the first map). A trial's
-    error is the mean over objects and the scenario's unseen pairs; undefined errors (an empty map)
-    are left out of it, and how many there are is written in the panel.
+    (pixels), ``error`` (squared norm of the difference over that of the first map, mean over the
+    ``defined`` ones of ``objects``). A trial's error is the mean over all objects and the
+    scenario's unseen pairs; how many errors are undefined is written in the panel.
     Source: Altstidl et al. (2023), arXiv:2211.10288, Fig. 6 and supplementary figure 3.
     """
     canvas.require_columns(errors, (*_COLUMNS, *_PAIR), what="The equivariance figure")
@@ -45,12 +45,12 @@ def equivariance(errors: pd.DataFrame, *, stage: int = 2) -> Figure:
         figure, panels = canvas.cell_panels(errors, entries=len(styles))
         for (dataset, scenario), axes in panels.items():
             cell = here[(here["dataset"] == dataset) & (here["scenario"] == scenario)]
-            if cell["error"].notna().any():
+            if cell["defined"].any():
                 _draw(axes, cell, styles)
             else:
-                canvas.mark_missing(axes)
+                canvas.mark_missing(axes, "no errors" if len(cell) else "not evaluated")
         canvas.label_edges(panels, x="equivariance error, unseen scales", y="test accuracy")
-        canvas.add_legend(figure, canvas.model_handles(styles))
+        canvas.add_legend(figure, canvas.model_handles(styles, lines=False))
     return figure
 
 
@@ -61,20 +61,29 @@ def unseen(errors: pd.DataFrame) -> pd.DataFrame:
     return errors.merge(wanted, on=["scenario", "scale", "other_scale"])
 
 
+def by_trial(errors: pd.DataFrame) -> pd.DataFrame:
+    """Each trial's mean error over all its objects and pairs, NaN where none is defined."""
+    sums = errors.assign(error=errors["error"].fillna(0.0) * errors["defined"])
+    trials = sums.groupby("point_id", observed=True).agg(
+        model=("model", "first"),
+        accuracy=("test_accuracy", "first"),
+        error=("error", "sum"),
+        defined=("defined", "sum"),
+    )
+    return trials.assign(error=trials["error"] / trials["defined"].where(trials["defined"] > 0))
+
+
 def _draw(axes: Axes, cell: pd.DataFrame, styles: dict[str, style.ModelStyle]) -> None:
-    counts: list[int] = []
-    for model, rows in cell.groupby("model"):
+    trials = by_trial(cell)
+    for model, runs in trials.groupby("model"):
         look = styles[str(model)]
-        trials = rows.groupby("point_id").agg(
-            error=("error", "mean"), accuracy=("test_accuracy", "first")
-        )
-        counts.append(len(trials))
-        axes.plot(trials["error"], trials["accuracy"], ".", color=look.colour, alpha=0.45)
-        middle = trials.mean()
+        axes.plot(runs["error"], runs["accuracy"], ".", color=look.colour, alpha=0.45)
+        middle = runs[["error", "accuracy"]].mean()
         marker = {"marker": look.marker, "markersize": 8, "markeredgecolor": style.INK}
         axes.plot(middle["error"], middle["accuracy"], color=look.colour, **marker)
-    undefined = int(cell["error"].isna().sum())
+    undefined = int((cell["objects"] - cell["defined"]).sum())
     if undefined:
-        words = f"{undefined} of {len(cell)} errors undefined"
+        words = f"{undefined} of {cell['objects'].sum()} errors undefined"
         axes.text(0.98, 0.02, words, transform=axes.transAxes, ha="right", fontsize="x-small")
+    counts = trials.groupby("model").size()
     axes.set_title(canvas.counted(counts), loc="right", fontsize="small")

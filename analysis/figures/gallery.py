@@ -4,14 +4,18 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+import numpy as np
 from matplotlib.figure import Figure
 
+from analysis import measured, style
 from analysis.compare import MARGIN, NOTHING_COMPARABLE, compared
 from analysis.errors import AnalysisError
 from analysis.figures.comparison import comparison
+from analysis.figures.equivariance import equivariance
 from analysis.figures.generalization import generalization
 from analysis.figures.learning import learning_curves
 from analysis.figures.overview import boxes, overview
+from analysis.figures.pooling import correlation, index_maps, pooling_scale
 from analysis.figures.ranks import critical_difference
 from analysis.figures.time import epoch_time
 from analysis.frames import Frames
@@ -37,6 +41,21 @@ def _comparison(frames: Frames) -> Figure:
     return comparison(table, margin=MARGIN)
 
 
+def _pooling(frames: Frames) -> Figure:
+    found = measured.look(frames, "pool_scales")
+    look = style.model_styles([found.model])[found.model]
+    return pooling_scale(found.rows, title=found.words, colour=look.colour)
+
+
+def _index_maps(frames: Frames) -> Figure:
+    found = measured.look(frames, "index_maps")
+    scales = sorted(set(found.rows["scale"]))
+    rows = found.rows.sort_values(["channel", "scale"])
+    height = int(rows["height"].iloc[0])
+    sizes = np.stack(rows["kernel_size"].tolist()).reshape(-1, len(scales), height, height)
+    return index_maps(sizes, scales=scales, title=found.words)
+
+
 FIGURES: Mapping[str, Entry] = MappingProxyType(
     {
         "overview": Entry(
@@ -57,6 +76,34 @@ FIGURES: Mapping[str, Entry] = MappingProxyType(
             "The box is the middle half of the runs with the median, whiskers reach 1.5 times its "
             "length, dots lie outside, the cross is the mean.",
             lambda frames: boxes(frames.trials),
+        ),
+        "equivariance": Entry(
+            "Equivariance error against accuracy",
+            "Stage 2; dots are runs, markers the mean of a model's. The error is the mean over the "
+            "test objects and the scale pairs of which the scenario trains on neither (All2All: "
+            "all pairs). Only models whose stages have one map a channel have an error.",
+            lambda frames: equivariance(measured.errors(frames)),
+        ),
+        "correlation": Entry(
+            "Does the chosen kernel size follow the object's size?",
+            "Pearson's r of chosen kernel size and object scale over 48 scales, mean over test "
+            "objects: boxes over the channels of all runs. An object for which a channel never "
+            "changes its size has no r; the panel says how many. Pixel Pool's channels without an "
+            "answer above zero (see the index maps) all have one small r that means nothing.",
+            lambda frames: correlation(measured.correlations(frames)),
+        ),
+        "pooling": Entry(
+            "Chosen kernel size against object size, closely",
+            "One object, one run: a panel per channel, sorted by r. Chosen by test accuracy, so "
+            "better than a typical run; all runs are in the figure before.",
+            _pooling,
+        ),
+        "index-maps": Entry(
+            "Where which kernel size is chosen",
+            "One object at four sizes (rows), a column per channel. A pyramid is a channel without "
+            "an answer above zero: there the zeros around a bigger kernel's answer are chosen, of "
+            "the smallest kernel that has some at the pixel.",
+            _index_maps,
         ),
         "ranks": Entry(
             "Average ranks",

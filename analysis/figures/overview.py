@@ -104,17 +104,5 @@ def _boxes(axes: Axes, cell: pd.DataFrame, styles: dict[str, style.ModelStyle]) 
         scores = cell.loc[cell["model"] == model, "test_accuracy"].to_numpy()
         if len(scores) == 0:
             continue
-        line = {"color": look.colour, "linewidth": 1}
-        axes.boxplot(
-            [scores],
-            positions=[place],
-            widths=0.65,
-            showmeans=True,
-            boxprops=line,
-            whiskerprops=line,
-            capprops=line,
-            medianprops=line | {"linewidth": 2},
-            meanprops={"marker": "x", "markeredgecolor": style.INK, "markersize": 3.5},
-            flierprops={"marker": ".", "markeredgecolor": look.colour, "markersize": 3},
-        )
+        canvas.box(axes, scores, place, look.colour)
     axes.set_title(canvas.counted(cell.groupby("model").size()), loc="right", fontsize="small")

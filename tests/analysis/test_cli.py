@@ -24,8 +24,8 @@ def test_records_become_a_report_in_two_commands(runs, tmp_path, capsys):
     assert main(["report", "--results", "demo/results", "--out", "demo"]) == 0
     out = capsys.readouterr()
     assert out.err.splitlines() == [
-        "Reading records: 2 of 2",
-        *(f"Drawing figures: {done} of 7" for done in range(1, 8)),
+        "Reading objects: 2 of 2",
+        *(f"Drawing figures: {done} of 11" for done in range(1, 12)),
     ]
     assert "2 trials (2 new)" in out.out
     assert {path.name for path in (tmp_path / "demo").rglob("*.*")} >= {

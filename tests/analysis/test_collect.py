@@ -24,6 +24,7 @@ def test_each_record_becomes_one_trial_its_epochs_and_48_scales(tmp_path, make_r
         "evaluations": 0,
         "equivariance": 0,
         "pool_scales": 0,
+        "pool_correlations": 0,
         "index_maps": 0,
     }
 

@@ -51,7 +51,7 @@ def test_undefined_values_are_null_and_counted(collected, make_record, make_eval
     evaluation.pool_scales[0][0, 0, 0, :5] = np.nan
     _, results = collected(record, evaluation)
     counts = load("evaluations", results).set_index("measure")["undefined"].to_dict()
-    assert counts == {"equivariance": 2, "pool_scales": 5}
+    assert counts == {"equivariance": 2, "pool_scales": 5, "pool_correlations": 0}
     [row] = query(
         "select count(*) - count(error) as undefined, avg(error) as mean from equivariance",
         results,
@@ -65,7 +65,7 @@ def test_a_model_that_nothing_applies_to_is_collected_once(collected, make_recor
     assert collected(record, evaluation)[0].evaluations == 1
     found, results = collected()
     assert found.evaluations == 0
-    assert load("evaluations", results)["rows"].tolist() == [0, 0]
+    assert load("evaluations", results)["rows"].tolist() == [0, 0, 0]
     assert load("equivariance", results).empty
 
 
