@@ -5,7 +5,19 @@ import sys
 from collections.abc import Sequence
 
 from stir.errors import StirError
-from tune_jobs.commands import clean, cluster_check, evaluate, options, plan, run, status, train
+from tune_jobs.commands import (
+    clean,
+    cluster_check,
+    evaluate,
+    follow,
+    options,
+    plan,
+    run,
+    status,
+    stop,
+    submit,
+    train,
+)
 from tune_jobs.errors import TuneJobsError
 
 
@@ -30,6 +42,6 @@ def _parser() -> argparse.ArgumentParser:
         prog="tune-jobs", description="Train the grid model x dataset x scenario x lr x seed."
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in (train, plan, run, status, evaluate, clean, cluster_check):
+    for command in (train, plan, run, submit, follow, stop, status, evaluate, clean, cluster_check):
         command.add(commands)
     return parser

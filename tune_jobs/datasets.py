@@ -1,12 +1,13 @@
 """Datasets on their way to a trial: from the user's folder into storage, from there to a node."""
 
 import os
+import re
 from pathlib import Path
 
 from filelock import FileLock
 
 import stir
-from stir import STIRDataset
+from stir import DatasetSummary, STIRDataset
 from tune_jobs.errors import TuneJobsError
 from tune_jobs.storage import Storage
 
@@ -17,7 +18,7 @@ def dataset_key(name: str, fingerprint: str) -> str:
     return f"datasets/{name}-{fingerprint[:12]}.npz"
 
 
-def put_dataset(dataset: STIRDataset, storage: Storage) -> str:
+def put_dataset(dataset: DatasetSummary, storage: Storage) -> str:
     """Store a dataset's file unless it is there; returns its key.
 
     Raises TuneJobsError for an unpacked folder, which cannot be stored.
@@ -30,6 +31,21 @@ def put_dataset(dataset: STIRDataset, storage: Storage) -> str:
             )
         storage.upload(key, dataset.path)
     return key
+
+
+def stored_key(name: str, storage: Storage) -> str | None:
+    """The key of the dataset of that name in a storage, None if there is none.
+
+    Raises TuneJobsError where there are several.
+    """
+    keys = [item.key for item in storage.list("datasets")]
+    found = [key for key in keys if re.fullmatch(rf"datasets/{re.escape(name)}-\w{{12}}\.npz", key)]
+    if len(found) > 1:
+        raise TuneJobsError(
+            f"A dataset that is not in the data folder must be in the storage once; {name} is "
+            f"there as {', '.join(found)}. Give --data the folder that has the one you mean."
+        )
+    return found[0] if found else None
 
 
 def fetch_dataset(key: str, storage: Storage) -> STIRDataset:

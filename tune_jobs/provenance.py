@@ -1,5 +1,6 @@
 """Which code ran where: what a record says beside its result."""
 
+import json
 import platform
 import subprocess
 from functools import cache
@@ -12,6 +13,7 @@ import torch
 from tune_jobs.record import Provenance
 
 DISTRIBUTION = "scale-generalization"
+GIT_STATE = "git_state.json"  # beside the metadata of code that was sent to a cluster
 
 
 def provenance(*, device: str, threads: int, ray_version: str | None) -> Provenance:
@@ -33,10 +35,11 @@ def provenance(*, device: str, threads: int, ray_version: str | None) -> Provena
 
 @cache
 def git_state() -> tuple[str | None, bool | None]:
-    """The commit this code is from and whether it was changed since; Nones outside a checkout."""
+    """The commit this code is from and whether it was changed since; Nones if that is not known."""
     root = Path(__file__).parent.parent
     if not (root / ".git").exists():
-        return None, None
+        sent = metadata.distribution(DISTRIBUTION).read_text(GIT_STATE)
+        return tuple(json.loads(sent)) if sent else (None, None)
     try:
         sha = _git(root, "rev-parse", "HEAD")
         return sha, bool(_git(root, "status", "--porcelain", "--untracked-files=no"))

@@ -2,8 +2,10 @@
 
 import argparse
 import os
+import sys
 
 INTERRUPTED = 130  # what a shell gives for a command that Ctrl-C ended
+DASHBOARD = "http://127.0.0.1:8265"  # of a Ray on this machine, and of a tunnel to a cluster's
 
 
 def declare(commands, name: str, words: str, example: str) -> argparse.ArgumentParser:
@@ -27,6 +29,18 @@ def add_places(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", metavar="DIR", help="where datasets are ($STIR_DATA, else data)")
 
 
+def add_head(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--address", default=os.environ.get("RAY_API_SERVER_ADDRESS", DASHBOARD), metavar="URL",
+        help=f"the cluster's dashboard ($RAY_API_SERVER_ADDRESS, else {DASHBOARD})",
+    )  # fmt: skip
+
+
+def add_job(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("job", metavar="ID", help="what `tune-jobs submit` calls the job")
+    add_head(parser)
+
+
 def add_checkpoint_seconds(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--checkpoint-seconds", type=positive_seconds, default=60.0, metavar="SEC",
@@ -46,3 +60,13 @@ def positive_seconds(text: str) -> float:
     if not number > 0:
         raise argparse.ArgumentTypeError(f"must be above 0; got {text}")
     return number
+
+
+def say(line: str) -> None:
+    """A word about a command's own doings, beside what it prints."""
+    print(f"tune-jobs: {line}", file=sys.stderr, flush=True)
+
+
+def show(text: str) -> None:
+    """What another process printed."""
+    print(text, end="", flush=True)

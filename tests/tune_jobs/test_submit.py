@@ -1,0 +1,237 @@
+"""Studies sent to a real Ray with a dashboard, on this machine; their storage is SeaweedFS."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from http.client import HTTPConnection
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tune_jobs.cli import main
+from tune_jobs.ray_session import scratch_folder
+from tune_jobs.record import TrialRecord
+from tune_jobs.storage import Storage
+from tune_jobs.testing.s3_server import CREDENTIALS, S3Server, free_ports
+
+pytestmark = pytest.mark.ray
+
+TOKEN = "0" * 64
+BIN = Path(sys.executable).parent
+MODULE = """
+import siconvnet, {name}_parts
+siconvnet.register_model("mine", {name}_parts.build, version=1)
+"""
+PARTS = """
+from torch import nn
+
+def build(*, in_channels, num_classes, **options):
+    return nn.Sequential(
+        nn.AvgPool2d(4), nn.Flatten(), nn.Linear(in_channels * 256, 32), nn.ReLU(),
+        nn.Linear(32, num_classes))
+"""
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[str]:
+    """The address of a Ray whose machine has keys for the storage, and that wants TOKEN."""
+    ports = free_ports(4)
+    names = ("port", "dashboard-port", "dashboard-agent-listen-port", "ray-client-server-port")
+    variables = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": TOKEN, "PATH": f"{BIN}:/usr/bin:/bin"}
+    with scratch_folder() as folder, (folder / "log").open("w") as log:
+        process = subprocess.Popen(
+            [
+                *(
+                    BIN / "ray",
+                    "start",
+                    "--head",
+                    "--block",
+                    "--num-cpus=1",
+                    f"--temp-dir={folder}",
+                ),
+                *(f"--{name}={port}" for name, port in zip(names, ports, strict=True)),
+                *("--object-store-memory=100000000", "--disable-usage-stats"),
+            ],
+            env=os.environ | CREDENTIALS | variables,
+            cwd=folder,
+            stdout=log,
+            stderr=log,
+        )
+        try:
+            while "status 401" not in _status(ports[1]):
+                assert process.poll() is None, (folder / "log").read_text()
+                time.sleep(0.1)
+            yield f"http://127.0.0.1:{ports[1]}"
+        finally:
+            family = psutil.Process(process.pid).children(recursive=True)
+            process.terminate()
+            process.wait(30)
+            for left in psutil.wait_procs(family, timeout=10)[1]:
+                left.kill()
+
+
+def _status(port: int) -> str:
+    """What the dashboard answers to somebody without a token."""
+    line = HTTPConnection("127.0.0.1", port)
+    try:
+        line.request("GET", "/api/version")
+        return f"status {line.getresponse().status}"
+    except OSError as error:
+        return str(error)
+    finally:
+        line.close()
+
+
+@pytest.fixture
+def user(tmp_path: Path, bars: Path) -> Path:
+    """The folder of somebody with a model of their own, in two modules, and a study of it."""
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "lab_models.py").write_text(MODULE.format(name="lab"))
+    (home / "lab_parts.py").write_text(PARTS)
+    (home / "data").mkdir()
+    (home / "data" / "bars.npz").write_bytes(bars.read_bytes())
+    return home
+
+
+def write_study(home: Path, *, seeds: str, epochs: int) -> None:
+    (home / "mine.yaml").write_text(
+        f"""
+name: mine
+imports: [lab_models]
+axes: {{model: mine, dataset: data/bars.npz, scenario: 2, kernel_size: 5, interpolation: null,
+        lr: 1e-3, seed: {seeds}}}
+recipe: {{max_epochs: {epochs}, patience: {epochs}, batch_size: 4}}
+"""
+    )
+
+
+@pytest.fixture
+def variables(user: Path) -> dict[str, str]:
+    return os.environ | CREDENTIALS | {"RAY_AUTH_TOKEN": TOKEN, "HOME": str(user)}
+
+
+@pytest.fixture
+def uri(s3_server: S3Server, tmp_path: Path) -> str:
+    where = f"endpoint_override={s3_server.endpoint}&scheme=http"
+    return f"s3://{s3_server.bucket}/{tmp_path.name}?{where}"
+
+
+class Command:
+    """``tune-jobs`` in a process of its own, as a user starts it."""
+
+    def __init__(self, *words: str, home: Path, variables: dict[str, str]) -> None:
+        self._log = home / f"log-{time.monotonic_ns()}"
+        with self._log.open("w") as log:
+            self.process = subprocess.Popen(
+                [BIN / "tune-jobs", *words], cwd=home, env=variables, stdout=log, stderr=log
+            )
+
+    @property
+    def said(self) -> str:
+        return self._log.read_text()
+
+    def wait_for(self, condition: Callable[[], object]) -> None:
+        for _ in range(3600):
+            if condition():
+                return
+            assert self.process.poll() is None, self.said
+            time.sleep(0.05)
+        pytest.fail(f"it did not happen within minutes:\n{self.said}")
+
+    def exit_status(self) -> int:
+        return self.process.wait(240)
+
+
+def driver() -> psutil.Process:
+    """The process that runs the study on the cluster."""
+    (found,) = [
+        process
+        for process in psutil.process_iter(["cmdline"])
+        if "tune_jobs run mine.yaml" in " ".join(process.info["cmdline"] or ())
+        and "sh" not in process.info["cmdline"][0]
+    ]
+    return found
+
+
+def keys(uri: str, prefix: str) -> list[str]:
+    return [item.key for item in Storage(uri).list(prefix)]
+
+
+def test_a_study_travels_with_models_and_data_and_survives_the_loss_of_its_driver(
+    cluster: str, user: Path, variables: dict[str, str], uri: str, s3_keys: None
+):
+    write_study(user, seeds="[1, 2]", epochs=250)
+    options = ("--address", cluster, "--storage", uri, "--checkpoint-seconds", "0.3")
+    submit = Command("submit", "mine.yaml", *options, home=user, variables=variables)
+    submit.wait_for(lambda: keys(uri, "checkpoints"))
+    driver().kill()
+    assert submit.exit_status() == 0, submit.said
+    assert "the driver is lost: it was ended by signal 9; the study is sent again" in submit.said
+    assert "study mine: 2 finished" in submit.said
+    assert len(keys(uri, "datasets")) == 1
+    storage = Storage(uri)
+    records = [TrialRecord.from_json(storage.read(key)) for key in keys(uri, "records")]
+    assert sorted(record.point.seed for record in records) == [1, 2]
+    assert {record.provenance.git_sha for record in records} == {git_sha()}
+    assert CREDENTIALS["AWS_SECRET_ACCESS_KEY"] not in submit.said
+    again = Command("submit", "mine.yaml", *options, home=user, variables=variables)
+    assert again.exit_status() == 0
+    assert "nothing is left to do" in again.said
+
+
+def test_ctrl_c_leaves_a_study_running_until_it_is_stopped_with_checkpoints(
+    cluster: str, user: Path, variables: dict[str, str], uri: str, s3_keys: None
+):
+    write_study(user, seeds="[1]", epochs=5000)
+    options = ("--address", cluster, "--storage", uri, "--checkpoint-seconds", "3600")
+    submit = Command("submit", "mine.yaml", *options, home=user, variables=variables)
+    submit.wait_for(lambda: keys(uri, "claims"))
+    submit.process.send_signal(signal.SIGINT)
+    assert submit.exit_status() == 130
+    (job,) = re.findall(r"job (mine-\w+) on ", submit.said)
+    assert f"{job} goes on; `tune-jobs follow {job} --address {cluster}` shows it" in submit.said
+
+    again = Command("submit", "mine.yaml", *options, home=user, variables=variables)
+    again.wait_for(lambda: f"job {job} on " in again.said)
+    stop = Command("stop", job, "--address", cluster, home=user, variables=variables)
+    assert stop.exit_status() == 0, stop.said
+    assert again.exit_status() == 130
+    assert "stopped; the same command goes on from the checkpoints" in again.said
+    assert keys(uri, "claims") == []
+    assert len(keys(uri, "checkpoints")) == 1
+
+
+def git_sha() -> str | None:
+    from tune_jobs.provenance import git_state
+
+    return git_state()[0]
+
+
+@pytest.mark.parametrize("token", ["", "1" * 64])
+def test_a_token_that_is_missing_or_wrong_is_one_sentence(
+    cluster: str,
+    token: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("RAY_AUTH_TOKEN", token)
+    assert main(["stop", "mine-1", "--address", cluster]) == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert "must be given its cluster's token in ~/.ray/auth_token or RAY_AUTH_TOKEN" in said
+
+
+def test_an_unknown_job_is_one_sentence_that_names_those_there_are(
+    cluster: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setenv("RAY_AUTH_TOKEN", TOKEN)
+    assert main(["follow", "mine-1", "--address", cluster]) == 2
+    assert "has none called 'mine-1'. Known: " in capsys.readouterr().err

@@ -1,0 +1,141 @@
+"""A spot machine is told two minutes before it is taken away: hear that, and drain its node.
+
+The word comes from the instance metadata service of Amazon's machines; elsewhere there is none,
+and one look settles that.
+"""
+
+import http.client
+import json
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime
+from functools import cache
+from importlib import import_module
+from urllib.parse import urlsplit
+
+logger = logging.getLogger("tune_jobs")
+
+ENDPOINT = "http://169.254.169.254"
+ENDPOINT_VARIABLE = "AWS_EC2_METADATA_SERVICE_ENDPOINT"  # as Amazon's tools call it
+DISABLED_VARIABLE = "AWS_EC2_METADATA_DISABLED"
+NOTICE_PATH = "/latest/meta-data/spot/instance-action"
+TOKEN_PATH = "/latest/api/token"
+TOKEN_SECONDS = 21_600  # the longest there is
+ANSWER_SECONDS = 1.0
+LOOK_SECONDS = 5.0  # as Amazon advises
+FIRST_LOOKS = 3  # in vain, until this counts as no machine of Amazon's
+NOTICE_SECONDS = 120.0  # what a notice without a readable time leaves
+
+
+class MetadataService:
+    """What a machine is told about itself; every method raises OSError where nobody tells."""
+
+    def __init__(self, endpoint: str) -> None:
+        parts = urlsplit(endpoint if "://" in endpoint else f"http://{endpoint}")
+        self._host = parts.hostname or ""
+        self._port = parts.port or http.client.HTTP_PORT
+        self._token, self._token_until = "", 0.0
+
+    def interruption(self) -> datetime | None:
+        """When this machine is taken away; None as long as it is not."""
+        status, body = self._ask("GET", NOTICE_PATH, {"X-aws-ec2-metadata-token": self.token()})
+        if status == http.client.UNAUTHORIZED:
+            self._token_until = 0.0
+        if status != http.client.OK:
+            return None
+        with suppress(ValueError, KeyError, TypeError):
+            return datetime.fromisoformat(json.loads(body)["time"])
+        return datetime.fromtimestamp(time.time() + NOTICE_SECONDS, UTC)
+
+    def token(self) -> str:
+        """The word that version 2 of the service wants with every question."""
+        if time.monotonic() >= self._token_until:
+            header = {"X-aws-ec2-metadata-token-ttl-seconds": str(TOKEN_SECONDS)}
+            status, body = self._ask("PUT", TOKEN_PATH, header)
+            if status != http.client.OK:
+                raise OSError(f"There is no metadata service at {self._host}: status {status}")
+            self._token = body.decode("ascii", "replace").strip()
+            self._token_until = time.monotonic() + TOKEN_SECONDS / 2
+        return self._token
+
+    def _ask(self, method: str, path: str, headers: dict[str, str]) -> tuple[int, bytes]:
+        # Not by way of a proxy: the address means this machine.
+        line = http.client.HTTPConnection(self._host, self._port, timeout=ANSWER_SECONDS)
+        try:
+            line.request(method, path, headers=headers)
+            answer = line.getresponse()
+            return answer.status, answer.read()
+        except http.client.HTTPException as error:
+            raise OSError(f"{self._host} does not speak HTTP: {error!r}") from error
+        finally:
+            line.close()
+
+
+class SpotWatch:
+    """True once this machine is about to be taken away; ``on_notice`` is told when, once.
+
+    It looks in a thread of its own, and gives up for good where there is no metadata service.
+    """
+
+    def __init__(self, service: MetadataService, on_notice: Callable[[datetime], None]) -> None:
+        self._service, self._on_notice = service, on_notice
+        self._noticed = threading.Event()
+        self.thread = threading.Thread(target=self._watch, daemon=True)
+        self.thread.start()
+
+    def __call__(self) -> bool:
+        return self._noticed.is_set()
+
+    def _watch(self) -> None:
+        if not self._is_there():
+            return
+        while True:
+            with suppress(OSError):  # busy for a moment
+                if when := self._service.interruption():
+                    break
+            time.sleep(LOOK_SECONDS)
+        self._noticed.set()
+        try:
+            self._on_notice(when)
+        except Exception:  # the trials leave all the same, and Ray finds the machine gone
+            logger.warning("This node cannot be drained", exc_info=True)
+
+    def _is_there(self) -> bool:
+        for _ in range(FIRST_LOOKS):
+            with suppress(OSError):
+                self._service.token()
+                return True
+            time.sleep(LOOK_SECONDS)
+        return False
+
+
+@cache
+def spot_watch() -> Callable[[], bool]:
+    """The one watch of this process, which is a worker of Ray."""
+    if os.environ.get(DISABLED_VARIABLE, "").lower() == "true":
+        return lambda: False
+    return SpotWatch(
+        MetadataService(os.environ.get(ENDPOINT_VARIABLE) or ENDPOINT), drain_this_node
+    )
+
+
+def drain_this_node(until: datetime) -> None:
+    """Let Ray start nothing more on this node, and count what it loses as nobody's fault."""
+    import ray
+
+    # What the hidden `ray drain-node` calls; neither module tells its names to a type checker.
+    client = import_module("ray._raylet").GcsClient
+    reasons = import_module("ray.core.generated.autoscaler_pb2").DrainNodeReason
+    context = ray.get_runtime_context()
+    accepted, refusal = client(address=context.gcs_address).drain_node(
+        context.get_node_id(),
+        reasons.Value("DRAIN_NODE_REASON_PREEMPTION"),
+        "spot interruption",
+        int(until.timestamp() * 1000),
+    )
+    if not accepted:
+        raise RuntimeError(refusal)
