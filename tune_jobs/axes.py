@@ -10,7 +10,7 @@ from siconvnet import MODELS
 from siconvnet.resample import INTERPOLATIONS
 from stir import DATASETS, SCENARIOS
 from tune_jobs.cell import Cell, OpenPoint
-from tune_jobs.content import is_number, is_whole, mapping
+from tune_jobs.content import is_whole, mapping, number
 from tune_jobs.errors import TuneJobsError
 from tune_jobs.grid import GridPoint
 from tune_jobs.names import look_up
@@ -22,9 +22,26 @@ MOST_POINTS = 200_000  # in one group of a study
 
 def check_point_values(values: Mapping[str, object]) -> GridPoint:
     """A GridPoint of checked values; an interpolation that the model does not use becomes None."""
-    checked = {axis: _CHECKS[axis](value) for axis, value in values.items()}
-    lr, seed = checked.pop("lr"), checked.pop("seed")
-    return _cell(**checked).point(lr=lr, seed=seed)
+    return make_point({axis: check_value(axis, value) for axis, value in values.items()})
+
+
+def make_point(values: Mapping[str, Any]) -> GridPoint:
+    """A GridPoint of values that are checked, as ``check_point_values`` makes it."""
+    place = {axis: value for axis, value in values.items() if axis not in ("lr", "seed")}
+    return _cell(**place).point(lr=values["lr"], seed=values["seed"])
+
+
+def check_value(axis: str, value: object) -> Any:
+    """A value of an axis as a point has it."""
+    return _CHECKS[axis](value)
+
+
+def check_kernel_size(model: str, kernel_size: int) -> None:
+    """Raise TuneJobsError unless the model can have kernels of so many pixels."""
+    try:
+        MODELS[model].check_kernel_size(kernel_size)
+    except ValueError as error:
+        raise TuneJobsError(str(error)) from None
 
 
 def check_axes(given: object, where: str) -> dict[str, list[Any]]:
@@ -54,17 +71,13 @@ def cross(axes: Mapping[str, list[Any]], where: str) -> list[GridPoint | OpenPoi
 def _cell(
     model: str, dataset: str, scenario: int, kernel_size: int, interpolation: str | None
 ) -> Cell:
-    spec = MODELS[model]
-    try:
-        spec.check_kernel_size(kernel_size)
-    except ValueError as error:
-        raise TuneJobsError(str(error)) from None
+    check_kernel_size(model, kernel_size)
     return Cell(
         model=model,
         dataset=dataset,
         scenario=scenario,
         kernel_size=kernel_size,
-        interpolation=interpolation if spec.uses_interpolation else None,
+        interpolation=interpolation if MODELS[model].uses_interpolation else None,
     )
 
 
@@ -85,7 +98,7 @@ def _values(value: object, where: str) -> list[object]:
 
 
 def _check(axis: str, value: object) -> Any:
-    return CHOSEN if (axis, value) == ("lr", CHOSEN) else _CHECKS[axis](value)
+    return CHOSEN if (axis, value) == ("lr", CHOSEN) else check_value(axis, value)
 
 
 def _model(value: Any) -> str:
@@ -120,13 +133,10 @@ def _interpolation(value: Any) -> str | None:
 
 
 def _lr(value: Any) -> float:
-    try:  # YAML 1.1 reads 1e-3, without a point, as text
-        number = float(value) if isinstance(value, str) else value
-    except ValueError:
-        number = None
-    if not is_number(number) or number <= 0:
+    lr = number(value)
+    if lr is None or lr <= 0:
         raise TuneJobsError(f"lr must be a number above 0; got {value!r:.60}.")
-    return float(number)
+    return float(lr)
 
 
 def _seed(value: Any) -> int:

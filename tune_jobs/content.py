@@ -32,3 +32,20 @@ def is_number(value: object) -> TypeGuard[float]:
         )
     except OverflowError:  # an integer beyond every float
         return False
+
+
+def number(value: object) -> float | None:
+    """A finite number, also one that YAML 1.1 reads as text (1e-3, without a point); else None."""
+    if isinstance(value, str):
+        try:
+            value = float(value)
+        except ValueError:
+            return None
+    return value if is_number(value) else None
+
+
+def check_count(value: object, where: str) -> int:
+    """A whole number from 1."""
+    if not is_whole(value) or value < 1:
+        raise TuneJobsError(f"{where} must be a whole number from 1; got {value!r:.60}.")
+    return value

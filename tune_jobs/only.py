@@ -22,10 +22,16 @@ class Only:
     def parse(cls, words: Iterable[str], study: Study) -> Self:
         """Read words such as ``model=disco`` and ``dataset=emoji,mnist``.
 
-        A value that no point of the study has is an error, so that a slip is not an empty run.
+        A value that no point of the study has is an error, so that a slip is not an empty run; so
+        is a search, which has no points before it draws them.
         """
         values: dict[str, frozenset[str]] = {}
         for word in words:
+            if study.search:
+                raise TuneJobsError(
+                    f"--only must be used with a grid; {study.name} is a search, whose points are "
+                    "drawn. A search of fewer models or datasets is another study."
+                )
             axis, equals, text = word.partition("=")
             if not equals or not text:
                 raise TuneJobsError(f"--only must be AXIS=VALUE,VALUE; got {word!r}.")

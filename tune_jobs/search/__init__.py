@@ -1,0 +1,1 @@
+"""Searches: points drawn from distributions instead of crossed from lists."""

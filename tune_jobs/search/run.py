@@ -1,0 +1,128 @@
+"""A search from its first draw to its last outcome."""
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from tune_jobs.phases import Budget
+from tune_jobs.plan import OpenedStudy, State, take_inventory
+from tune_jobs.search.ledger import Ledger
+from tune_jobs.search_record import Sample, SampleStatus
+from tune_jobs.storage import Storage
+
+if TYPE_CHECKING:
+    from tune_jobs.runner import Run
+
+ANSWERS = ("finished", "stopped", "diverged")  # ends of a trial that tell what a search asked
+
+
+@dataclass(slots=True)
+class SearchSummary:
+    """How the trials of a search stand after a run, samples with equal points once.
+
+    ``undrawn`` samples are still to be drawn. ``broken`` are the errors of trials that could not
+    even store their failure.
+    """
+
+    states: Mapping[SampleStatus | State, int]
+    undrawn: int
+    interrupted: bool = False
+    broken: list[str] = field(default_factory=list)
+
+    @property
+    def is_complete(self) -> bool:
+        return set(self.states) <= set(ANSWERS) and not self.undrawn and not self.broken
+
+
+def run_search(
+    opened: OpenedStudy,
+    storage: Storage,
+    *,
+    stop_after_seconds: float | None = None,
+    stop_after_points: int | None = None,
+    retry_failed: bool = False,
+    checkpoint_seconds: float = 60.0,
+    max_concurrent: int | None = None,
+    address: str = "local",
+    price: float | None = None,
+    say: Callable[[str], None] = lambda line: None,
+) -> SearchSummary:
+    """Draw what is not drawn yet and run what has not ended, on this machine or on a cluster.
+
+    What a search measured is kept as it goes, so that the same call goes on after any
+    interruption. Ray is loaded only if there is something to run. Raises, before anything runs,
+    StirError if a dataset is missing and OSError if the storage cannot be written.
+    """
+    for error in opened.missing.values():
+        raise error
+    storage.check_writable()
+    ledger = Ledger(opened, storage)
+    ledger.begin()
+    inventory = ledger.settle_all()
+    budget = Budget(seconds=stop_after_seconds, points=stop_after_points)
+    todo = sum(_is_open(sample, ledger, retry_failed) for sample in ledger.distinct)
+    summary = SearchSummary(Counter(ledger.states(inventory).values()), ledger.undrawn)
+    if not todo + ledger.undrawn:
+        say(f"search {ledger.study}: nothing is left to do")
+        return summary
+    from tune_jobs.runner import driving
+
+    say(f"search {ledger.study}: {words(summary)}; storage {storage.uri}")
+    with driving(
+        opened.study,
+        opened.datasets,
+        storage,
+        total=todo + ledger.undrawn,
+        address=address,
+        checkpoint_seconds=checkpoint_seconds,
+        max_concurrent=max_concurrent,
+        stop_after_seconds=budget.seconds_left,
+        price=price,
+    ) as run:
+        _until_done(run, ledger, retry_failed, stop_after_points)
+    states = ledger.states(take_inventory(storage))
+    return SearchSummary(
+        Counter(states.values()),
+        ledger.undrawn,
+        interrupted=run.stop.asked and budget.seconds_left != 0,
+        broken=run.broken,
+    )
+
+
+def words(summary: SearchSummary) -> str:
+    """How many trials are in which state, and how many are not drawn yet."""
+    order = (*ANSWERS, "failed", State.IN_FLIGHT, State.TO_DO)
+    counts = [f"{summary.states[state]:,} {state}" for state in order if summary.states[state]]
+    return ", ".join(counts + [f"{summary.undrawn:,} to be drawn"] * bool(summary.undrawn))
+
+
+def _until_done(run: "Run", ledger: Ledger, retry_failed: bool, limit: int | None) -> None:
+    """Run every trial that has not ended once, and wait for those of other drivers."""
+    from tune_jobs.search.course import Course
+
+    tried: set[str] = set()
+    while not run.stop.asked and (limit is None or len(tried) < limit):
+        inventory = ledger.settle_all()
+        waiting = [
+            sample
+            for sample in ledger.distinct
+            if _is_open(sample, ledger, retry_failed) and sample.point_id not in tried
+        ]
+        todo = [sample for sample in waiting if sample.point_id not in inventory.in_flight]
+        course = Course(ledger, todo, None if limit is None else limit - len(tried))
+        if course.has_next:
+            ended = run.follow(course)
+            crowded = [s for s in ledger.distinct if s.point_id in ended.crowded]
+            if crowded and not run.stop.asked:
+                run.follow(Course(ledger, crowded, len(crowded)), alone=True)
+            tried |= course.handed_out - ended.elsewhere
+        elif waiting:
+            run.wait_for_others()
+        else:
+            break
+
+
+def _is_open(sample: Sample, ledger: Ledger, retry_failed: bool) -> bool:
+    outcome = ledger.outcomes.get(sample.point_id)
+    return outcome is None or (retry_failed and outcome.status == "failed")
