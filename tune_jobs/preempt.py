@@ -15,6 +15,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cache
 from importlib import import_module
+from typing import NoReturn
 from urllib.parse import urlsplit
 
 logger = logging.getLogger("tune_jobs")
@@ -27,8 +28,13 @@ TOKEN_PATH = "/latest/api/token"
 TOKEN_SECONDS = 21_600  # the longest there is
 ANSWER_SECONDS = 1.0
 LOOK_SECONDS = 5.0  # as Amazon advises
+LEAVE_SECONDS = 1.0
 FIRST_LOOKS = 3  # in vain, until this counts as no machine of Amazon's
 NOTICE_SECONDS = 120.0  # what a notice without a readable time leaves
+
+
+class NodeLeavingError(Exception):
+    """Ends a trial whose node is taken away, so that Tune begins it on another; not a fault."""
 
 
 class MetadataService:
@@ -121,6 +127,15 @@ def spot_watch() -> Callable[[], bool]:
     return SpotWatch(
         MetadataService(os.environ.get(ENDPOINT_VARIABLE) or ENDPOINT), drain_this_node
     )
+
+
+def leave() -> NoReturn:
+    """Give up a node that is taken away; raises NodeLeavingError.
+
+    It waits a moment: were the node not drained, the next trial would be here at once.
+    """
+    time.sleep(LEAVE_SECONDS)
+    raise NodeLeavingError("this node is taken away; the trial goes on elsewhere")
 
 
 def drain_this_node(until: datetime) -> None:

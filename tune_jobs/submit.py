@@ -161,7 +161,8 @@ class Head:
             raise kind(f"{self.address} must do as asked; it says: {_reason(error)}") from None
 
 
-logging.getLogger("ray.dashboard.modules.dashboard_sdk").setLevel(logging.WARNING)
+for chatty in ("ray.dashboard.modules.dashboard_sdk", "ray._private.runtime_env.packaging"):
+    logging.getLogger(chatty).setLevel(logging.WARNING)
 
 
 class _Client(JobSubmissionClient):
