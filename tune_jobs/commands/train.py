@@ -52,6 +52,7 @@ def _train(args: argparse.Namespace) -> int:
     import os
     import socket
 
+    from stir import STIRDataset
     from tune_jobs.axes import check_point_values
     from tune_jobs.datasets import put_dataset
     from tune_jobs.grid import Recipe
@@ -75,6 +76,7 @@ def _train(args: argparse.Namespace) -> int:
     storage.check_writable()
     (dataset,) = plan.datasets.values()
     put_dataset(dataset, storage)
+    images = STIRDataset(dataset.path)
     asked: list[int] = []
 
     def show(progress: Progress) -> None:
@@ -87,7 +89,7 @@ def _train(args: argparse.Namespace) -> int:
     with _interrupts_ask(asked):
         outcome = run_trial(
             spec,
-            dataset,
+            images,
             storage,
             Surroundings(
                 driver=f"{socket.gethostname()}-{os.getpid()}",
