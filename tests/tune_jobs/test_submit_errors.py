@@ -1,0 +1,208 @@
+"""What ``submit`` refuses, and how it takes the end of a job; without a Ray."""
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import pytest
+from ray.job_submission import JobDetails, JobStatus, JobType
+
+from tune_jobs import submit
+from tune_jobs.cli import main
+from tune_jobs.datasets import stored_key
+from tune_jobs.errors import TuneJobsError
+from tune_jobs.storage import Storage
+from tune_jobs.submit import End, Head, HeadLostError, Job, run_job
+from tune_jobs.testing.s3_server import CREDENTIALS, S3Server
+
+NOBODY = "http://127.0.0.1:9"  # the discard port
+
+
+@pytest.fixture
+def old_ray() -> Iterator[str]:
+    """The address of a dashboard of another Ray."""
+
+    class Answers(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(json.dumps({"version": "4", "ray_version": "2.9.0"}).encode())
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Answers) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+        thread.join()
+
+
+def refused(words: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    assert main(words) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("tune-jobs: ")
+    assert captured.err.count("\n") == 1
+    return captured.err
+
+
+def test_a_folder_is_no_storage_of_a_cluster(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    said = refused(["submit", "demo", "--storage", str(tmp_path)], capsys)
+    assert f"s3://bucket/prefix; got the folder {tmp_path}." in said
+
+
+@pytest.mark.parametrize("command", ["follow", "stop"])
+def test_an_address_that_does_not_answer_is_one_sentence(
+    command: str, capsys: pytest.CaptureFixture[str]
+):
+    said = refused([command, "mine-1", "--address", NOBODY], capsys)
+    assert f"{NOBODY} does not answer" in said
+
+
+def test_an_address_that_is_no_dashboard_is_refused(capsys: pytest.CaptureFixture[str]):
+    assert "got '10.0.0.1:6379'" in refused(["stop", "x", "--address", "10.0.0.1:6379"], capsys)
+
+
+def test_an_address_that_ray_would_replace_is_refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setenv("RAY_ADDRESS", "10.0.0.1:6379")
+    said = refused(["stop", "x", "--address", NOBODY], capsys)
+    assert "RAY_ADDRESS, which Ray takes instead; that is '10.0.0.1:6379'. Unset it." in said
+
+
+def test_a_cluster_with_another_ray_is_refused(old_ray: str, capsys: pytest.CaptureFixture[str]):
+    said = refused(["stop", "x", "--address", old_ray], capsys)
+    assert f"{old_ray} has 2.9.0. `pip install 'ray==2.9.0'` here" in said
+
+
+def test_a_dataset_that_is_nowhere_is_refused_before_the_cluster_is_told(
+    s3_server: S3Server,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+):
+    for name, value in CREDENTIALS.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(submit, "Head", lambda address: None)
+    uri = f"s3://{s3_server.bucket}/none?endpoint_override={s3_server.endpoint}&scheme=http"
+    words = ["submit", "demo", "--storage", uri, "--data", str(tmp_path)]
+    assert "`stir build emoji` makes it" in refused(words, capsys)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("emoji", "--stored must be DATASET=datasets/NAME-FINGERPRINT.npz"),
+        ("emoji=records/x.json", "--stored must be DATASET=datasets/NAME-FINGERPRINT.npz"),
+        ("emoji=datasets/emoji-0123456789ab.npz", "has no datasets/emoji-0123456789ab.npz"),
+    ],
+)
+def test_a_stored_dataset_must_be_there(
+    given: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    words = ["run", "demo", "--storage", str(tmp_path / "runs"), "--stored", given]
+    assert message in refused(words, capsys)
+
+
+def test_two_stored_datasets_of_one_name_are_not_guessed_between(storage: Storage):
+    assert stored_key("emoji", storage) is None
+    storage.write("datasets/emoji-0123456789ab.npz", b"")
+    storage.write("datasets/my-emoji-0123456789ab.npz", b"")
+    assert stored_key("emoji", storage) == "datasets/emoji-0123456789ab.npz"
+    storage.write("datasets/emoji-ba9876543210.npz", b"")
+    with pytest.raises(TuneJobsError, match=r"is there as datasets/emoji-0123456789ab.npz, data"):
+        stored_key("emoji", storage)
+
+
+def details(status: JobStatus, code: int | None = None, error: str | None = None) -> JobDetails:
+    return JobDetails(
+        type=JobType.SUBMISSION,
+        entrypoint="",
+        status=status,
+        driver_exit_code=code,
+        error_type=error,
+        message="why",
+    )
+
+
+@pytest.mark.parametrize(
+    ("job", "exit_status"),
+    [
+        (details(JobStatus.SUCCEEDED, 0), 0),
+        (details(JobStatus.STOPPED), 130),
+        (details(JobStatus.FAILED, 1), 1),
+        (details(JobStatus.FAILED, 2), 2),
+        (details(JobStatus.FAILED, -9), None),
+        (details(JobStatus.FAILED, error="JOB_SUPERVISOR_ACTOR_DIED"), None),
+        (details(JobStatus.FAILED, error="RUNTIME_ENV_SETUP_FAILURE"), 1),
+    ],
+)
+def test_the_exit_status_is_the_study_s_and_none_if_its_driver_was_lost(
+    job: JobDetails, exit_status: int | None
+):
+    assert submit._end(job).exit_status == exit_status
+
+
+class Scene(Head):
+    """A head that does not exist; jobs sent to it end as they are told to."""
+
+    def __init__(self, *ends: End | HeadLostError) -> None:
+        self.address, self.ends, self.sent, self.waits = NOBODY, list(ends), 0, 0
+
+    def running(self, digest: str) -> str | None:
+        return None
+
+    def submit(self, job: Job) -> str:
+        self.sent += 1
+        return f"job-{self.sent}"
+
+    def wait(self) -> None:
+        self.waits += 1
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> Job:
+    return Job(folder=tmp_path, entrypoint="", name="x", digest="")
+
+
+def follow(head: Scene, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    said: list[str] = []
+
+    def until_over(self: submit.Follower) -> End:
+        end = head.ends.pop(0)
+        if isinstance(end, HeadLostError):
+            raise end
+        return end
+
+    monkeypatch.setattr(submit.Follower, "until_over", until_over)
+    return said
+
+
+LOST = End(exit_status=None, reason="it was ended by signal 9")
+
+
+def test_a_driver_that_is_lost_again_and_again_is_given_up(
+    job: Job, monkeypatch: pytest.MonkeyPatch
+):
+    head = Scene(*[LOST] * 9)
+    said = follow(head, monkeypatch)
+    assert run_job(head, job, keep_alive=False, say=said.append, show=said.append) == 1
+    assert head.sent == submit.LIVES
+    assert said[-1].startswith(f"given up: the driver was lost {submit.LIVES} times in a row")
+
+
+def test_only_keep_alive_waits_for_a_head_that_is_lost(job: Job, monkeypatch: pytest.MonkeyPatch):
+    head = Scene(HeadLostError("gone"), LOST, End(exit_status=0))
+    said = follow(head, monkeypatch)
+    assert run_job(head, job, keep_alive=True, say=said.append, show=said.append) == 0
+    assert (head.sent, head.waits) == (2, 1)
+    assert f"{NOBODY} does not answer; waiting for it (`ray up` brings it back)" in said
+    head = Scene(HeadLostError("gone"))
+    follow(head, monkeypatch)
+    with pytest.raises(HeadLostError):
+        run_job(head, job, keep_alive=False, say=said.append, show=said.append)
