@@ -11,7 +11,8 @@ import pandas as pd
 
 from analysis import style
 from analysis.errors import AnalysisError
-from analysis.frames import Frames
+from analysis.frames import BOOTSTRAP_SEED, Frames
+from analysis.measured import summarised
 from analysis.summary import contrasts, ranked
 
 TIMED = 2  # Mid2Rest: the scenario of the paper's Table 2
@@ -59,6 +60,47 @@ def epoch_time(frames: Frames) -> Printed:
         ),
         timed[["dataset", "scenario", "model", "seeds", "epoch_seconds", "last_epoch_seconds"]],
     )
+
+
+def evaluations(frames: Frames) -> Printed:
+    """Equivariance error and the correlation of kernel and object size, by cell."""
+    cells = summarised(frames, rng=np.random.default_rng(BOOTSTRAP_SEED))
+    names = style.model_styles(cells["model"])
+    rows = [
+        (
+            style.dataset_name(row["dataset"]),
+            style.scenario_name(row["scenario"]),
+            names[row["model"]].name,
+            str(row["evaluated"]),
+            _bounded(row),
+            _percent(row["undefined"]),
+            *(_number(row[name]) for name in ("r_1", "r_2")),
+            _percent(row["constant"]),
+        )
+        for row in cells.to_dict("records")
+    ]
+    return Printed(
+        "Evaluations of trained weights",
+        "Equivariance error at stage 2 on scale pairs that the scenario trains on neither of "
+        "(All2All: all pairs), mean over runs with 95 % bootstrap interval, percentage without "
+        "one; mean over channels of Pearson's r of chosen kernel size and object scale, by stage, "
+        "percentage of channels and objects without one. A dash: does not apply to the model.",
+        (
+            *("Dataset", "Scenario", "Model", "Runs", "Equivariance error", "Undefined"),
+            *("r, stage 1", "r, stage 2", "Without r"),
+        ),
+        tuple(rows),
+        cells,
+    )
+
+
+def _bounded(row: Mapping[Any, Any]) -> str:
+    error, low, high = (_number(row[name]) for name in ("error", "error_low", "error_high"))
+    return error if error == "-" else f"{error} [{low}, {high}]".replace("-, -", "?, ?")
+
+
+def _number(value: float) -> str:
+    return "-" if np.isnan(value) else f"{value:.2f}"
 
 
 def ranks(frames: Frames) -> Printed:
@@ -150,7 +192,13 @@ def _percent(share: float) -> str:
 
 
 TABLES: Mapping[str, Callable[[Frames], Printed]] = MappingProxyType(
-    {"accuracy": accuracy, "time": epoch_time, "ranks": ranks, "differences": differences}
+    {
+        "accuracy": accuracy,
+        "time": epoch_time,
+        "evaluations": evaluations,
+        "ranks": ranks,
+        "differences": differences,
+    }
 )
 
 

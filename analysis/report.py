@@ -6,6 +6,7 @@ from html import escape
 from importlib.resources import files
 from string import Template
 
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
@@ -15,7 +16,8 @@ from analysis.compare import MARGIN, NOTHING_COMPARABLE, compared
 from analysis.errors import AnalysisError
 from analysis.figures import canvas
 from analysis.figures.gallery import FIGURES, drawn
-from analysis.frames import Frames
+from analysis.frames import BOOTSTRAP_SEED, Frames
+from analysis.measured import summarised
 from analysis.page import Column
 from analysis.published import RECIPE, recipe_words
 from analysis.summary import contrasts
@@ -56,6 +58,7 @@ def report(
         "Figures that these results do not allow": "".join(missing),
         "Test accuracy": _accuracies(frames),
         "Differences between models": _differences(frames),
+        "Evaluations of trained weights": _evaluations(frames),
         "Ours against the published results": _comparison(frames),
         "Cells without a finished run": _gaps(frames),
         "What ran where": _places(frames.chosen),
@@ -187,6 +190,29 @@ def _differences(frames: Frames) -> str:
         "scenario (Holm). Seeds are not paired: between models they have nothing in common.</p>"
         f"<details><summary>{page.counted(len(pairs), 'pair')}</summary>"
         f"{page.table(pairs, columns)}</details>"
+    )
+
+
+def _evaluations(frames: Frames) -> str:
+    try:
+        cells = summarised(frames, rng=np.random.default_rng(BOOTSTRAP_SEED))
+    except AnalysisError as error:
+        return f"<p>{escape(str(error))}</p>"
+    columns = {
+        **_cell_columns(cells["model"]),
+        "evaluated": Column("Runs", str, number=True),
+        "error": Column("Equivariance error", page.short, number=True),
+        "error_low": Column("from", page.short, number=True),
+        "error_high": Column("to", page.short, number=True),
+        "undefined": Column("% undefined", page.percent, number=True),
+        "r_1": Column("r, stage 1", page.short, number=True),
+        "r_2": Column("r, stage 2", page.short, number=True),
+        "constant": Column("% without r", page.percent, number=True),
+    }
+    return (
+        "<p>Equivariance error at stage 2, on scale pairs that the scenario trains on neither of, "
+        "mean over runs (95 %, bootstrap); r of chosen kernel size and object scale, mean over "
+        "channels and runs. A dash: does not apply to the model.</p>" + page.table(cells, columns)
     )
 
 

@@ -1,8 +1,5 @@
 """Equivariance error against accuracy: does a model that follows scale also generalise over it?"""
 
-from collections.abc import Mapping
-from types import MappingProxyType
-
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -10,42 +7,24 @@ from matplotlib.figure import Figure
 from analysis import style
 from analysis.figures import canvas
 
-_COLUMNS = ("point_id", "model", "dataset", "scenario", "test_accuracy", "stage")
-_PAIR = ("scale", "other_scale", "error", "defined", "objects")
-
-_SMALL = ((32, 17), (17, 32))
-_MIDDLE = ((48, 33), (33, 48))
-_LARGE = ((64, 49), (49, 64))
-# The scale pairs of which a scenario trains on neither. The paper's supplementary figure took the
-# mirror of these for scenarios 1 and 3.
-UNSEEN: Mapping[int, tuple[tuple[int, int], ...]] = MappingProxyType(
-    {
-        1: (*_LARGE, *_MIDDLE),
-        2: (*_LARGE, *_SMALL),
-        3: (*_MIDDLE, *_SMALL),
-        4: (*_LARGE, *_MIDDLE, *_SMALL),  # trains on all scales, so none is unseen: all are taken
-    }
-)
+_COLUMNS = ("model", "dataset", "scenario", "test_accuracy", "error", "undefined", "objects")
 
 
-def equivariance(errors: pd.DataFrame, *, stage: int = 2) -> Figure:
+def equivariance(errors: pd.DataFrame) -> Figure:
     """A dot per trial, a marker at each model's mean, a panel per dataset and scenario.
 
-    ``errors`` has one row per trial, stage and scale pair, with the columns ``point_id``,
-    ``model``, ``dataset``, ``scenario``, ``test_accuracy``, ``stage``, ``scale``, ``other_scale``
-    (pixels), ``error`` (squared norm of the difference over that of the first map, mean over the
-    ``defined`` ones of ``objects``). A trial's error is the mean over all objects and the
-    scenario's unseen pairs; how many errors are undefined is written in the panel.
+    ``errors`` has one row per trial, with the columns ``model``, ``dataset``, ``scenario``,
+    ``test_accuracy``, ``error`` (mean over the objects that have one), ``objects`` and how many of
+    them are ``undefined``, which is written in the panel.
     Source: Altstidl et al. (2023), arXiv:2211.10288, Fig. 6 and supplementary figure 3.
     """
-    canvas.require_columns(errors, (*_COLUMNS, *_PAIR), what="The equivariance figure")
-    here = unseen(errors[errors["stage"] == stage])
+    canvas.require_columns(errors, _COLUMNS, what="The equivariance figure")
     styles = style.model_styles(errors["model"])
     with canvas.house_style():
         figure, panels = canvas.cell_panels(errors, entries=len(styles))
         for (dataset, scenario), axes in panels.items():
-            cell = here[(here["dataset"] == dataset) & (here["scenario"] == scenario)]
-            if cell["defined"].any():
+            cell = errors[(errors["dataset"] == dataset) & (errors["scenario"] == scenario)]
+            if cell["error"].notna().any():
                 _draw(axes, cell, styles)
             else:
                 canvas.mark_missing(axes, "no errors" if len(cell) else "not evaluated")
@@ -54,36 +33,15 @@ def equivariance(errors: pd.DataFrame, *, stage: int = 2) -> Figure:
     return figure
 
 
-def unseen(errors: pd.DataFrame) -> pd.DataFrame:
-    """The rows whose pair of scales is among ``UNSEEN`` of their scenario."""
-    pairs = [(scenario, *pair) for scenario, found in UNSEEN.items() for pair in found]
-    wanted = pd.DataFrame(pairs, columns=["scenario", "scale", "other_scale"])
-    return errors.merge(wanted, on=["scenario", "scale", "other_scale"])
-
-
-def by_trial(errors: pd.DataFrame) -> pd.DataFrame:
-    """Each trial's mean error over all its objects and pairs, NaN where none is defined."""
-    sums = errors.assign(error=errors["error"].fillna(0.0) * errors["defined"])
-    trials = sums.groupby("point_id", observed=True).agg(
-        model=("model", "first"),
-        accuracy=("test_accuracy", "first"),
-        error=("error", "sum"),
-        defined=("defined", "sum"),
-    )
-    return trials.assign(error=trials["error"] / trials["defined"].where(trials["defined"] > 0))
-
-
 def _draw(axes: Axes, cell: pd.DataFrame, styles: dict[str, style.ModelStyle]) -> None:
-    trials = by_trial(cell)
-    for model, runs in trials.groupby("model"):
+    for model, runs in cell.dropna(subset="error").groupby("model"):
         look = styles[str(model)]
-        axes.plot(runs["error"], runs["accuracy"], ".", color=look.colour, alpha=0.45)
-        middle = runs[["error", "accuracy"]].mean()
+        axes.plot(runs["error"], runs["test_accuracy"], ".", color=look.colour, alpha=0.45)
         marker = {"marker": look.marker, "markersize": 8, "markeredgecolor": style.INK}
-        axes.plot(middle["error"], middle["accuracy"], color=look.colour, **marker)
-    undefined = int((cell["objects"] - cell["defined"]).sum())
+        middle = runs[["error", "test_accuracy"]].mean()
+        axes.plot(middle["error"], middle["test_accuracy"], color=look.colour, **marker)
+    undefined = int(cell["undefined"].sum())
     if undefined:
-        words = f"{undefined} of {cell['objects'].sum()} errors undefined"
+        words = f"{undefined} of {int(cell['objects'].sum())} errors undefined"
         axes.text(0.98, 0.02, words, transform=axes.transAxes, ha="right", fontsize="x-small")
-    counts = trials.groupby("model").size()
-    axes.set_title(canvas.counted(counts), loc="right", fontsize="small")
+    axes.set_title(canvas.counted(cell.groupby("model").size()), loc="right", fontsize="small")

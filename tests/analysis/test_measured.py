@@ -1,7 +1,9 @@
+import math
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
@@ -10,6 +12,7 @@ from analysis.collect import collect
 from analysis.figures.gallery import drawn
 from analysis.frames import Frames
 from analysis.published import import_mlflow
+from stir.scenarios import SCENARIOS
 
 EXPORT = Path(__file__).parent.parent / "golden" / "mlflow-emoji-2.csv.gz"
 FIGURES = ["equivariance", "correlation", "pooling", "index-maps"]
@@ -27,18 +30,64 @@ def frames_of(tmp_path, put):
     return frames_of
 
 
-def test_errors_are_means_over_objects_beside_the_trials_cell(
+def pairs_of(scenario: int, **columns: object) -> pd.DataFrame:
+    """Errors of one trial by scale pair."""
+    pairs = [(64, 49), (49, 64), (48, 33), (33, 48), (32, 17), (17, 32)]
+    frame = pd.DataFrame(pairs, columns=["scale", "other_scale"])
+    return frame.assign(**({"point_id": "a", "scenario": scenario} | columns))
+
+
+@pytest.mark.parametrize("scenario", [1, 2, 3])
+def test_unseen_pairs_hold_no_scale_that_was_trained_on(scenario):
+    trained = set(SCENARIOS[scenario].train_scales)
+    assert len(measured.UNSEEN[scenario]) == 4
+    assert all(trained.isdisjoint(pair) for pair in measured.UNSEEN[scenario])
+
+
+def test_each_scenario_takes_its_own_pairs():
+    kept = {scenario: measured.unseen(pairs_of(scenario)) for scenario in SCENARIOS}
+    assert {scenario: len(rows) for scenario, rows in kept.items()} == {1: 4, 2: 4, 3: 4, 4: 6}
+    assert (64, 49) not in set(zip(kept[3]["scale"], kept[3]["other_scale"], strict=True))
+
+
+def test_every_object_weighs_the_same_where_some_have_no_error():
+    pairs = pairs_of(2, error=[1.0, 0, 0, 0, 0, math.nan], defined=[1, 4, 4, 4, 4, 0], objects=4)
+    [trial] = measured.by_trial(pairs).to_dict("records")
+    assert (trial["error"], trial["undefined"], trial["objects"]) == (1 / 17, 7, 24)
+
+
+def test_a_trials_error_is_the_mean_over_objects_and_unseen_pairs_of_stage_2(
     frames_of, make_record, make_evaluation
 ):
     record = make_record(correct=9)
-    evaluation = make_evaluation(record)
-    evaluation.equivariance[1, :, :, 0] = [[0.1, 0.3], [np.nan, 0.2], [0.1, 0.3]]
-    errors = measured.errors(frames_of(record, evaluation))
-    assert len(errors) == 2 * 6
-    [row] = errors.query("stage == 2 and scale == 64").to_dict("records")
-    assert row["error"] == pytest.approx(0.2)
-    assert (row["defined"], row["objects"]) == (5, 6)
+    evaluation = make_evaluation(record, error=9.0)
+    evaluation.equivariance[1, :, :, [0, 1, 4, 5]] = 0.5
+    evaluation.equivariance[1, 0, 0, 0] = np.nan
+    evaluation.equivariance[1, 0, 1, 0] = 0.5 + 23
+    [row] = measured.errors(frames_of(record, evaluation)).to_dict("records")
+    assert row["error"] == pytest.approx(1.5)
+    assert (row["undefined"], row["objects"]) == (1, 24)
     assert (row["model"], row["test_accuracy"]) == ("standard", 0.25)
+
+
+def test_a_cells_summary_bounds_its_error_and_leaves_out_what_does_not_apply(
+    frames_of, make_record, make_evaluation
+):
+    records = [make_record(seed=seed) for seed in (1, 2, 3)]
+    evaluations = [
+        make_evaluation(record, error=error, channels=())
+        for record, error in zip(records, (0.2, 0.3, 0.7), strict=True)
+    ]
+    pooled = make_record(model="slice_pool", interpolation="bicubic")
+    frames = frames_of(*records, *evaluations, pooled, make_evaluation(pooled))
+    cells = measured.summarised(frames, rng=np.random.default_rng(1)).set_index("model")
+    standard, slice_pool = cells.loc["standard"], cells.loc["slice_pool"]
+    assert standard["error"] == pytest.approx(0.4)
+    assert standard["error_low"] < 0.3 < 0.5 < standard["error_high"]
+    assert math.isnan(standard["r_1"])
+    assert math.isnan(standard["constant"])
+    assert (slice_pool["r_1"], slice_pool["r_2"], slice_pool["constant"]) == (1, 1, 0)
+    assert (slice_pool["evaluated"], slice_pool["error"]) == (1, 0.5)
 
 
 def test_only_reported_trials_are_in_errors(frames_of, make_record, make_evaluation):

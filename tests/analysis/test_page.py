@@ -34,9 +34,20 @@ const filter = document.querySelector("input.filter");
 filter.value = "xu emoji"; filter.dispatchEvent(new Event("input")); found.filtered = names();
 filter.value = ""; filter.dispatchEvent(new Event("input")); found.all = names().length;
 found.faults = faults;
-const out = document.createElement("pre");
-out.id = "found"; out.textContent = JSON.stringify(found);
-document.body.append(out);
+found.page = getComputedStyle(document.body).backgroundColor;
+found.fills = [...new Set([...document.querySelectorAll("figure svg use")]
+  .map((glyph) => getComputedStyle(glyph).fill))];
+parent.postMessage(found, "*");
+</script>"""
+# A window is at least 500 pixels wide; a frame in it is as narrow as a phone.
+FRAME = """<!doctype html><body style="margin: 0">
+<iframe src="acted.html" style="border: 0; width: {width}px; height: 900px"></iframe>
+<script>
+window.addEventListener("message", (event) => {{
+  const out = document.createElement("pre");
+  out.id = "found"; out.textContent = JSON.stringify(event.data);
+  document.body.append(out);
+}});
 </script>"""
 MODELS = ["standard", "ensemble", "xu", "kanazawa", "hermite", "disco", "slice_pool", "mine"]
 
@@ -55,16 +66,20 @@ def page(tmp_path_factory, make_record, put):
     return folder / "acted.html"
 
 
-def acted(page, tmp_path, width: int) -> dict:
-    """What the script saw in a window of that width (pixels)."""
+def acted(page, tmp_path, width: int, *flags: str) -> dict:
+    """What the script saw in a frame of that width (pixels)."""
+    frame = page.with_name(f"{width}.html")
+    frame.write_text(FRAME.format(width=width))
     done = subprocess.run(
         [
             CHROMIUM,
             *FLAGS,
             f"--user-data-dir={tmp_path}",
-            f"--window-size={width},900",
+            *flags,
+            "--window-size=1400,900",
+            "--virtual-time-budget=5000",
             "--dump-dom",
-            page.as_uri(),
+            frame.as_uri(),
         ],
         capture_output=True,
         text=True,
@@ -76,8 +91,11 @@ def acted(page, tmp_path, width: int) -> dict:
     return json.loads(html.unescape(found[1]))
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
-@pytest.mark.parametrize("width", [1280, 500])
+needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
+
+
+@needs_chromium
+@pytest.mark.parametrize("width", [1280, 390])
 def test_the_page_sorts_and_filters_without_a_fault_and_fits_its_window(page, tmp_path, width):
     found = acted(page, tmp_path, width)
     assert found["faults"] == []
@@ -86,4 +104,13 @@ def test_the_page_sorts_and_filters_without_a_fault_and_fits_its_window(page, tm
     assert found["down"] == found["up"][::-1]
     assert [name.rsplit(" ", 1)[0] for name in found["filtered"]] == ["Xu"]
     assert found["all"] == len(MODELS)
-    assert found["width"] <= found["view"] + 1
+    assert found["view"] == width
+    assert found["width"] <= width
+
+
+@needs_chromium
+def test_in_the_dark_the_page_is_dark_and_its_drawings_are_light(page, tmp_path):
+    found = acted(page, tmp_path, 1280, "--blink-settings=preferredColorScheme=0")
+    assert found["page"] == "rgb(22, 23, 27)"
+    assert "rgb(233, 233, 238)" in found["fills"]  # text
+    assert "rgb(27, 27, 31)" not in found["fills"]  # text on paper

@@ -56,6 +56,21 @@ def test_times_are_those_of_all_epochs_and_in_brackets_of_the_last(frames):
     assert table.rows[0] == ("Standard", f"{mean:.4f} ({last:.4f})")
 
 
+def test_evaluations_stand_by_cell_and_say_what_does_not_apply(
+    tmp_path, make_record, make_evaluation, put
+):
+    record = make_record(model="slice_pool", interpolation="bicubic")
+    plain = [make_record(seed=seed) for seed in (1, 2)]
+    of_plain = [make_evaluation(one, channels=(), error=float(one.point.seed)) for one in plain]
+    put(tmp_path / "runs", *plain, *of_plain, record, make_evaluation(record))
+    collect([str(tmp_path / "runs")], str(tmp_path / "results"))
+    table = printed.evaluations(Frames(str(tmp_path / "results")))
+    assert table.rows[0][:4] == ("Emoji", "Mid2Rest", "Standard", "2")
+    assert table.rows[0][4].startswith("1.50 [")
+    assert table.rows[0][5:] == ("0.0", "-", "-", "?")
+    assert table.rows[1][2:] == ("Slice Pool", "1", "0.50 [?, ?]", "0.0", "1.00", "1.00", "0.0")
+
+
 def test_differences_cover_every_pair(frames):
     table = printed.differences(frames)
     assert [row[2:4] for row in table.rows] == [

@@ -1,4 +1,5 @@
 import functools
+import html
 import re
 from html.parser import HTMLParser
 
@@ -96,6 +97,22 @@ def test_an_undecided_cell_of_a_study_is_told(page_of, make_record, make_phase):
     record = make_record()
     page = page_of(record, make_phase(record, lr=None, undecided="lr=0.01 seed=1 failed"))
     assert "reports none of its runs: lr=0.01 seed=1 failed." in page
+
+
+def test_evaluations_have_a_table_and_without_any_the_command_is_told(
+    page_of, make_record, make_evaluation
+):
+    record = make_record()
+    assert "tune-jobs evaluate --storage STORAGE" in page_of(record)
+    rows = Cells(page_of(make_evaluation(record, error=0.25, channels=()))).rows
+    [head] = [row for row in rows if "Equivariance error" in row]
+    values = dict(zip(head, rows[rows.index(head) + 1], strict=True))
+    assert (values["Runs"], values["Equivariance error"], values["% undefined"]) == (
+        "1",
+        "0.25",
+        "0.0",
+    )
+    assert values["from"] == values["r, stage 1"] == html.unescape("&ndash;")
 
 
 def test_the_page_needs_no_network(page_of, make_record):
