@@ -6,22 +6,27 @@ import threading
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ray import tune
 from ray.actor import ActorHandle
 from ray.tune.experiment import Trial
+from ray.tune.search import SearchAlgorithm, SearchGenerator
 from ray.tune.search.basic_variant import BasicVariantGenerator
 
 from tune_jobs.datasets import fetch_dataset
 from tune_jobs.display import Display
 from tune_jobs.grid import GridPoint, Recipe, TrialSpec
 from tune_jobs.plugins import import_models
+from tune_jobs.preempt import NodeLeavingError, leave, spot_watch
 from tune_jobs.session import Progress, Surroundings
 from tune_jobs.stop import Stop, stop_listener
 from tune_jobs.storage import Storage
 from tune_jobs.study import Resources
 from tune_jobs.trial import Outcome, run_trial
+
+if TYPE_CHECKING:
+    from tune_jobs.search.course import Course
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,6 +57,8 @@ class Slots:
 class Experiment:
     """Trials of one shape, in a Tune experiment that runs in a thread of its own.
 
+    They are ``specs`` in their order, or else what a search's ``course`` hands out.
+
     ``elsewhere`` are the ids of points that another driver is at, ``crowded`` of those that ran
     out of the memory of a GPU they shared, ``broken`` the errors of trials that could not even
     store their failure.
@@ -67,8 +74,10 @@ class Experiment:
         slots: Slots,
         stop: Stop,
         display: Display,
+        course: "Course | None" = None,
     ) -> None:
         self._specs, self._resources, self._job, self._folder = specs, resources, job, folder
+        self._course = course
         self._slots, self._watch = slots, _Watch(self, stop, display)
         self._error: BaseException | None = None
         self.unstarted = {spec.point_id for spec in specs}
@@ -102,13 +111,8 @@ class Experiment:
         )
         return tune.Tuner(
             trainable,
-            param_space={"spec": tune.grid_search([asdict(spec) for spec in self._specs])},
-            tune_config=tune.TuneConfig(
-                reuse_actors=True,
-                search_alg=_Turns(self._slots),
-                trial_name_creator=_label,
-                trial_dirname_creator=lambda trial: _spec(trial.config).point_id,
-            ),
+            param_space=self._space,
+            tune_config=self._tune_config(),
             run_config=tune.RunConfig(
                 name=secrets.token_hex(4),
                 storage_path=str(self._folder),
@@ -120,17 +124,37 @@ class Experiment:
             ),
         )
 
+    @property
+    def _space(self) -> dict[str, Any] | None:
+        if self._course:
+            return None
+        return {"spec": tune.grid_search([asdict(spec) for spec in self._specs])}
+
+    def _tune_config(self) -> tune.TuneConfig:
+        course = self._course
+        return tune.TuneConfig(
+            reuse_actors=True,
+            search_alg=_Draws(self._slots, course) if course else _Turns(self._slots),
+            num_samples=course.most if course else 1,
+            scheduler=course.scheduler() if course else None,
+            trial_name_creator=course.label if course else _label,
+            trial_dirname_creator=lambda trial: spec_of(trial.config).point_id,
+        )
+
 
 def _trainable(config: dict[str, Any], job: Job) -> None:
-    """One trial, as Tune calls it on a worker. It never raises: Tune would try it again."""
-    spec = _spec(config)
+    """One trial, as Tune calls it on a worker.
+
+    It raises only on a node that is taken away: Tune tries it again, elsewhere.
+    """
+    spec = spec_of(config)
 
     def report(progress: Progress) -> None:
         tune.report({"progress": asdict(progress)})
 
     try:
-        stop_asked = stop_listener(job.board)
-        if stop_asked():
+        stop_asked, node_leaves = stop_listener(job.board), spot_watch()
+        if stop_asked() or node_leaves():
             outcome = Outcome(status="stopped")
         else:
             import_models(job.imports)
@@ -139,21 +163,25 @@ def _trainable(config: dict[str, Any], job: Job) -> None:
                 fetch_dataset(job.dataset_keys[spec.point.dataset], job.storage),
                 job.storage,
                 job.surroundings,
-                stop_asked=stop_asked,
+                stop_asked=lambda: stop_asked() or node_leaves(),
                 report=report,
             )
+        if outcome.status == "stopped" and not stop_asked():
+            leave()
         accuracy = outcome.record.test_accuracy if outcome.record else None
         result = {"status": outcome.status, "error": outcome.error, "test_accuracy": accuracy}
+    except NodeLeavingError:
+        raise
     except Exception as error:
         result = {"status": "broken", "error": f"{type(error).__name__}: {error}"}
     tune.report(result)
 
 
-class _Turns(BasicVariantGenerator):
-    """Trials in their order, each as soon as there is a slot for it."""
+class _InTurn(SearchAlgorithm):
+    """Trials as another source has them, each as soon as there is a slot for it."""
 
-    def __init__(self, slots: Slots) -> None:
-        super().__init__()
+    def __init__(self, slots: Slots, *source: Any) -> None:
+        super().__init__(*source)
         self._slots = slots
 
     def next_trial(self) -> Trial | None:
@@ -168,11 +196,19 @@ class _Turns(BasicVariantGenerator):
         super().on_trial_complete(trial_id, *args, **info)
         self._slots.give()
 
-    def save_to_dir(self, dirpath: str, session_str: str) -> None:
+    def save_to_dir(self, dirpath: str, *args: Any, **kwargs: Any) -> None:
         """What is left to do is known from the storage, never from Tune's files."""
 
     def __reduce__(self) -> tuple[type, tuple[()]]:
         return object, ()  # Tune saves this too; it lives in the driver
+
+
+class _Turns(_InTurn, BasicVariantGenerator):
+    """Trials in the order of their list."""
+
+
+class _Draws(_InTurn, SearchGenerator):
+    """Trials as a course draws them."""
 
 
 class _Watch(tune.Callback, tune.Stopper):
@@ -189,17 +225,30 @@ class _Watch(tune.Callback, tune.Stopper):
         self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
     ) -> None:
         self._running.add(str(trial))
-        self._experiment.unstarted.discard(_spec(trial.config).point_id)
+        self._experiment.unstarted.discard(spec_of(trial.config).point_id)
 
     def on_trial_result(
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict, **info: Any
     ) -> None:
         label = str(trial)
         if "status" not in result:
-            self._display.progressed(label, Progress(**result["progress"]))
+            progress = Progress(**result["progress"])
+            if result.get("done"):  # the scheduler has stopped it
+                self._running.discard(label)
+                self._display.ended(label, _cut_short(label, progress), failed=False)
+            else:
+                self._display.progressed(label, progress)
         else:
             self._running.discard(label)
-            self._ended(label, _spec(trial.config).point_id, result)
+            self._ended(label, spec_of(trial.config).point_id, result)
+
+    def on_trial_recover(
+        self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
+    ) -> None:
+        """Its process or node is gone; Tune begins it again when there is room."""
+        label = str(trial)
+        self._running.discard(label)
+        self._display.left(label, f"{'lost':9} {label}: goes on from its last checkpoint")
 
     def _ended(self, label: str, point_id: str, result: dict[str, Any]) -> None:
         status = result["status"]
@@ -227,12 +276,18 @@ class _Watch(tune.Callback, tune.Stopper):
         return self._stop.asked and not self._running
 
 
-def _spec(config: dict[str, Any]) -> TrialSpec:
+def spec_of(config: dict[str, Any]) -> TrialSpec:
+    """What a trial's configuration stands for."""
     content = config["spec"]
     return TrialSpec(
         **content | {"point": GridPoint(**content["point"]), "recipe": Recipe(**content["recipe"])}
     )
 
 
+def _cut_short(label: str, progress: Progress) -> str:
+    accuracy = f", validation {progress.valid_accuracy:.1%}" if progress.valid_accuracy else ""
+    return f"{'stopped':9} {label}: early, after epoch {progress.epoch}{accuracy}"
+
+
 def _label(trial: Trial) -> str:
-    return _spec(trial.config).point.label
+    return spec_of(trial.config).point.label

@@ -8,11 +8,11 @@ from types import MappingProxyType
 
 import stir
 from siconvnet import MODELS
-from stir import DATASETS, STIRDataset, StirError
+from stir import DATASETS, DatasetSummary, StirError
 from tune_jobs.cell import Cell, OpenPoint
 from tune_jobs.claim import read_claim
 from tune_jobs.errors import TuneJobsError
-from tune_jobs.grid import GridPoint, TrialSpec
+from tune_jobs.grid import GridPoint, Recipe, TrialSpec
 from tune_jobs.record import point_id_of
 from tune_jobs.storage import Storage
 from tune_jobs.study import Phase, Study
@@ -33,7 +33,7 @@ class Plan:
 
     study: Study
     specs: tuple[TrialSpec, ...]
-    datasets: Mapping[str, STIRDataset]
+    datasets: Mapping[str, DatasetSummary]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class OpenedStudy:
     """
 
     study: Study
-    datasets: Mapping[str, STIRDataset]
+    datasets: Mapping[str, DatasetSummary]
     missing: Mapping[str, StirError]
     names: Mapping[str, str]
 
@@ -57,18 +57,19 @@ class OpenedStudy:
     def images_per_scale(self) -> dict[str, int]:
         """Of one split of each dataset that is here or in the catalogue."""
         known = {name: facts.num_classes * facts.instances for name, facts in DATASETS.items()}
-        here = {
-            name: data.num_classes * data.images.shape[3] for name, data in self.datasets.items()
-        }
+        here = {name: data.num_classes * data.instances for name, data in self.datasets.items()}
         return known | here
 
-    def spec(self, point: GridPoint) -> TrialSpec:
-        """What identifies the trial of a point; raises StirError if its dataset is missing."""
+    def spec(self, point: GridPoint, recipe: Recipe | None = None) -> TrialSpec:
+        """What identifies the trial of a point; raises StirError if its dataset is missing.
+
+        The samples of a search have recipes of their own.
+        """
         if point.dataset in self.missing:
             raise self.missing[point.dataset]
         return TrialSpec(
             point=point,
-            recipe=self.study.recipe,
+            recipe=recipe or self.study.recipe,
             model_version=MODELS[point.model].version,
             dataset_fingerprint=self.datasets[point.dataset].fingerprint,
         )
@@ -83,30 +84,33 @@ class OpenedStudy:
 def open_study(
     study: Study,
     data_dir: str | Path | None,
-    opened: Mapping[str, STIRDataset] = MappingProxyType({}),
+    opened: Mapping[str, DatasetSummary] = MappingProxyType({}),
 ) -> OpenedStudy:
     """Open the datasets of a study, those that are there and not ``opened`` already."""
-    cells = [
-        point.cell if isinstance(point, OpenPoint) else point
+    wanted = [
+        point.cell.dataset if isinstance(point, OpenPoint) else point.dataset
         for phase in study.phases
         for point in phase.points
     ]
+    if study.search:
+        wanted += study.search.space.probes("dataset")
     names: dict[str, str] = {}
-    datasets: dict[str, STIRDataset] = {}
+    datasets: dict[str, DatasetSummary] = {}
     missing: dict[str, StirError] = {}
-    for asked in dict.fromkeys(cell.dataset for cell in cells):
+    for asked in dict.fromkeys(wanted):
         try:
-            dataset = opened[asked] if asked in opened else stir.load(asked, data_dir)
+            dataset = opened[asked] if asked in opened else stir.load(asked, data_dir).summary
         except StirError as error:
             names[asked], missing[asked] = asked, error
         else:
             _refuse_namesake(datasets.get(dataset.name), dataset)
             names[asked], datasets[dataset.name] = dataset.name, dataset
     phases = tuple(_renamed(phase, names) for phase in study.phases)
-    return OpenedStudy(replace(study, phases=phases), datasets, missing, names)
+    search = study.search and study.search.with_datasets(names)
+    return OpenedStudy(replace(study, phases=phases, search=search), datasets, missing, names)
 
 
-def _refuse_namesake(first: STIRDataset | None, second: STIRDataset) -> None:
+def _refuse_namesake(first: DatasetSummary | None, second: DatasetSummary) -> None:
     if first and first.fingerprint != second.fingerprint:
         raise TuneJobsError(
             f"Datasets of one study must have different names; {first.path} and {second.path} "

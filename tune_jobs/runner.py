@@ -5,14 +5,16 @@ import secrets
 import signal
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
 
 import ray
 
+from stir import DatasetSummary
 from tune_jobs.datasets import put_dataset
 from tune_jobs.display import Display
 from tune_jobs.experiment import Experiment, Job, Slots
@@ -20,9 +22,13 @@ from tune_jobs.grid import TrialSpec
 from tune_jobs.plan import Plan, State, survey
 from tune_jobs.ray_session import LOCAL, ray_session, scratch_folder
 from tune_jobs.session import Surroundings
+from tune_jobs.shapes import Batch, batches, resources_of
 from tune_jobs.stop import Stop
 from tune_jobs.storage import Storage
-from tune_jobs.study import Resources
+from tune_jobs.study import Resources, Study
+
+if TYPE_CHECKING:
+    from tune_jobs.search.course import Course
 
 EXPERIMENT_TRIALS = 300  # Tune writes the state of a whole experiment again and again
 ELSEWHERE_SECONDS = 5.0  # between two looks at what other drivers are running
@@ -58,7 +64,40 @@ def run_plan(
     ``stop_after_seconds``, asks the trials to write their checkpoints and end; a second one ends
     at once. ``price`` is money an hour, shown as it adds up.
     """
-    resources = plan.study.resources
+    states = survey(plan.specs, storage)
+    wanted = {State.TO_DO, State.FAILED} if retry_failed else {State.TO_DO}
+    with driving(
+        plan.study,
+        plan.datasets,
+        storage,
+        total=sum(state in wanted | {State.IN_FLIGHT} for state in states.values()),
+        address=address,
+        checkpoint_seconds=checkpoint_seconds,
+        max_concurrent=max_concurrent,
+        stop_after_seconds=stop_after_seconds,
+        price=price,
+    ) as run:
+        run.until_done(plan.specs, wanted)
+    return RunSummary(
+        states=survey(plan.specs, storage), stopped=run.stop.asked, broken=tuple(run.broken)
+    )
+
+
+@contextmanager
+def driving(
+    study: Study,
+    datasets: Mapping[str, DatasetSummary],
+    storage: Storage,
+    *,
+    total: int,
+    address: str = LOCAL,
+    checkpoint_seconds: float = 60.0,
+    max_concurrent: int | None = None,
+    stop_after_seconds: float | None = None,
+    price: float | None = None,
+) -> Iterator["Run"]:
+    """Be ready to run trials, of which ``total`` are expected; see ``run_plan`` for the rest."""
+    resources = study.resources
     slots = max_concurrent
     if address == LOCAL:
         slots = slots or max(1, (os.cpu_count() or 1) // resources.cpus)
@@ -82,78 +121,86 @@ def run_plan(
                 ray_version=ray.__version__,
             ),
             dataset_keys={
-                name: put_dataset(dataset, storage) for name, dataset in plan.datasets.items()
+                name: put_dataset(dataset, storage) for name, dataset in datasets.items()
             },
-            imports=plan.study.imports,
+            imports=study.imports,
             board=stop.board,
         )
-        states = survey(plan.specs, storage)
-        wanted = {State.TO_DO, State.FAILED} if retry_failed else {State.TO_DO}
-        total = sum(state in wanted | {State.IN_FLIGHT} for state in states.values())
         with (
             Display(total, price=price) as display,
             _time_asks(stop, stop_after_seconds),
             _interrupts_ask(stop, display),
         ):
-            run = _Run(job, resources, scratch / "tune", Slots(slots), stop, display)
-            run.until_done(plan.specs, wanted)
-        return RunSummary(
-            states=survey(plan.specs, storage), stopped=stop.asked, broken=tuple(run.broken)
-        )
+            yield Run(job, resources, datasets, scratch / "tune", Slots(slots), stop, display)
 
 
-class _Run:
+class Run:
     """Experiments one after the other: the next begins as the last trial of one has started."""
 
     def __init__(
         self,
         job: Job,
         resources: Resources,
+        datasets: Mapping[str, DatasetSummary],
         folder: Path,
         slots: Slots,
         stop: Stop,
         display: Display,
     ) -> None:
-        self._job, self._resources, self._folder = job, resources, folder
-        self._slots, self._stop, self._display = slots, stop, display
+        self._job, self._folder = job, folder
+        self._resources, self._datasets = resources, datasets
+        self._slots, self.stop, self._display = slots, stop, display
         self.broken: list[str] = []
 
     def until_done(self, specs: Sequence[TrialSpec], wanted: set[State]) -> None:
         """Run every trial in a wanted state once, and wait for those of other drivers."""
         tried: set[str] = set()
-        while not self._stop.asked:
+        while not self.stop.asked:
             states = survey(specs, self._job.storage)
             todo = [s for s in specs if states[s.point_id] in wanted and s.point_id not in tried]
             if todo:
                 tried |= {spec.point_id for spec in todo} - self._through(todo)
             elif State.IN_FLIGHT in states.values():
-                self._pause(ELSEWHERE_SECONDS)
+                self.wait_for_others()
             else:
                 break
 
     def _through(self, todo: Sequence[TrialSpec]) -> set[str]:
         """See some trials through; returns the ids of those that another driver is at."""
-        waiting = [
-            (todo[start : start + EXPERIMENT_TRIALS], self._resources)
-            for start in range(0, len(todo), EXPERIMENT_TRIALS)
-        ]
+        waiting = batches(todo, self._shape, EXPERIMENT_TRIALS)
         running: list[Experiment] = []
         elsewhere: set[str] = set()
-        while running or (waiting and not self._stop.asked):
-            if waiting and not self._stop.asked and not any(e.unstarted for e in running):
-                running.append(self._begin(*waiting.pop(0)))
+        while running or (waiting and not self.stop.asked):
+            if waiting and not self.stop.asked and not any(e.unstarted for e in running):
+                running.append(self._begin(waiting.pop(0)))
             self._pause(LOOK_SECONDS)
             for experiment in [e for e in running if e.is_over]:
                 experiment.check()
                 running.remove(experiment)
                 elsewhere |= experiment.elsewhere
                 self.broken += experiment.broken
-                crowded = tuple(s for s in todo if s.point_id in experiment.crowded)
-                if crowded:
-                    waiting.append((crowded, replace(self._resources, gpus=1.0)))
+                crowded = [spec for spec in todo if spec.point_id in experiment.crowded]
+                waiting += batches(crowded, self._alone, EXPERIMENT_TRIALS)
         return elsewhere
 
-    def _begin(self, specs: Sequence[TrialSpec], resources: Resources) -> Experiment:
+    def follow(self, course: "Course", *, alone: bool = False) -> Experiment:
+        """See what a search's course hands out through; ``alone``: each with a GPU of its own."""
+        resources = replace(self._resources, gpus=1.0) if alone else self._resources
+        experiment = self._begin((resources, ()), course)
+        while not experiment.is_over:
+            self._pause(LOOK_SECONDS)
+        experiment.check()
+        self.broken += experiment.broken
+        return experiment
+
+    def _shape(self, spec: TrialSpec) -> Resources:
+        return resources_of(spec, self._resources, self._datasets)
+
+    def _alone(self, spec: TrialSpec) -> Resources:
+        return replace(self._shape(spec), gpus=1.0)
+
+    def _begin(self, batch: Batch, course: "Course | None" = None) -> Experiment:
+        resources, specs = batch
         surroundings = replace(self._job.surroundings, shares_gpu=0 < resources.gpus < 1)
         return Experiment(
             specs,
@@ -161,19 +208,24 @@ class _Run:
             replace(self._job, surroundings=surroundings),
             self._folder,
             slots=self._slots,
-            stop=self._stop,
+            stop=self.stop,
             display=self._display,
+            course=course,
         )
+
+    def wait_for_others(self) -> None:
+        """Let other drivers get on."""
+        self._pause(ELSEWHERE_SECONDS)
 
     def _pause(self, seconds: float) -> None:
         """Wait, but pass on a stop as soon as it is asked."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
-            self._stop.tell()
+            self.stop.tell()
             time.sleep(min(seconds, LOOK_SECONDS))
-            if self._stop.asked:
+            if self.stop.asked:
                 break
-        self._stop.tell()
+        self.stop.tell()
 
 
 @contextmanager

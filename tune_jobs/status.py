@@ -12,6 +12,7 @@ from tune_jobs.evidence import READERS, last_failure
 from tune_jobs.grid import GridPoint
 from tune_jobs.plan import State, take_inventory
 from tune_jobs.record import RecordError, record_key
+from tune_jobs.search.outlook import SearchStatus, searches_in
 from tune_jobs.storage import Storage
 from tune_jobs.study_record import StudyRecord
 
@@ -39,6 +40,8 @@ class RunningPoint:
 class Status:
     """Points of each cell by state: all that have a record or a failure, and all of studies.
 
+    Trials of searches that were stopped early are in ``searches`` only.
+
     ``damaged`` names objects that could not be read, and why.
     """
 
@@ -46,6 +49,7 @@ class Status:
     failed: tuple[FailedPoint, ...]
     running: tuple[RunningPoint, ...]
     studies: tuple[StudyRecord, ...]
+    searches: tuple[SearchStatus, ...]
     damaged: tuple[str, ...]
 
 
@@ -71,6 +75,7 @@ def take_status(storage: Storage) -> Status:
             if claim
         ),
         studies=studies,
+        searches=searches_in(storage, inventory, damaged),
         damaged=tuple(damaged),
     )
 

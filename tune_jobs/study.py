@@ -9,25 +9,32 @@ import yaml
 
 from tune_jobs.axes import check_axes, cross
 from tune_jobs.cell import Cell, OpenPoint, cell_of
-from tune_jobs.content import is_number, is_whole, mapping
+from tune_jobs.content import check_count, is_number, is_whole, mapping
 from tune_jobs.errors import TuneJobsError
 from tune_jobs.grid import GridPoint, Recipe
 from tune_jobs.names import did_you_mean, look_up
 from tune_jobs.plugins import import_models
+from tune_jobs.search.definition import Search, parse_search
 from tune_jobs.selection import RULES
 
 SHIPPED = Path(__file__).parent / "studies"
 ONLY_PHASE = "all"  # the name of the phase of a study that has no phases
 MOST_PHASES = 100
+SMALL_GPU_GB = 16.0  # where a study does not say how much memory a GPU has
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", re.ASCII)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Resources:
-    """What one trial takes. ``cpus`` is also its number of threads."""
+    """What one trial takes. ``cpus`` is also its number of threads.
+
+    With ``gpu_gb``, the memory of a GPU, a trial takes the share of one that its model needs, and
+    ``gpus`` where that is not known.
+    """
 
     cpus: int = 1
     gpus: float = 0.0
+    gpu_gb: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,7 +55,8 @@ class Phase:
 class Study:
     """Phases in the order they run, how points are trained and what each of them takes.
 
-    ``imports`` are the modules that register users' own models.
+    ``imports`` are the modules that register users' own models. With a ``search`` there are no
+    phases: points are drawn, each with a recipe of its own.
     """
 
     name: str
@@ -56,6 +64,7 @@ class Study:
     recipe: Recipe
     resources: Resources
     imports: tuple[str, ...] = ()
+    search: Search | None = None
 
     @property
     def points(self) -> tuple[GridPoint, ...]:
@@ -95,16 +104,18 @@ def load_study(name_or_path: str) -> Study:
 def parse_study(content: object, *, where: str) -> Study:
     """Check what a study file holds; ``where`` is named in errors."""
     try:
-        known = ("name", "imports", "axes", "groups", "phases", "recipe", "resources")
+        known = ("name", "imports", "axes", "groups", "phases", "recipe", "search", "resources")
         top = mapping(content, "the file", known)
         imports = _imports(top.get("imports"))
         import_models(imports)
+        search = parse_search(top) if "search" in top else None
         return Study(
             name=_name(top.get("name"), "name"),
-            phases=_phases(top),
-            recipe=Recipe(**_whole_numbers(top.get("recipe"), "recipe", Recipe)),
+            phases=() if search else _phases(top),
+            recipe=Recipe() if search else _recipe(top.get("recipe")),
             resources=_resources(top.get("resources")),
             imports=imports,
+            search=search,
         )
     except ValueError as error:  # ours; or Python's, of a number too long to be printed
         raise TuneJobsError(f"{where}: {error}") from None
@@ -214,19 +225,25 @@ def _imports(content: object) -> tuple[str, ...]:
 
 
 def _resources(content: object) -> Resources:
-    given = mapping({} if content is None else content, "resources", ("cpus", "gpus"))
-    cpus, gpus = given.get("cpus", 1), given.get("gpus", 0)
+    given = mapping({} if content is None else content, "resources", ("cpus", "gpus", "gpu_gb"))
+    cpus, gpus, gpu_gb = given.get("cpus", 1), given.get("gpus", 0), given.get("gpu_gb")
     if not is_whole(cpus) or not 1 <= cpus <= 4096:
         raise TuneJobsError(f"resources.cpus must be a whole number from 1; got {cpus!r:.60}.")
+    if gpu_gb is not None and (gpus != "auto" or not is_number(gpu_gb) or not 1 <= gpu_gb <= 4096):
+        raise TuneJobsError(
+            "resources.gpu_gb must be the gigabytes of a GPU, from 1, and go with gpus: auto; got "
+            f"{gpu_gb!r:.60} with gpus: {gpus!r:.60}."
+        )
+    if gpus == "auto":
+        return Resources(cpus=cpus, gpus=1.0, gpu_gb=float(gpu_gb or SMALL_GPU_GB))
     if not is_number(gpus) or gpus < 0 or (gpus > 1 and gpus != int(gpus)):
-        raise TuneJobsError(f"resources.gpus must be a share of a GPU, 0 to 1; got {gpus!r:.60}.")
+        raise TuneJobsError(
+            f"resources.gpus must be a share of a GPU, 0 to 1, or auto; got {gpus!r:.60}."
+        )
     return Resources(cpus=cpus, gpus=float(gpus))
 
 
-def _whole_numbers(content: object, where: str, kind: type) -> dict[str, int]:
-    names = tuple(field.name for field in fields(kind))
-    given = mapping({} if content is None else content, where, names)
-    for name, value in given.items():
-        if not is_whole(value) or value < 1:
-            raise TuneJobsError(f"{where}.{name} must be a whole number from 1; got {value!r:.60}.")
-    return dict(given)
+def _recipe(content: object) -> Recipe:
+    names = tuple(field.name for field in fields(Recipe))
+    given = mapping({} if content is None else content, "recipe", names)
+    return Recipe(**{name: check_count(value, f"recipe.{name}") for name, value in given.items()})

@@ -13,6 +13,7 @@ TABLE_WIDTH = 110  # characters, where there is no terminal
 if TYPE_CHECKING:
     from tune_jobs.outlook import CellOutlook, Outlook, PhaseOutlook
     from tune_jobs.plan import OpenedStudy
+    from tune_jobs.storage import Storage
 
 
 def add(commands) -> None:
@@ -43,13 +44,49 @@ def _plan(args: argparse.Namespace) -> int:
     from tune_jobs.study import load_study
 
     opened = open_study(load_study(args.study), args.data)
-    outlook = look_ahead(opened, Storage(args.storage))
     cpus = opened.study.resources.cpus
     slots = args.max_concurrent or max(1, (os.cpu_count() or 1) // cpus)
+    if opened.study.search:
+        return _plan_search(opened, Storage(args.storage), slots, args)
+    outlook = look_ahead(opened, Storage(args.storage))
     if args.json:
         print(json.dumps(_as_json(opened, outlook, slots, args.price), indent=1))
     else:
         _show(opened, outlook, slots, args.price)
+    return 0
+
+
+def _plan_search(
+    opened: "OpenedStudy", storage: "Storage", slots: int, args: argparse.Namespace
+) -> int:
+    from tune_jobs.search.outlook import look_at_search
+    from tune_jobs.search.run import words
+
+    outlook = look_at_search(opened, storage)
+    seconds = outlook.trial_seconds_left
+    hours = None if seconds is None else seconds / 3600 / slots
+    money = None if hours is None or args.price is None else hours * args.price
+    if args.json:
+        plan = {
+            "search": opened.study.name,
+            **{state.replace(" ", "_"): count for state, count in outlook.states.items()},
+            "to_be_drawn": outlook.undrawn,
+            "trial_seconds_left": seconds,
+            "max_concurrent": slots,
+            "hours_left": hours,
+            "money": money,
+        }
+        print(json.dumps(plan, indent=1))
+        return 0
+    print(f"search {opened.study.name}: {words(outlook.states, outlook.undrawn)}")
+    if hours is None:
+        print("left: unknown, as a model has neither records nor a place in the table")
+        return 0
+    print(f"left: about {hours * slots:,.1f} hours of trials, {hours:,.1f} with {slots} at once")
+    if money is not None:
+        print(f"money: {money:,.2f} at {args.price:g} an hour")
+    if opened.study.search and opened.study.search.asha:
+        print("this is as if asha stopped none of them early")
     return 0
 
 

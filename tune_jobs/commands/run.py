@@ -9,7 +9,8 @@ from tune_jobs.commands import options
 from tune_jobs.errors import TuneJobsError
 
 if TYPE_CHECKING:
-    from stir import STIRDataset
+    from stir import DatasetSummary
+    from tune_jobs.plan import OpenedStudy
     from tune_jobs.storage import Storage
 
 
@@ -66,6 +67,8 @@ def _run(args: argparse.Namespace) -> int:
     storage = Storage(args.storage)
     opened = open_study(study, args.data, _stored(args.stored, storage))
     only = Only.parse(args.only, opened.study)
+    if study.search:
+        return _run_search(opened, storage, args)
 
     summary = run_study(
         opened,
@@ -93,7 +96,33 @@ def _run(args: argparse.Namespace) -> int:
     return int(not summary.is_complete)
 
 
-def _stored(given: list[str], storage: "Storage") -> dict[str, "STIRDataset"]:
+def _run_search(opened: "OpenedStudy", storage: "Storage", args: argparse.Namespace) -> int:
+    from tune_jobs.search.run import run_search, words
+
+    summary = run_search(
+        opened,
+        storage,
+        stop_after_seconds=args.stop_after.get("seconds"),
+        stop_after_points=args.stop_after.get("points"),
+        retry_failed=args.retry_failed,
+        checkpoint_seconds=args.checkpoint_seconds,
+        max_concurrent=args.max_concurrent,
+        address=args.address,
+        price=args.price,
+        say=lambda line: print(line, flush=True),
+    )
+    print(f"search {opened.study.name}: {words(summary.states, summary.undrawn)}")
+    for line in summary.broken:
+        print(f"tune-jobs: {line}", file=sys.stderr)
+    if summary.interrupted:
+        print("stopped; the same command goes on from the checkpoints")
+        return options.INTERRUPTED
+    if summary.states.get("failed"):
+        print("failures/ in the storage says why; --retry-failed tries again", file=sys.stderr)
+    return int(not summary.is_complete)
+
+
+def _stored(given: list[str], storage: "Storage") -> dict[str, "DatasetSummary"]:
     """Datasets of the storage by the names that a study has for them."""
     from tune_jobs.datasets import fetch_dataset
 
@@ -106,7 +135,7 @@ def _stored(given: list[str], storage: "Storage") -> dict[str, "STIRDataset"]:
                 f"dataset and its key in the storage; got {text!r}."
             )
         try:
-            datasets[name] = fetch_dataset(key, storage)
+            datasets[name] = fetch_dataset(key, storage).summary
         except FileNotFoundError:
             raise TuneJobsError(
                 f"--stored must name a dataset of the storage; {storage.uri} has no {key}."

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from tune_jobs.commands import options
 
 if TYPE_CHECKING:
+    from tune_jobs.search.outlook import SearchStatus
     from tune_jobs.status import Status
 
 
@@ -43,7 +44,7 @@ def _show(status: "Status", title: str) -> None:
     from tune_jobs.plan import State
 
     console = Console(highlight=False, soft_wrap=True, markup=False)
-    if not status.cells:
+    if not status.cells and not status.searches:
         console.print(f"{title} holds no trial")
         return
     table = Table("dataset", "scenario", "model", *State, title=title)
@@ -64,6 +65,8 @@ def _show(status: "Status", title: str) -> None:
         for choice in study.choices:
             if choice.lr is None:
                 console.print(f"undecided {choice.cell.label}: {choice.undecided}")
+    for one in status.searches:
+        console.print(_search_line(one))
     for one in status.running:
         label = one.point.label if one.point else one.point_id
         ago = time.time() - one.claim.heartbeat
@@ -75,6 +78,37 @@ def _show(status: "Status", title: str) -> None:
         console.print(f"failed    {one.point.label}, attempt {one.attempts}: {one.error}")
     for line in status.damaged:
         console.print(f"damaged   {line}")
+
+
+def _search_line(one: "SearchStatus") -> str:
+    from tune_jobs.search.run import words
+
+    line = f"search {one.search.study}: {words(one.states, one.search.trials - one.drawn)}"
+    if one.best:
+        sample, outcome = one.best
+        drawn = ", ".join(f"{name} {value}" for name, value in sample.drawn.items())
+        line += f"; best validation {outcome.best_valid_accuracy:.1%} at {drawn} ({outcome.status})"
+    return line
+
+
+def _search_as_json(one: "SearchStatus") -> dict[str, Any]:
+    best = None
+    if one.best:
+        sample, outcome = one.best
+        best = {
+            "point_id": sample.point_id,
+            "drawn": sample.drawn,
+            "status": outcome.status,
+            "best_valid_accuracy": outcome.best_valid_accuracy,
+        }
+    states = {state.replace(" ", "_"): count for state, count in one.states.items()}
+    return {
+        "search": one.search.study,
+        "trials": one.search.trials,
+        "drawn": one.drawn,
+        **states,
+        "best": best,
+    }
 
 
 def _as_json(status: "Status") -> dict[str, Any]:
@@ -99,6 +133,7 @@ def _as_json(status: "Status") -> dict[str, Any]:
             }
             for study in status.studies
         ],
+        "searches": [_search_as_json(one) for one in status.searches],
         "in_flight": [asdict(one) for one in status.running],
         "failed": [asdict(one) for one in status.failed],
         "damaged": status.damaged,

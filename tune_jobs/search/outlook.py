@@ -111,8 +111,10 @@ def _status(
         if key.startswith(f"{folder}/"):
             outcome = SearchOutcome.from_json(storage.read(key))
             outcomes[outcome.point_id] = outcome
-    ended = [
-        (sample, outcomes[sample.point_id]) for sample in samples if sample.point_id in outcomes
+    measured = [
+        (sample, outcomes[sample.point_id])
+        for sample in samples
+        if sample.point_id in outcomes and outcomes[sample.point_id].valid_accuracies
     ]
     states: dict[str, SampleStatus | State] = {}
     for sample in samples:
@@ -123,5 +125,5 @@ def _status(
         search=search,
         drawn=len(samples),
         states=Counter(states.values()),
-        best=max(ended, key=lambda pair: pair[1].best_valid_accuracy or 0.0, default=None),
+        best=max(measured, key=lambda pair: pair[1].best_valid_accuracy or 0.0, default=None),
     )

@@ -68,7 +68,7 @@ def run_search(
         return summary
     from tune_jobs.runner import driving
 
-    say(f"search {ledger.study}: {words(summary)}; storage {storage.uri}")
+    say(f"search {ledger.study}: {words(summary.states, summary.undrawn)}; storage {storage.uri}")
     with driving(
         opened.study,
         opened.datasets,
@@ -90,11 +90,11 @@ def run_search(
     )
 
 
-def words(summary: SearchSummary) -> str:
+def words(states: Mapping[SampleStatus | State, int], undrawn: int) -> str:
     """How many trials are in which state, and how many are not drawn yet."""
     order = (*ANSWERS, "failed", State.IN_FLIGHT, State.TO_DO)
-    counts = [f"{summary.states[state]:,} {state}" for state in order if summary.states[state]]
-    return ", ".join(counts + [f"{summary.undrawn:,} to be drawn"] * bool(summary.undrawn))
+    counts = [f"{states[state]:,} {state}" for state in order if states.get(state)]
+    return ", ".join(counts + [f"{undrawn:,} to be drawn"] * bool(undrawn))
 
 
 def _until_done(run: "Run", ledger: Ledger, retry_failed: bool, limit: int | None) -> None:

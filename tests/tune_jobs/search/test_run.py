@@ -1,0 +1,202 @@
+"""Searches on a real Ray: ASHA stops trials, a driver is killed, the same command goes on."""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import yaml
+
+from analysis.collect import collect
+from analysis.query import query
+from tune_jobs.cli import main
+from tune_jobs.record import TrialRecord
+from tune_jobs.search_record import Sample, SearchOutcome, samples_from_lines
+
+StudyFile = Callable[..., str]
+RANKING = """
+    select sample, status, best_valid_accuracy from searches
+    where study = 'wide' order by best_valid_accuracy desc, sample
+"""
+
+
+def command(study: str, storage: Path, *more: str) -> list[str]:
+    words = ["run", study, "--storage", str(storage), "--max-concurrent", "1", *more]
+    return [sys.executable, "-m", "tune_jobs", *words]
+
+
+def run(study: str, storage: Path, *more: str) -> tuple[int, str]:
+    done = subprocess.run(
+        command(study, storage, *more), capture_output=True, text=True, timeout=300, check=False
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+def samples(storage: Path) -> tuple[Sample, ...]:
+    return samples_from_lines((storage / "searches/wide/samples.jsonl").read_bytes())
+
+
+def outcomes(storage: Path) -> dict[str, SearchOutcome]:
+    found = (storage / "searches/wide/outcomes").glob("*.json")
+    read = [SearchOutcome.from_json(path.read_bytes()) for path in found]
+    return {outcome.point_id: outcome for outcome in read}
+
+
+def records(storage: Path) -> dict[str, TrialRecord]:
+    read = [TrialRecord.from_json(path.read_bytes()) for path in storage.glob("records/*.json")]
+    return {record.point_id: record for record in read}
+
+
+def grid_of(sample: Sample, path: Path) -> str:
+    """A study of the one point and recipe of a sample."""
+    axes = {
+        name: getattr(sample.point, name)
+        for name in ("model", "scenario", "kernel_size", "interpolation", "lr", "seed")
+    }
+    search = yaml.safe_load((path / "wide.yaml").read_text())
+    grid: dict[str, Any] = {
+        "name": "grid",
+        "axes": axes | {"dataset": search["axes"]["dataset"]},
+        "recipe": search["recipe"],
+    }
+    file = path / "grid.yaml"
+    file.write_text(yaml.safe_dump(grid))
+    return str(file)
+
+
+@pytest.mark.ray
+def test_asha_stops_the_useless_rates_and_query_ranks_all_trials(
+    study_file: StudyFile,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+):
+    storage, study = tmp_path / "runs", study_file()
+    code, output = run(study, storage)
+    assert code == 0, output
+    ends, done = outcomes(storage), records(storage)
+    assert set(ends) == {sample.point_id for sample in samples(storage)}
+    stopped = {id for id, end in ends.items() if end.status == "stopped"}
+    assert stopped
+    assert set(done) == set(ends) - stopped  # a stopped trial is never a point's record
+    assert output.count("early, after epoch") == len(stopped)
+    for point_id in stopped:
+        assert 1 <= ends[point_id].epochs < 6
+    for point_id, record in done.items():
+        epochs = tuple(epoch.valid_accuracy for epoch in record.epochs)
+        assert ends[point_id].valid_accuracies == epochs
+    assert [path.name for path in storage.glob("c*/*")] == []  # no claim, no checkpoint
+
+    collect([str(storage)], str(tmp_path / "results"))
+    ranking = query(RANKING, str(tmp_path / "results")).to_pylist()
+    assert len(ranking) == 6
+    best = max(ends.values(), key=lambda end: end.best_valid_accuracy or 0)
+    assert ranking[0]["best_valid_accuracy"] == best.best_valid_accuracy
+    assert ranking[0]["status"] == "finished"
+
+    monkeypatch.setitem(sys.modules, "ray", None)  # from here on importing it would raise
+    assert main(["run", study, "--storage", str(storage)]) == 0
+    counts = f"{len(done)} finished, {len(stopped)} stopped"
+    assert capsys.readouterr().out == (
+        f"search wide: nothing is left to do\nsearch wide: {counts}\n"
+    )
+    finished = next(sample for sample in samples(storage) if sample.point_id in done)
+    assert main(["run", grid_of(finished, tmp_path), "--storage", str(storage)]) == 0
+    assert "study grid: 1 finished" in capsys.readouterr().out
+
+
+@pytest.mark.ray
+def test_a_search_whose_driver_is_killed_goes_on_and_draws_nothing_twice(
+    study_file: StudyFile, tmp_path: Path
+):
+    storage, study = tmp_path / "runs", study_file(sampler="optuna", trials=5)
+    process = subprocess.Popen(
+        command(study, storage, "--checkpoint-seconds", "0.1"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    deadline = time.monotonic() + 120
+    while not (list(storage.glob("searches/wide/outcomes/*")) and list(storage.glob("check*/*"))):
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    workers = psutil.Process(process.pid).children(recursive=True)
+    process.kill()
+    process.communicate()
+    psutil.wait_procs(workers, timeout=30)
+    drawn, ended = samples(storage), outcomes(storage)
+    assert len(drawn) < 5
+
+    code, output = run(study, storage)
+    assert code == 0, output
+    assert "resumed " in output
+    assert len(samples(storage)) == 5
+    assert samples(storage)[: len(drawn)] == drawn
+    later = outcomes(storage)
+    assert set(later) == {sample.point_id for sample in samples(storage)}
+    assert {id: later[id] for id in ended} == ended  # what had ended was not run again
+    assert {id for id, end in later.items() if end.status == "finished"} == set(records(storage))
+    assert [path.name for path in storage.glob("c*/*")] == []
+
+
+def test_a_search_cannot_be_run_in_part_by_axes(
+    study_file: StudyFile, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    words = ["run", study_file(), "--storage", str(tmp_path / "runs"), "--only", "lr=0.003"]
+    assert main(words) == 2
+    assert "--only must be used with a grid; wide is a search" in capsys.readouterr().err
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_search_without_its_dataset_says_so_before_it_draws(
+    study_file: StudyFile, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    words = ["run", "search-emoji", "--storage", str(tmp_path / "runs")]
+    assert main([*words, "--data", str(tmp_path / "none")]) == 2
+    assert "`stir build emoji` makes it" in capsys.readouterr().err
+    assert not (tmp_path / "runs").exists()
+
+
+def test_without_optuna_a_search_that_needs_it_says_what_to_install(
+    study_file: StudyFile,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    assert main(["run", study_file(sampler="optuna"), "--storage", str(tmp_path / "runs")]) == 2
+    error = capsys.readouterr().err
+    assert "pip install 'scale-generalization[optuna]'" in error
+    assert error.count("\n") == 1
+    assert list((tmp_path / "runs").rglob("*.json*")) == []
+
+
+def test_plan_counts_a_search_by_state_and_writes_nothing(
+    study_file: StudyFile, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    words = ["plan", study_file(), "--storage", str(tmp_path / "runs"), "--max-concurrent", "2"]
+    assert main(words) == 0
+    out = capsys.readouterr().out
+    assert "search wide: 6 to do" in out
+    assert "as if asha stopped none" in out
+    assert not (tmp_path / "runs").exists()
+    assert main([*words, "--json", "--price", "3"]) == 0
+    plan = json.loads(capsys.readouterr().out)
+    assert (plan["to_do"], plan["to_be_drawn"]) == (6, 0)
+    assert plan["hours_left"] == pytest.approx(plan["trial_seconds_left"] / 3600 / 2)
+    assert plan["money"] == pytest.approx(3 * plan["hours_left"])
+
+
+def test_plan_tells_what_optuna_has_not_drawn_yet(
+    study_file: StudyFile, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    words = ["plan", study_file(sampler="optuna"), "--storage", str(tmp_path / "runs"), "--json"]
+    assert main(words) == 0
+    plan = json.loads(capsys.readouterr().out)
+    assert plan["to_be_drawn"] == 6
+    assert plan["trial_seconds_left"] > 0
