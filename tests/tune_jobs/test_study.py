@@ -42,6 +42,17 @@ SHARED = {
     "interpolation": None,
 }
 TWO_PHASES = {"name": "mine", "axes": SHARED, "phases": [RATES, SEEDS]}
+SEARCH = {
+    "name": "mine",
+    "axes": SHARED
+    | {
+        "model": {"choice": ["standard", "xu"]},
+        "lr": {"loguniform": ["1e-4", 0.1]},
+        "seed": {"randint": [1, 9]},
+    },
+    "recipe": {"max_epochs": 20, "batch_size": {"quniform": [8, 32, 8]}},
+    "search": {"trials": 9, "rng": 1, "sampler": "random", "asha": {"grace_epochs": 2}},
+}
 UNEVEN = [{"lr": 0.01, "seed": 1}, {"lr": 0.001, "seed": [1, 2]}]
 
 
@@ -213,6 +224,7 @@ JUNK = st.one_of(
     st.floats(),
     st.text(max_size=8),
     st.sampled_from(["chosen", "lr", "seed", "paper", "emoji", ".npz", "1e-3", 10**5000]),
+    st.sampled_from([{"uniform": [0, 1]}, {"choice": [None]}, {"randint": [3, 2**70]}, {}]),
     st.lists(st.integers(), max_size=3),
     st.dictionaries(st.sampled_from(["from", "to", "lr", "name"]), st.integers(), max_size=2),
 )
@@ -236,16 +248,21 @@ def refused(read: Callable[[], Study]) -> str | None:
         study = read()
     except TuneJobsError as error:
         return str(error)
+    assert study.search or study.phases
     assert all(phase.points for phase in study.phases)
     return None
 
 
+GRID = TWO_PHASES | {"recipe": {"patience": 3}, "resources": {"cpus": 2}}
+
+
+@pytest.mark.parametrize("good", [GRID, SEARCH], ids=["grid", "search"])
 @settings(max_examples=300, deadline=None)
 @given(junk=JUNK, seed=st.integers(0, 2**16), how=st.sampled_from(["replace", "drop", "add"]))
 def test_a_malformed_study_is_read_as_a_study_or_refused_in_a_sentence(
-    junk: object, seed: int, how: str
+    good: dict, junk: object, seed: int, how: str
 ):
-    content = copy.deepcopy(TWO_PHASES | {"recipe": {"patience": 3}, "resources": {"cpus": 2}})
+    content = copy.deepcopy(good)
     holder, key = random.Random(seed).choice(places(content))
     if how == "drop":
         del holder[key]  # pyright: ignore[reportArgumentType]
@@ -262,7 +279,7 @@ def test_a_malformed_study_is_read_as_a_study_or_refused_in_a_sentence(
 def test_a_file_with_bytes_overwritten_is_read_or_refused(
     cut: int, junk: bytes, tmp_path_factory: pytest.TempPathFactory
 ):
-    text = yaml.safe_dump(TWO_PHASES).encode()
+    text = yaml.safe_dump([TWO_PHASES, SEARCH][cut % 2]).encode()
     path = tmp_path_factory.getbasetemp() / "spoilt.yaml"
     path.write_bytes(text[: cut % len(text)] + junk + text[cut % len(text) + len(junk) :])
     refusal = refused(lambda: load_study(str(path)))
