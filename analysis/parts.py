@@ -33,8 +33,9 @@ class PartWriter:
         """Write a point's rows of the table ``name``."""
         if name not in self._files:
             self._files[name] = pq.ParquetWriter(
-                self._path(name), SCHEMAS[name], compression="zstd"
+                self._path(name), _in_file(SCHEMAS[name]), compression="zstd"
             )
+        rows = rows.cast(_in_file(SCHEMAS[name]))
         self._files[name].write_table(rows, row_group_size=_ROWS_TOGETHER)
 
     def __enter__(self) -> Self:
@@ -86,6 +87,16 @@ def read(name: str, evaluations: pa.Table, results: Storage) -> pa.Table:
             f"{expected}; they hold {table.num_rows}. Collect into a new folder."
         )
     return table
+
+
+def _in_file(schema: pa.Schema) -> pa.Schema:
+    """Texts as such: Parquet makes dictionaries of them anyway, and Arrow skips a file's rows by
+    their statistics only if its own type says text.
+    """
+    return pa.schema(
+        field.with_type(field.type.value_type) if pa.types.is_dictionary(field.type) else field
+        for field in schema
+    )
 
 
 def _key(name: str, part: str) -> str:

@@ -17,6 +17,8 @@ from tune_jobs.storage import Storage
 
 _LOCKED: dict[str, str | bool | int | float | list[str]] = {
     "enable_external_access": "false",
+    "autoinstall_known_extensions": "false",
+    "autoload_known_extensions": "false",
     "python_enable_replacements": "false",
     "temp_directory": "",
     "lock_configuration": "true",
