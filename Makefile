@@ -3,7 +3,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 
-.PHONY: demo test clean
+.PHONY: demo test test-cluster clean
 .DELETE_ON_ERROR:
 
 demo: demo/data/emoji.npz  ## real data, a small study through Ray Tune, tables, figures, a report
@@ -20,6 +20,9 @@ test: $(VENV)/.test-ready  ## lint, types, all tests
 	$(BIN)/basedpyright
 	$(BIN)/pytest
 
+test-cluster: $(VENV)/.cluster-ready  ## clusters of machines made of this one: minutes, root on Linux
+	$(BIN)/pytest -s -ra tests/cluster
+
 clean:  ## remove what the targets above made
 	rm -rf demo build *.egg-info .pytest_cache .ruff_cache .hypothesis $(VENV)
 
@@ -31,4 +34,8 @@ $(VENV)/.run-ready: pyproject.toml constraints.txt
 
 $(VENV)/.test-ready: $(VENV)/.run-ready
 	$(INSTALL) --editable '.[test,dev]'
+	touch $@
+
+$(VENV)/.cluster-ready: $(VENV)/.test-ready
+	$(INSTALL) --editable '.[test,dev,cluster]'
 	touch $@

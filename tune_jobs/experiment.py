@@ -1,5 +1,6 @@
 """Some trials become a Ray Tune experiment. All knowledge of Tune is here."""
 
+import logging
 import os
 import secrets
 import threading
@@ -27,6 +28,8 @@ from tune_jobs.trial import Outcome, run_trial
 
 if TYPE_CHECKING:
     from tune_jobs.search.course import Course
+
+LAST_ERROR_CHARACTERS = 160
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -104,7 +107,8 @@ class Experiment:
 
     def _tuner(self) -> tune.Tuner:
         os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"  # results are records
-        os.environ["RAY_AIR_NEW_OUTPUT"] = "0"  # the display is ours
+        os.environ["RAY_AIR_NEW_OUTPUT"] = "0"  # the display is ours, also of trials that are lost
+        logging.getLogger("ray.tune.execution.tune_controller").setLevel(logging.CRITICAL)
         trainable = tune.with_resources(
             tune.with_parameters(_trainable, job=self._job),
             {"cpu": self._resources.cpus, "gpu": self._resources.gpus},
@@ -248,7 +252,9 @@ class _Watch(tune.Callback, tune.Stopper):
         """Its process or node is gone; Tune begins it again when there is room."""
         label = str(trial)
         self._running.discard(label)
-        self._display.left(label, f"{'lost':9} {label}: goes on from its last checkpoint")
+        self._display.left(
+            label, f"{'lost':9} {label}: {_last_error(trial)}; it goes on from its checkpoint"
+        )
 
     def _ended(self, label: str, point_id: str, result: dict[str, Any]) -> None:
         status = result["status"]
@@ -287,6 +293,13 @@ def spec_of(config: dict[str, Any]) -> TrialSpec:
 def _cut_short(label: str, progress: Progress) -> str:
     accuracy = f", validation {progress.valid_accuracy:.1%}" if progress.valid_accuracy else ""
     return f"{'stopped':9} {label}: early, after epoch {progress.epoch}{accuracy}"
+
+
+def _last_error(trial: Trial) -> str:
+    """The last line of what Tune wrote about a trial that has just gone wrong."""
+    text = Path(trial.error_file).read_text() if trial.error_file else ""
+    last = (text.strip() or "its process is gone").splitlines()[-1]
+    return last.rpartition("Error: ")[2][:LAST_ERROR_CHARACTERS]
 
 
 def _label(trial: Trial) -> str:

@@ -135,7 +135,7 @@ def leave() -> NoReturn:
     It waits a moment: were the node not drained, the next trial would be here at once.
     """
     time.sleep(LEAVE_SECONDS)
-    raise NodeLeavingError("this node is taken away; the trial goes on elsewhere")
+    raise NodeLeavingError("its machine is about to be taken away")
 
 
 def drain_this_node(until: datetime) -> None:

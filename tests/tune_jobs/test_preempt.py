@@ -1,65 +1,22 @@
 import json
-import threading
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
 from tune_jobs import preempt
 from tune_jobs.preempt import MetadataService, SpotWatch
+from tune_jobs.testing.metadata_service import MetadataServer
 
 WHEN = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 
-class Metadata(HTTPServer):
-    """What Amazon's machines ask, on loopback; it wants a token of the second version."""
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Answers)
-        self.notice = ""
-        self.token = "first"
-        self.asked: list[str] = []
-
-    @property
-    def endpoint(self) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}"
-
-
-class Answers(BaseHTTPRequestHandler):
-    server: Metadata
-
-    def do_PUT(self) -> None:
-        assert int(self.headers["X-aws-ec2-metadata-token-ttl-seconds"]) > 0
-        self.answer(200 if self.path == "/latest/api/token" else 404, self.server.token)
-
-    def do_GET(self) -> None:
-        assert self.path == "/latest/meta-data/spot/instance-action"
-        if self.headers["X-aws-ec2-metadata-token"] != self.server.token:
-            self.answer(401, "")
-        else:
-            self.answer(200 if self.server.notice else 404, self.server.notice)
-
-    def answer(self, status: int, text: str) -> None:
-        self.server.asked.append(f"{self.command} {status}")
-        self.send_response(status)
-        self.end_headers()
-        self.wfile.write(text.encode())
-
-    def log_message(self, format: str, *args: object) -> None:
-        pass
-
-
 @pytest.fixture
-def metadata(monkeypatch: pytest.MonkeyPatch) -> Iterator[Metadata]:
+def metadata(monkeypatch: pytest.MonkeyPatch) -> Iterator[MetadataServer]:
     monkeypatch.setattr(preempt, "LOOK_SECONDS", 0.02)
-    with Metadata() as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
+    with MetadataServer() as server:
         yield server
-        server.shutdown()
-        thread.join()
 
 
 def wait_for(condition) -> None:
@@ -70,7 +27,7 @@ def wait_for(condition) -> None:
     pytest.fail("it did not happen")
 
 
-def test_a_notice_is_heard_once_with_its_time(metadata: Metadata):
+def test_a_notice_is_heard_once_with_its_time(metadata: MetadataServer):
     heard: list[datetime] = []
     watch = SpotWatch(MetadataService(metadata.endpoint), heard.append)
     wait_for(lambda: "GET 404" in metadata.asked)
@@ -82,7 +39,7 @@ def test_a_notice_is_heard_once_with_its_time(metadata: Metadata):
     assert metadata.asked.count("PUT 200") == 1
 
 
-def test_a_token_that_runs_out_is_asked_for_again(metadata: Metadata):
+def test_a_token_that_runs_out_is_asked_for_again(metadata: MetadataServer):
     watch = SpotWatch(MetadataService(metadata.endpoint), lambda when: None)
     wait_for(lambda: "GET 404" in metadata.asked)
     metadata.token = "second"
@@ -92,14 +49,14 @@ def test_a_token_that_runs_out_is_asked_for_again(metadata: Metadata):
     assert metadata.asked.count("GET 401") == 1
 
 
-def test_a_notice_that_cannot_be_read_still_counts(metadata: Metadata):
+def test_a_notice_that_cannot_be_read_still_counts(metadata: MetadataServer):
     metadata.notice = "soon"
     heard: list[datetime] = []
     SpotWatch(MetadataService(metadata.endpoint), heard.append).thread.join(5)
     assert heard[0].timestamp() == pytest.approx(time.time() + preempt.NOTICE_SECONDS, abs=10)
 
 
-def test_a_watch_gives_up_where_there_is_no_metadata_service(metadata: Metadata):
+def test_a_watch_gives_up_where_there_is_no_metadata_service(metadata: MetadataServer):
     metadata.token = ""
     nobody = MetadataService("http://127.0.0.1:9")  # the discard port: nobody listens
     watch = SpotWatch(nobody, lambda when: None)
@@ -109,7 +66,7 @@ def test_a_watch_gives_up_where_there_is_no_metadata_service(metadata: Metadata)
 
 
 def test_trials_leave_although_the_node_cannot_be_drained(
-    metadata: Metadata, caplog: pytest.LogCaptureFixture
+    metadata: MetadataServer, caplog: pytest.LogCaptureFixture
 ):
     def refuse(when: datetime) -> None:
         raise RuntimeError("not now")
