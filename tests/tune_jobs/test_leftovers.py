@@ -4,8 +4,10 @@ from pathlib import Path
 import pytest
 
 from tune_jobs.claim import new_claim, write_claim
+from tune_jobs.cli import main
 from tune_jobs.grid import GridPoint, Recipe, TrialSpec
 from tune_jobs.leftovers import find_leftovers, remove
+from tune_jobs.plan import State, survey
 from tune_jobs.storage import Storage
 from tune_jobs.testing.records import put_record
 
@@ -69,7 +71,43 @@ def test_nothing_is_found_in_a_storage_that_is_not_there(tmp_path: Path):
     assert not (tmp_path / "none").exists()
 
 
-@pytest.mark.parametrize("key", ["records", "failures", "datasets", "studies"])
+@pytest.mark.parametrize("key", ["failures", "datasets", "studies", "evaluations"])
 def test_results_are_never_leftovers(key: str, storage: Storage):
     storage.write(f"{key}/{ID}.json", b"{}")
+    put_record(storage, SPEC, valid_accuracy=0.5)
+    assert keys(storage) == set()
+
+
+@pytest.mark.parametrize("damage", [lambda data: data[:-9], lambda data: b"{}", lambda data: b""])
+def test_a_damaged_record_is_moved_aside_and_its_point_is_to_do_again(
+    damage, storage: Storage, capsys: pytest.CaptureFixture[str]
+):
+    record = put_record(storage, SPEC, valid_accuracy=0.5)
+    spoilt = damage(record.to_json())
+    storage.write(f"records/{ID}.json", spoilt)
+    for key in (f"checkpoints/{ID}.pt", f"weights/{ID}-1.pt", f"weights/{ID}-2.pt"):
+        storage.write(key, b"left for the run that follows")
+    assert main(["clean", "--storage", storage.uri, "--dry-run"]) == 0
+    assert survey([SPEC], storage) == {ID: State.FINISHED}
+    assert main(["clean", "--storage", storage.uri]) == 0
+    out = capsys.readouterr().out.splitlines()
+    assert out[-1] == "1 damaged records moved aside; a run trains their points again"
+    assert survey([SPEC], storage) == {ID: State.TO_DO}
+    [aside] = storage.list("damaged")
+    assert aside.key.startswith(f"damaged/records/{ID}-")
+    assert storage.read(aside.key) == spoilt
+    assert f"records/{ID}.json -> {aside.key}: it is damaged: " in out[-3]
+    assert out[-2] == "0 objects, 0.0 MB, removed"
+
+
+def test_a_record_under_another_points_name_is_damaged(storage: Storage):
+    record = put_record(storage, SPEC, valid_accuracy=0.5)
+    storage.write(f"records/{'0' * 12}.json", record.to_json())
+    assert keys(storage) == {f"records/{'0' * 12}.json"}
+
+
+def test_a_record_of_a_later_version_is_left_alone(storage: Storage):
+    record = put_record(storage, SPEC, valid_accuracy=0.5)
+    later = record.to_json().replace(b"stir-record/1", b"stir-record/2")
+    storage.write(f"records/{ID}.json", later)
     assert keys(storage) == set()

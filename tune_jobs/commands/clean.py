@@ -1,4 +1,4 @@
-"""``tune-jobs clean``: remove what nothing needs any more."""
+"""``tune-jobs clean``: remove what nothing needs any more, and move damaged records aside."""
 
 import argparse
 
@@ -9,7 +9,8 @@ def add(commands) -> None:
     parser = options.declare(
         commands,
         "clean",
-        "remove stale claims, checkpoints of finished trials and weights without a record",
+        "remove stale claims, checkpoints of finished trials and weights without a record; move "
+        "damaged records aside, so that a run trains those points again",
         "tune-jobs clean --storage runs --dry-run",
     )
     parser.add_argument("--dry-run", action="store_true", help="only show what would go")
@@ -26,8 +27,12 @@ def _clean(args: argparse.Namespace) -> int:
     for leftover in find_leftovers(storage):
         if args.dry_run or remove(leftover, storage):
             gone.append(leftover)
-            print(f"{leftover.key}: {leftover.reason}")
-    size = sum(leftover.size for leftover in gone) / 1e6
-    words = "would be removed" if args.dry_run else "removed"
-    print(f"{len(gone):,} objects, {size:.1f} MB, {words}")
+            where = f" -> {leftover.aside}" if leftover.aside else ""
+            print(f"{leftover.key}{where}: {leftover.reason}")
+    removed = [leftover for leftover in gone if not leftover.aside]
+    size = sum(leftover.size for leftover in removed) / 1e6
+    would = "would be " if args.dry_run else ""
+    print(f"{len(removed):,} objects, {size:.1f} MB, {would}removed")
+    if aside := len(gone) - len(removed):
+        print(f"{aside:,} damaged records {would}moved aside; a run trains their points again")
     return 0
