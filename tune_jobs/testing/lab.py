@@ -122,6 +122,8 @@ class Machine:
         for command in self._commands:
             command.kill()
             command.wait()
+            if command.stdout:
+                command.stdout.close()
         self._commands.clear()
 
     def add_address(self, address: str) -> None:
