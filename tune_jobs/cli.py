@@ -9,6 +9,7 @@ from tune_jobs.commands import (
     clean,
     cluster_check,
     evaluate,
+    export,
     follow,
     options,
     plan,
@@ -42,6 +43,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="tune-jobs", description="Train the grid model x dataset x scenario x lr x seed."
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in (train, plan, run, submit, follow, stop, status, evaluate, clean, cluster_check):
+    of_jobs = (submit, follow, stop, cluster_check)
+    for command in (train, plan, run, *of_jobs, status, evaluate, export, clean):
         command.add(commands)
     return parser

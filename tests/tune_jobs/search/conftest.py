@@ -23,7 +23,7 @@ def content_of(dataset: Path | str, **search: Any) -> dict[str, Any]:
             "seed": {"randint": [1, 1000]},
         },
         "recipe": {"max_epochs": 6, "patience": 6, "batch_size": 4},
-        "search": {"trials": 6, "rng": 1, "asha": {"grace_epochs": 1, "reduction_factor": 2}}
+        "search": {"trials": 6, "rng": 16, "asha": {"grace_epochs": 1, "reduction_factor": 2}}
         | search,
     }
 

@@ -1,0 +1,94 @@
+"""What every target gets: the records that it does not have yet, as names and numbers."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+from tune_jobs.record import EpochRecord, RecordError, TrialRecord, point_id_of
+from tune_jobs.storage import Storage
+
+OF_EPOCHS = ("train_loss", "train_accuracy", "valid_loss", "valid_accuracy", "seconds")
+
+
+class Target(Protocol):
+    """A tool's place for runs."""
+
+    def known(self) -> set[str]:
+        """The ids of the points that are there, whole."""
+        ...
+
+    def add(self, record: TrialRecord) -> None:
+        """Put a record there, whole or in a way that ``known`` does not take for whole."""
+        ...
+
+
+@dataclass(slots=True)
+class Exported:
+    """How many records an export added and found; ``damaged`` names those it could not read."""
+
+    added: int
+    there: int
+    damaged: list[str]
+
+
+def export(
+    storage: Storage, target: Target, *, progress: Callable[[int, int], None] | None = None
+) -> Exported:
+    """Add every record of a storage that a target does not have; what is there stays."""
+    known = target.known()
+    ids = [point_id_of(item.key) for item in storage.list("records")]
+    new = [item for item in ids if item not in known]
+    exported = Exported(0, len(ids) - len(new), [])
+    for done, point_id in enumerate(new, 1):
+        key = f"records/{point_id}.json"
+        try:
+            record = TrialRecord.from_json(storage.read(key))
+        except RecordError as error:
+            exported.damaged.append(f"{storage.uri}/{key}: {error}")
+        else:
+            target.add(record)
+            exported.added += 1
+        if progress:
+            progress(done, len(new))
+    return exported
+
+
+def parameters(record: TrialRecord) -> dict[str, Any]:
+    """What was chosen: the fields of point and recipe; interpolation only where it is used."""
+    found = {**asdict(record.point), **asdict(record.recipe)}
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def results(record: TrialRecord) -> dict[str, float]:
+    """The numbers that a trial ends with."""
+    return {
+        "best_epoch": record.best_epoch,
+        "best_valid_accuracy": record.best_valid_accuracy,
+        "test_accuracy": record.test_accuracy,
+        "test_loss": record.test_loss,
+        "num_parameters": record.num_parameters,
+        "wall_seconds": record.wall_seconds,
+    }
+
+
+def of_epochs(record: TrialRecord) -> Iterator[tuple[EpochRecord, dict[str, float]]]:
+    for epoch in record.epochs:
+        yield epoch, {name: getattr(epoch, name) for name in OF_EPOCHS}
+
+
+def by_scale(record: TrialRecord) -> Iterator[tuple[int, float]]:
+    """Test accuracy at each object scale in pixels."""
+    for scale in record.scales:
+        yield scale.scale, scale.correct / scale.total
+
+
+def run_name(record: TrialRecord) -> str:
+    """A name for a person, and for a folder."""
+    point = record.point
+    return f"{point.model}-{point.dataset}-s{point.scenario}-seed{point.seed}-{record.point_id}"
+
+
+def seconds_of(time: str) -> float:
+    """Seconds since 1970 of a time as records write it."""
+    return datetime.fromisoformat(time).timestamp()
