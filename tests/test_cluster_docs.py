@@ -1,4 +1,4 @@
-"""The commands of docs/cluster.md exist, and what it hands out is what tools expect."""
+"""The commands of the cluster's documents exist, and what they hand out is what tools expect."""
 
 import argparse
 import json
@@ -18,7 +18,7 @@ import tune_jobs.cli
 from tune_jobs.cluster_check.versions import local_versions, same_versions
 
 ROOT = Path(__file__).parent.parent
-DOCUMENT = (ROOT / "docs" / "cluster.md").read_text()
+DOCUMENT = "".join((ROOT / "docs" / name).read_text() for name in ("cluster.md", "submit.md"))
 OURS = {"stir": stir.cli, "tune-jobs": tune_jobs.cli, "stir-analysis": analysis.cli}
 AWS_SERVICES = {"s3api": "s3"}  # where the command line has another name
 AWS_GLOBAL = {"query", "output"}
@@ -67,10 +67,11 @@ FREE = {"metadata", "rayStartParams", "requests", "limits"}  # mappings with key
 
 
 def commands(program: str) -> list[str]:
-    """The command lines of the document's code blocks that begin with a program, also in $(...)."""
+    """The command lines of the documents' code blocks that begin with a program, also in $(...)."""
     blocks = re.findall(r"^ *```\n(.*?)^ *```", DOCUMENT, re.MULTILINE | re.DOTALL)
     lines = [line.strip() for block in blocks for line in block.splitlines()]
     lines = [re.sub(r"^[A-Z]+=\$\((.*)\)$", r"\1", line) for line in lines]
+    lines = [re.sub(r" *&? *(?: #.*)?$", "", line) for line in lines]
     return [line for line in lines if line.split()[:1] == [program]]
 
 
@@ -104,7 +105,7 @@ def test_a_command_of_aws_is_one(line: str):
     assert required <= options
 
 
-def test_the_document_has_commands_of_every_kind():
+def test_the_documents_have_commands_of_every_kind():
     counts = {name: len(commands(name)) for name in [*OURS, "ray", "aws"]}
     assert all(count >= 1 for count in counts.values()), counts
     assert counts["aws"] >= 14

@@ -168,6 +168,16 @@ def test_all_mistakes_of_one_file_are_named_at_once(tmp_path: Path):
     assert sum(map(len, check_cluster(path).faults.values())) == 3
 
 
+def test_a_token_that_is_not_there_yet_is_named(tmp_path: Path, capsys, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert main(["cluster-check", str(SHIPPED)]) == 0
+    assert "still to make: ~/.ray/auth_token" in capsys.readouterr().out
+    (tmp_path / ".ray").mkdir()
+    (tmp_path / ".ray" / "auth_token").touch()
+    assert main(["cluster-check", str(SHIPPED)]) == 0
+    assert "still to make" not in capsys.readouterr().out
+
+
 def test_resources_that_ray_looks_up_may_be_left_out(tmp_path: Path):
     path = copy_with(tmp_path, "    resources: {CPU: 16}\n", "")
     assert check_cluster(path).faults == {}

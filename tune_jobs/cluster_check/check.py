@@ -42,14 +42,16 @@ _PLACEHOLDER = re.compile(r"\bYOUR-[A-Z]+\b|\b(?:ami|sg)-0{8,17}\b")
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What was found: ``faults`` by the rule they break, ``checked`` rules, ``blanks`` to fill in.
+    """What was found: the rules that were ``checked`` and the ``faults`` by the rule they break.
 
-    A file with a fault in Ray's own schema is checked no further.
+    ``blanks`` are still to be filled in, ``absent`` files of this machine are to be mounted and not
+    there. A file with a fault in Ray's own schema is checked no further.
     """
 
     checked: tuple[str, ...]
     faults: Mapping[str, tuple[str, ...]]
     blanks: tuple[str, ...]
+    absent: tuple[str, ...]
 
 
 def check_cluster(path: str | Path) -> Report:
@@ -76,6 +78,7 @@ def check_cluster(path: str | Path) -> Report:
         checked=tuple(faults),
         faults={name: found for name, found in faults.items() if found},
         blanks=tuple(dict.fromkeys(_PLACEHOLDER.findall(text))),
+        absent=tuple(_absent(config.get("file_mounts"))),
     )
 
 
@@ -86,3 +89,9 @@ def _provider_type(config: object, path: str | Path) -> object:
             f"A cluster file must be a mapping that has a mapping called provider; {path} has none."
         )
     return provider.get("type")
+
+
+def _absent(file_mounts: object) -> Iterator[str]:
+    for path in file_mounts.values() if isinstance(file_mounts, dict) else ():
+        if isinstance(path, str) and not Path(path).expanduser().exists():
+            yield path

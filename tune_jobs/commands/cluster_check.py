@@ -25,6 +25,8 @@ def _check(args: argparse.Namespace) -> int:
         print(f"{'WRONG' if rule in report.faults else 'ok':5}  {rule}")
     for blank in report.blanks:
         print(f"still to fill in: {blank}")
+    for path in report.absent:
+        print(f"still to make: {path}")
     for faults in report.faults.values():
         for fault in faults:
             print(f"tune-jobs: {fault}", file=sys.stderr)
