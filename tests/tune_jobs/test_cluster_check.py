@@ -1,5 +1,8 @@
 """``tune-jobs cluster-check`` on the shipped cluster file, and on copies with one mistake each."""
 
+import contextlib
+import copy
+import random
 from pathlib import Path
 
 import pytest
@@ -199,6 +202,7 @@ def test_ray_asking_in_its_start_commands_is_as_good_as_in_the_container(tmp_pat
     [
         ("provider: {type: aws", "must be YAML"),
         ("- a list", "must be a mapping"),
+        ("\udcff: not UTF-8", "must be YAML"),
         ("cluster_name: x", "has a mapping called provider"),
         ("cluster_name: x\nprovider: {type: gcp}", "got 'gcp'"),
         ("cluster_name: x\nprovider: {type: aws, region: us-east-1}\nmax_workers: few", "few"),
@@ -210,7 +214,7 @@ def test_ray_asking_in_its_start_commands_is_as_good_as_in_the_container(tmp_pat
 )
 def test_what_is_no_cluster_file_is_refused_in_a_sentence(text, said, tmp_path: Path, capsys):
     path = tmp_path / "cluster.yaml"
-    path.write_text(text)
+    path.write_bytes(text.encode(errors="surrogateescape"))
     assert main(["cluster-check", str(path)]) == 2
     _, err = capsys.readouterr()
     assert said in err
@@ -240,3 +244,39 @@ def test_the_image_of_the_shipped_file_has_the_pinned_versions():
     versions = local_versions()
     image = yaml.safe_load(SHIPPED.read_text())["docker"]["image"]
     assert f"-ray{pins['ray']}-torch{pins['torch']}-py{versions['python']}" in image
+
+
+def places(content: object) -> list[tuple]:
+    """The way to every value in a file."""
+    keys = (
+        content
+        if isinstance(content, dict)
+        else range(len(content))
+        if isinstance(content, list)
+        else ()
+    )
+    return [(key, *rest) for key in keys for rest in [(), *places(content[key])]]
+
+
+@pytest.mark.parametrize("odd", [None, 7, "odd", [], [7], {}, {"odd": [7]}], ids=str)
+def test_nothing_in_a_file_makes_the_check_itself_fail(odd: object, tmp_path: Path):
+    path = tmp_path / "cluster.yaml"
+    whole = yaml.safe_load(SHIPPED.read_text())
+    del whole["metadata"]
+    rng = random.Random(str(odd))
+    for way in rng.sample(places(whole), 12):
+        config = copy.deepcopy(whole)
+        inner = config
+        for key in way[:-1]:
+            inner = inner[key]
+        inner[way[-1]] = odd
+        path.write_text(yaml.dump(config, Dumper=NoAliases))
+        with contextlib.suppress(TuneJobsError):
+            check_cluster(path)
+
+
+class NoAliases(yaml.SafeDumper):
+    """One change is one change, also where the file names a value twice."""
+
+    def ignore_aliases(self, data: object) -> bool:
+        return True

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from tune_jobs.cluster_check.nodes import head_path, node_types
+from tune_jobs.cluster_check.nodes import head_path, node_types, part, parts
 
 LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 ANYWHERE = {"0.0.0.0/0", "::/0"}
@@ -19,10 +19,9 @@ _SECRETS = {
 
 def closed_ports(config: Mapping[str, Any]) -> Iterator[str]:
     """Machines whose ports anybody may try."""
-    group = config["provider"].get("security_group") or {}
-    for rule in group.get("IpPermissions") or []:
-        sources = [entry.get("CidrIp") for entry in rule.get("IpRanges") or []]
-        sources += [entry.get("CidrIpv6") for entry in rule.get("Ipv6Ranges") or []]
+    for rule in parts(part(config, "provider", "security_group"), "IpPermissions"):
+        sources = [str(entry.get("CidrIp")) for entry in parts(rule, "IpRanges")]
+        sources += [str(entry.get("CidrIpv6")) for entry in parts(rule, "Ipv6Ranges")]
         for source in sources:
             if source in ANYWHERE:
                 yield (
@@ -31,7 +30,7 @@ def closed_ports(config: Mapping[str, Any]) -> Iterator[str]:
                     "Name your own address, such as 203.0.113.7/32."
                 )
     for where, node_config in node_types(config):
-        interfaces = node_config.get("NetworkInterfaces") or []
+        interfaces = parts(node_config, "NetworkInterfaces")
         if not node_config.get("SecurityGroupIds") and not all(
             interface.get("Groups") for interface in interfaces or [{}]
         ):
@@ -67,7 +66,7 @@ def instance_profiles(config: Mapping[str, Any]) -> Iterator[str]:
 def instance_metadata(config: Mapping[str, Any]) -> Iterator[str]:
     """Machines that give out their keys to any request (IMDSv1)."""
     for where, node_config in node_types(config):
-        options = node_config.get("MetadataOptions") or {}
+        options = part(node_config, "MetadataOptions")
         if options.get("HttpTokens") != "required":
             yield (
                 f"{where}.MetadataOptions.HttpTokens must be required, so that a request that is "
@@ -89,9 +88,10 @@ def local_dashboard(config: Mapping[str, Any]) -> Iterator[str]:
 
 def token_mode(config: Mapping[str, Any]) -> Iterator[str]:
     """A Ray that obeys whoever reaches it, or one without the token that it asks for."""
-    docker = config.get("docker") or {}
+    docker = part(config, "docker")
     for kind in ("head", "worker"):
         options = [*docker.get("run_options", []), *docker.get(f"{kind}_run_options", [])]
+        options = list(map(str, options))
         starts = [line for line in config[f"{kind}_start_ray_commands"] if "ray start" in line]
         in_image = bool(docker.get("image")) and any(map(_TOKEN_MODE.search, options))
         if not in_image and not all(map(_TOKEN_MODE.search, starts)):
@@ -99,7 +99,7 @@ def token_mode(config: Mapping[str, Any]) -> Iterator[str]:
                 f"Ray must start with RAY_AUTH_MODE=token on every {kind}, or it obeys whoever "
                 "reaches it; nothing sets it. Add --env=RAY_AUTH_MODE=token to docker.run_options."
             )
-    if not any(remote.endswith("auth_token") for remote in config["file_mounts"]):
+    if not any(str(remote).endswith("auth_token") for remote in config["file_mounts"]):
         yield (
             "file_mounts must bring Ray's token to every machine; none is called auth_token. "
             "Make one with `ray get-auth-token --generate` and mount ~/.ray/auth_token."

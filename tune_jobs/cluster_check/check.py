@@ -60,10 +60,10 @@ def check_cluster(path: str | Path) -> Report:
     Raises TuneJobsError for what is no YAML mapping or no cluster on AWS, OSError for a file that
     cannot be read.
     """
-    text = Path(path).read_text(encoding="utf-8")
     try:
+        text = Path(path).read_text(encoding="utf-8")
         config = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         reason = " ".join(str(error).split())
         raise TuneJobsError(f"A cluster file must be YAML; {path} is not: {reason}.") from None
     kind = _provider_type(config, path)

@@ -41,6 +41,19 @@ def node_types(config: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, An
         yield f"available_node_types.{name}.node_config", node_type["node_config"]
 
 
+def part(content: object, *keys: str) -> Mapping[str, Any]:
+    """The mapping inside mappings under some keys; empty where something else is."""
+    for key in keys:
+        content = content.get(key) if isinstance(content, dict) else None
+    return content if isinstance(content, dict) else {}
+
+
+def parts(content: Mapping[str, Any], key: str) -> list[Mapping[str, Any]]:
+    """The mappings in a list under a key; none where something else is."""
+    found = content.get(key)
+    return [part(item) for item in found] if isinstance(found, list) else []
+
+
 def head_path(config: Mapping[str, Any]) -> str:
     return f"available_node_types.{config['head_node_type']}.node_config"
 
@@ -102,7 +115,7 @@ def ended_nodes(config: Mapping[str, Any]) -> Iterator[str]:
             f"{zones[0]!r} alone. Leave it out for all zones of the region."
         )
     for where, node_config in node_types(config):
-        options = (node_config.get("InstanceMarketOptions") or {}).get("SpotOptions") or {}
+        options = part(node_config, "InstanceMarketOptions", "SpotOptions")
         behaviour = options.get("InstanceInterruptionBehavior", "terminate")
         if behaviour != "terminate" or options.get("SpotInstanceType") == "persistent":
             yield (

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping
 from importlib import metadata
 from typing import Any
 
+from tune_jobs.cluster_check.nodes import part
+
 DISTRIBUTION = "scale-generalization"
 # An image's tag says what is in it: 0.1.0-ray2.60.0-torch2.13.0-py3.11.
 _TAG = re.compile(
@@ -40,7 +42,7 @@ def same_versions(config: Mapping[str, Any]) -> Iterator[str]:
     if missing:
         yield (
             f"docker.image must end in :{_tag(here)}, so that it is known what runs; got "
-            f"{(config.get('docker') or {}).get('image')!r}, which does not name "
+            f"{part(config, 'docker').get('image')!r}, which does not name "
             f"{', '.join(missing)}."
         )
     for key, command in _commands(config):
@@ -53,7 +55,7 @@ def same_versions(config: Mapping[str, Any]) -> Iterator[str]:
 
 def _named(config: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
     """Where a version is named, of what, and which."""
-    docker = config.get("docker") or {}
+    docker = part(config, "docker")
     for key in ("image", "head_image", "worker_image"):
         match = _TAG.search(str(docker.get(key, "")))
         for name, version in (match.groupdict() if match else {}).items():
