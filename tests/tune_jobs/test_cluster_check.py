@@ -2,7 +2,6 @@
 
 import contextlib
 import copy
-import random
 from pathlib import Path
 
 import pytest
@@ -258,13 +257,15 @@ def places(content: object) -> list[tuple]:
     return [(key, *rest) for key in keys for rest in [(), *places(content[key])]]
 
 
-@pytest.mark.parametrize("odd", [None, 7, "odd", [], [7], {}, {"odd": [7]}], ids=str)
+@pytest.mark.parametrize("odd", ["odd", [7], {"odd": [7]}], ids=str)
 def test_nothing_in_a_file_makes_the_check_itself_fail(odd: object, tmp_path: Path):
     path = tmp_path / "cluster.yaml"
     whole = yaml.safe_load(SHIPPED.read_text())
     del whole["metadata"]
-    rng = random.Random(str(odd))
-    for way in rng.sample(places(whole), 12):
+    for kind in ("gpu_on_demand", "cpu_spot"):  # the like of another
+        del whole["available_node_types"][kind]
+    unbound = ("provider", "docker", "file_mounts", "available_node_types")  # by Ray's schema
+    for way in places({key: whole[key] for key in unbound}):
         config = copy.deepcopy(whole)
         inner = config
         for key in way[:-1]:
