@@ -73,9 +73,9 @@ def evaluations(frames: Frames) -> Printed:
             names[row["model"]].name,
             str(row["evaluated"]),
             _bounded(row),
-            _percent(row["undefined"]),
+            _share(row["undefined"]),
             *(_number(row[name]) for name in ("r_1", "r_2")),
-            _percent(row["constant"]),
+            _share(row["constant"]),
         )
         for row in cells.to_dict("records")
     ]
@@ -97,6 +97,10 @@ def evaluations(frames: Frames) -> Printed:
 def _bounded(row: Mapping[Any, Any]) -> str:
     error, low, high = (_number(row[name]) for name in ("error", "error_low", "error_high"))
     return error if error == "-" else f"{error} [{low}, {high}]".replace("-, -", "?, ?")
+
+
+def _share(value: float) -> str:
+    return "-" if np.isnan(value) else _percent(value)
 
 
 def _number(value: float) -> str:

@@ -67,7 +67,7 @@ def test_evaluations_stand_by_cell_and_say_what_does_not_apply(
     table = printed.evaluations(Frames(str(tmp_path / "results")))
     assert table.rows[0][:4] == ("Emoji", "Mid2Rest", "Standard", "2")
     assert table.rows[0][4].startswith("1.50 [")
-    assert table.rows[0][5:] == ("0.0", "-", "-", "?")
+    assert table.rows[0][5:] == ("0.0", "-", "-", "-")
     assert table.rows[1][2:] == ("Slice Pool", "1", "0.50 [?, ?]", "0.0", "1.00", "1.00", "0.0")
 
 
