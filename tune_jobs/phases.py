@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from tune_jobs.cell import Cell, cell_of
 from tune_jobs.cost import costliest_first
+from tune_jobs.errors import TuneJobsError
 from tune_jobs.evidence import describe_phase, rates_of
 from tune_jobs.grid import TrialSpec
 from tune_jobs.only import Only
@@ -83,8 +84,12 @@ def run_study(
     """Run a study as ``run_phases`` does, on a Ray of this machine or the cluster at an address.
 
     Ray is loaded only if there is something to run. ``price`` is money an hour, shown as it adds
-    up.
+    up. Raises TuneJobsError for a search, which ``run_search`` runs.
     """
+    if opened.study.search:
+        raise TuneJobsError(
+            f"A study to run in phases must have some; {opened.study.name} is a search: run_search."
+        )
 
     def run(plan: Plan, stop_after_seconds: float | None) -> "RunSummary":
         from tune_jobs.runner import run_plan
@@ -166,10 +171,14 @@ def counts(states: Mapping[str, State]) -> str:
 def require_datasets(
     opened: OpenedStudy, only: Only, *, elsewhere: Container[str] = frozenset()
 ) -> None:
-    """Raise the error of a missing dataset that points asked for are of.
+    """Raise the error of a missing dataset that points asked for are of, or may be drawn with.
 
     One that is ``elsewhere`` is not missed.
     """
+    if opened.study.search:
+        for name, error in opened.missing.items():
+            if name not in elsewhere:
+                raise error
     for phase in opened.study.phases:
         for point in phase.points:
             name = cell_of(point).dataset

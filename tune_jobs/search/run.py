@@ -5,7 +5,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from tune_jobs.phases import Budget
+from tune_jobs.only import Only
+from tune_jobs.phases import Budget, require_datasets
 from tune_jobs.plan import OpenedStudy, State, take_inventory
 from tune_jobs.search.ledger import Ledger
 from tune_jobs.search_record import Sample, SampleStatus
@@ -54,8 +55,7 @@ def run_search(
     interruption. Ray is loaded only if there is something to run. Raises, before anything runs,
     StirError if a dataset is missing and OSError if the storage cannot be written.
     """
-    for error in opened.missing.values():
-        raise error
+    require_datasets(opened, Only({}))
     storage.check_writable()
     ledger = Ledger(opened, storage)
     ledger.begin()

@@ -1,11 +1,15 @@
 """The keys of a study file that has a search; ``test_study`` has those of every study."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+import yaml
 
 from tune_jobs.errors import TuneJobsError
 from tune_jobs.grid import Recipe
 from tune_jobs.search.definition import Asha, Search
+from tune_jobs.search.distributions import KINDS
 from tune_jobs.study import load_study, parse_study
 
 SEARCH = {
@@ -93,6 +97,13 @@ def test_the_shipped_search_is_short_stops_early_and_draws_rates():
     assert search.asha is not None
     assert "lr" in search.space.drawn
     assert search.space.fixed["dataset"] == "emoji"
+
+
+def test_the_example_of_the_documentation_is_a_search_that_uses_every_distribution():
+    text = (Path(__file__).parents[3] / "docs" / "search.md").read_text()
+    content = yaml.safe_load(text.split("```yaml\n")[1].split("```")[0])
+    kinds = {kind for one in parsed(content).space.drawn.values() for kind in one.words}
+    assert kinds == set(KINDS) - {"uniform"}  # which reads as loguniform does
 
 
 @pytest.mark.parametrize(

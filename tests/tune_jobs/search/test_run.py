@@ -12,11 +12,15 @@ import psutil
 import pytest
 import yaml
 
+import tune_jobs
 from analysis.collect import collect
 from analysis.query import query
 from tune_jobs.cli import main
+from tune_jobs.errors import TuneJobsError
+from tune_jobs.plan import OpenedStudy
 from tune_jobs.record import TrialRecord
 from tune_jobs.search_record import Sample, SearchOutcome, samples_from_lines
+from tune_jobs.storage import Storage
 
 StudyFile = Callable[..., str]
 RANKING = """
@@ -114,7 +118,7 @@ def test_asha_stops_the_useless_rates_and_query_ranks_all_trials(
 def test_a_search_whose_driver_is_killed_goes_on_and_draws_nothing_twice(
     study_file: StudyFile, tmp_path: Path
 ):
-    storage, study = tmp_path / "runs", study_file(sampler="optuna", trials=5)
+    storage, study = tmp_path / "runs", study_file(sampler="optuna", trials=4)
     process = subprocess.Popen(
         command(study, storage, "--checkpoint-seconds", "0.1"),
         stdout=subprocess.PIPE,
@@ -130,12 +134,12 @@ def test_a_search_whose_driver_is_killed_goes_on_and_draws_nothing_twice(
     process.communicate()
     psutil.wait_procs(workers, timeout=30)
     drawn, ended = samples(storage), outcomes(storage)
-    assert len(drawn) < 5
+    assert len(drawn) < 4
 
     code, output = run(study, storage)
     assert code == 0, output
     assert "resumed " in output
-    assert len(samples(storage)) == 5
+    assert len(samples(storage)) == 4
     assert samples(storage)[: len(drawn)] == drawn
     later = outcomes(storage)
     assert set(later) == {sample.point_id for sample in samples(storage)}
@@ -174,6 +178,13 @@ def test_without_optuna_a_search_that_needs_it_says_what_to_install(
     assert "pip install 'scale-generalization[optuna]'" in error
     assert error.count("\n") == 1
     assert list((tmp_path / "runs").rglob("*.json*")) == []
+
+
+def test_a_search_is_not_run_as_if_it_had_no_points(
+    opened: Callable[..., OpenedStudy], storage: Storage
+):
+    with pytest.raises(TuneJobsError, match="wide is a search: run_search"):
+        tune_jobs.run_study(opened(), storage)
 
 
 def test_plan_counts_a_search_by_state_and_writes_nothing(
