@@ -184,13 +184,13 @@ def test_the_interval_of_a_correlation_is_scipys():
 
 
 def test_correlations_of_rows_are_scipys_without_the_missing_values():
-    rows = np.random.default_rng(1).random((4, 3, 20)).astype(np.float32)
+    rows = np.random.default_rng(1).random((4, 3, 20))
     rows[0, 0, :5] = np.nan
     rows[1, 1] = 0.1  # its mean is not exactly 0.1
     rows[2, 2, 1:] = np.nan
     places = np.arange(20)
     found = stats.correlations(rows, places)
-    theirs = scipy_stats.pearsonr(rows[0, 0, 5:].astype(float), places[5:]).statistic
+    theirs = scipy_stats.pearsonr(rows[0, 0, 5:], places[5:]).statistic
     assert found[0, 0] == pytest.approx(theirs)
     assert found[3, 1] == pytest.approx(np.corrcoef(rows[3, 1], places)[0, 1])
     assert np.argwhere(np.isnan(found)).tolist() == [[1, 1], [2, 2]]
