@@ -21,15 +21,20 @@ def bucket(tmp_path, monkeypatch) -> Iterator[str]:
         yield f"s3://{server.bucket}/{{}}?endpoint_override={server.endpoint}&scheme=http"
 
 
-def test_records_on_s3_become_tables_and_a_report_on_s3(bucket, make_record):
+def test_records_on_s3_become_tables_and_a_report_on_s3(bucket, make_record, make_evaluation):
     runs, results, out = (bucket.format(name) for name in ("runs", "results", "out"))
     for seed in (1, 2):
         record = make_record(seed=seed, correct=9 * seed)
         Storage(runs).write(f"records/{record.point_id}.json", record.to_json())
-    assert collect([runs], results).new == 2
-    assert collect([runs], results).new == 0
+        evaluation = make_evaluation(record, error=seed / 4)
+        Storage(runs).write(f"evaluations/{record.point_id}.npz", evaluation.to_npz())
+    first, again = (collect([runs], results) for _ in range(2))
+    assert (first.new, first.evaluations) == (2, 2)
+    assert (again.new, again.evaluations) == (0, 0)
     assert sorted(load("trials", results)["test_accuracy"]) == [0.25, 0.5]
     answer = query("select avg(test_accuracy) as mean from trials", results)
     assert answer.to_pylist() == [{"mean": 0.375}]
+    answer = query("select avg(error) as mean, count(*) as n from equivariance", results)
+    assert answer.to_pylist() == [{"mean": 0.375, "n": 144}]
     keys = report(results, out)
     assert [item.key for item in Storage(out).list("")] == sorted(keys)
