@@ -12,6 +12,7 @@ from ray.tune.search import Searcher
 
 from tune_jobs.errors import StorageError
 from tune_jobs.experiment import spec_of
+from tune_jobs.record import RecordError
 from tune_jobs.search.definition import Asha
 from tune_jobs.search.ledger import Ledger
 from tune_jobs.search_record import Sample
@@ -45,6 +46,11 @@ class Course(Searcher):
             self._todo.insert(0, sample)
         return sample is not None
 
+    @property
+    def is_random(self) -> bool:
+        """Whether what is drawn does not depend on how earlier trials ended."""
+        return self._ledger.search.sampler == "random"
+
     def scheduler(self) -> TrialScheduler:
         asha = self._ledger.search.asha
         return Halving(self._ledger, asha) if asha else FIFOScheduler()
@@ -64,7 +70,7 @@ class Course(Searcher):
             return Searcher.FINISHED
         try:
             sample = self._next()
-        except StorageError:  # an error in here is not told by its own name; it will come again
+        except (StorageError, RecordError):  # not told by their own names here; they come again
             sample = None
         if sample is None:
             return Searcher.FINISHED
@@ -86,8 +92,10 @@ class Course(Searcher):
         """Nothing, see ``save``."""
 
     def _next(self) -> Sample | None:
-        if self._todo:
-            return self._todo.pop(0)
+        while self._todo:
+            sample = self._todo.pop(0)
+            if not self._ledger.hears_of(sample.point_id):  # else another driver has run it
+                return sample
         known = {sample.point_id for sample in self._ledger.samples}
         while self._ledger.undrawn:
             sample = self._ledger.draw()

@@ -1,12 +1,14 @@
 """A search in its storage: what it is, what it drew, how each of its trials ended."""
 
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from typing import Any
 
 from tune_jobs.checkpoint import checkpoint_key, read_checkpoint
 from tune_jobs.claim import claim_key
 from tune_jobs.errors import TuneJobsError
-from tune_jobs.evidence import DIVERGED, last_failure
+from tune_jobs.evidence import DIVERGED, READERS, last_failure
 from tune_jobs.grid import TrialSpec
 from tune_jobs.plan import Inventory, OpenedStudy, State, take_inventory
 from tune_jobs.record import RecordError, TrialRecord, record_key, utc_now
@@ -31,7 +33,8 @@ LASTING = ("fixed", "drawn", "rng", "sampler")  # what a search keeps once it ha
 class Ledger:
     """The samples of a search and how they ended, by point_id, as they are in the storage.
 
-    Making one reads; only ``begin``, ``draw``, ``settle`` and ``stop`` write. Raises
+    Making one reads; only ``begin``, ``draw``, ``settle`` and ``stop`` write. Other drivers may
+    run the same search: ``settle_all`` and ``hears_of`` learn how their trials ended. Raises
     TuneJobsError if the storage has a search of that name with another space.
     """
 
@@ -42,11 +45,8 @@ class Ledger:
         self._require_same()
         self._stored = self._read_samples()
         self.samples = [self._sample(one.number, one.drawn) for one in self._stored]
-        self.outcomes = {
-            outcome.point_id: outcome
-            for outcome in map(self._read_outcome, self._outcome_keys())
-            if outcome
-        }
+        self.outcomes: dict[str, SearchOutcome] = {}
+        self._hear()
 
     def begin(self) -> None:
         """Write down the search, and its samples if they can be drawn ahead."""
@@ -89,9 +89,10 @@ class Ledger:
         return {sample.point_id: self._state(sample.point_id, inventory) for sample in self.samples}
 
     def settle_all(self) -> Inventory:
-        """Write down every end that the storage knows of and the search does not; returns what
-        there is."""
+        """Learn every end that other drivers have written down, and write down those that the
+        storage knows of and the search does not; returns what there is."""
         inventory = take_inventory(self._storage)
+        self._hear()
         for point_id in (sample.point_id for sample in self.distinct):
             known = self.outcomes.get(point_id)
             if point_id in inventory.finished:
@@ -101,6 +102,12 @@ class Ledger:
             if news:
                 self.settle(point_id)
         return inventory
+
+    def hears_of(self, point_id: str) -> bool:
+        """Whether another driver has written down the end of a trial since we looked."""
+        before = self.outcomes.get(point_id)
+        self._learn([outcome_key(self.study, point_id)])
+        return self.outcomes.get(point_id) != before
 
     def settle(self, point_id: str) -> SearchOutcome:
         """Write down the end of a trial that has left a record or a failure."""
@@ -230,13 +237,34 @@ class Ledger:
             self._storage.write(samples_key(self.study), samples_to_lines(samples))
             self._stored = list(samples)
 
-    def _outcome_keys(self) -> list[str]:
-        return [item.key for item in self._storage.list(outcomes_folder(self.study))]
+    def _hear(self) -> None:
+        """Read the outcomes that are not known; a failed trial may have been tried again."""
+        known = {
+            outcome_key(self.study, point_id)
+            for point_id, outcome in self.outcomes.items()
+            if outcome.status != "failed"
+        }
+        listed = (item.key for item in self._storage.list(outcomes_folder(self.study)))
+        self._learn(key for key in listed if key not in known)
 
-    def _read_outcome(self, key: str) -> SearchOutcome | None:
+    def _learn(self, keys: Iterable[str]) -> None:
         try:
-            return SearchOutcome.from_json(self._storage.read(key))
-        except FileNotFoundError:  # removed since it was listed
-            return None
+            self.outcomes |= read_outcomes(keys, self._storage)
         except RecordError as error:
-            raise RecordError(f"{self._storage.uri}/{key}: {error} Remove it.") from None
+            raise RecordError(f"{self._storage.uri}/{error} Remove it.") from None
+
+
+def read_outcomes(keys: Iterable[str], storage: Storage) -> dict[str, SearchOutcome]:
+    """Some outcomes by point_id, those that are there; RecordError names one that is damaged."""
+    with ThreadPoolExecutor(READERS) as pool:
+        found = pool.map(lambda key: _read_outcome(key, storage), keys)
+        return {outcome.point_id: outcome for outcome in found if outcome}
+
+
+def _read_outcome(key: str, storage: Storage) -> SearchOutcome | None:
+    try:
+        return SearchOutcome.from_json(storage.read(key))
+    except FileNotFoundError:  # removed since it was listed
+        return None
+    except RecordError as error:
+        raise RecordError(f"{key}: {error}") from None

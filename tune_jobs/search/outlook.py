@@ -13,7 +13,7 @@ from tune_jobs.evidence import read_records
 from tune_jobs.grid import GridPoint, Recipe
 from tune_jobs.plan import Inventory, OpenedStudy, State, take_inventory
 from tune_jobs.record import RecordError
-from tune_jobs.search.ledger import Ledger
+from tune_jobs.search.ledger import Ledger, read_outcomes
 from tune_jobs.search_record import (
     Sample,
     SampleStatus,
@@ -106,11 +106,7 @@ def _status(
 ) -> SearchStatus:
     samples_at, folder = samples_key(search.study), outcomes_folder(search.study)
     samples = samples_from_lines(storage.read(samples_at)) if samples_at in keys else ()
-    outcomes = {}
-    for key in keys:
-        if key.startswith(f"{folder}/"):
-            outcome = SearchOutcome.from_json(storage.read(key))
-            outcomes[outcome.point_id] = outcome
+    outcomes = read_outcomes((key for key in keys if key.startswith(f"{folder}/")), storage)
     measured = [
         (sample, outcomes[sample.point_id])
         for sample in samples

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from tune_jobs.only import Only
 from tune_jobs.phases import Budget, require_datasets
-from tune_jobs.plan import OpenedStudy, State, take_inventory
+from tune_jobs.plan import OpenedStudy, State
 from tune_jobs.search.ledger import Ledger
 from tune_jobs.search_record import Sample, SampleStatus
 from tune_jobs.storage import Storage
@@ -81,7 +81,7 @@ def run_search(
         price=price,
     ) as run:
         _until_done(run, ledger, retry_failed, stop_after_points)
-    states = ledger.states(take_inventory(storage))
+    states = ledger.states(ledger.settle_all())
     return SearchSummary(
         Counter(states.values()),
         ledger.undrawn,

@@ -16,7 +16,7 @@ from tune_jobs.search.distributions import Choice
 from tune_jobs.search.ledger import Ledger
 from tune_jobs.search_record import Sample
 from tune_jobs.storage import Storage
-from tune_jobs.testing.records import put_record
+from tune_jobs.testing.records import put_failure, put_record
 
 Opened = Callable[..., OpenedStudy]
 ASHA = Asha(grace_epochs=1, reduction_factor=2)  # looks at epochs 1, 2 and 4 of 6
@@ -130,6 +130,21 @@ def test_a_course_hands_out_what_is_to_do_in_order_then_ends(ledger: Ledger):
     assert ids_of(course) == [sample.point.seed for sample in todo]
     assert course.handed_out == {sample.point_id for sample in todo}
     assert not course.has_next
+
+
+def test_what_another_driver_has_stopped_meanwhile_is_not_handed_out(
+    ledger: Ledger, opened: Opened, storage: Storage
+):
+    course = Course(ledger, ledger.samples[:3])
+    Ledger(opened(), storage).stop(ledger.samples[1].point_id, "asha", [0.25])
+    assert ids_of(course) == [ledger.samples[place].point.seed for place in (0, 2)]
+    assert ledger.samples[1].point_id not in course.handed_out
+
+
+def test_what_failed_before_is_handed_out_to_be_tried_again(ledger: Ledger, storage: Storage):
+    put_failure(storage, ledger.spec(ledger.samples[0]), "MemoryError: no more")
+    ledger.settle_all()
+    assert ids_of(Course(ledger, ledger.samples[:1])) == [ledger.samples[0].point.seed]
 
 
 def test_a_course_ends_at_its_limit(ledger: Ledger):

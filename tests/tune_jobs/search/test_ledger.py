@@ -1,6 +1,7 @@
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from threading import Barrier
 
 import pytest
 
@@ -8,7 +9,7 @@ from tune_jobs.errors import TuneJobsError
 from tune_jobs.plan import OpenedStudy, State, take_inventory
 from tune_jobs.record import RecordError, record_key
 from tune_jobs.search.distributions import Choice, Uniform
-from tune_jobs.search.ledger import Ledger
+from tune_jobs.search.ledger import Ledger, read_outcomes
 from tune_jobs.search_record import outcome_key, samples_from_lines, samples_key, search_key
 from tune_jobs.storage import Storage
 from tune_jobs.testing.records import put_failure, put_record
@@ -134,6 +135,33 @@ def test_a_later_driver_knows_how_trials_ended(ledger: Ledger, opened: Opened, s
         stopped.point_id: "stopped",
         finished.point_id: "finished",
     }
+
+
+def test_a_driver_learns_how_trials_of_another_end_while_it_runs(
+    ledger: Ledger, opened: Opened, storage: Storage
+):
+    other = Ledger(opened(), storage)
+    stopped, retried = ledger.samples[:2]
+    put_failure(storage, ledger.spec(retried), "MemoryError: no more")
+    ledger.settle_all()
+    other.stop(stopped.point_id, "asha", [0.25])
+    other.stop(retried.point_id, "asha", [0.5])
+    ledger.settle_all()
+    assert ledger.outcomes == other.outcomes
+
+
+def test_outcomes_are_read_side_by_side(ledger: Ledger, storage: Storage):
+    for sample in ledger.samples[:2]:
+        ledger.stop(sample.point_id, "asha", [0.25])
+    both = Barrier(2, timeout=10)  # breaks unless two wait at once
+
+    class Slow(Storage):
+        def read(self, key: str) -> bytes:
+            both.wait()
+            return super().read(key)
+
+    keys = [outcome_key("wide", sample.point_id) for sample in ledger.samples[:2]]
+    assert read_outcomes(keys, Slow(storage.uri)) == ledger.outcomes
 
 
 def test_a_point_that_a_grid_finished_is_no_longer_stopped(ledger: Ledger, storage: Storage):
