@@ -26,7 +26,7 @@ name: bars
 axes:
   {model: standard, dataset: DATASET, scenario: 2, kernel_size: 7, interpolation: bicubic,
    lr: 0.001, seed: {from: 1, to: 3}}
-recipe: {max_epochs: 400, patience: 400}
+recipe: {max_epochs: 300, patience: 300}
 """
 MAKE_ACCOUNT = """
 root = sys.argv[1]
@@ -117,7 +117,7 @@ def test_ray_up_of_the_shipped_file_survives_the_loss_of_a_spot_worker(
         with background(launcher.start("ray", "dashboard", file, log=lab.folder / "tunnel.log")):
             study = lab.folder / "bars.yaml"
             study.write_text(STUDY.replace("DATASET", str(write_bars(lab.folder / "bars.npz"))))
-            send = ("tune-jobs", "submit", study, "--storage", uri, "--checkpoint-seconds", 5)
+            send = ("tune-jobs", "submit", study, "--storage", uri, "--checkpoint-seconds", 10)
             wait_for("the dashboard is brought here", lambda: reached(launcher))
             log = lab.folder / "submit.log"
             driver = launcher.start("env", "RAY_AUTH_MODE=token", *send, log=log)
