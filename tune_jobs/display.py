@@ -30,10 +30,10 @@ class Display:
         self._running: dict[str, tuple[TaskID, float]] = {}  # label: bar, share done
         self._began = self._said = time.monotonic()
         self._bars = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[note]}"),
+            TextColumn("{task.fields[note]}", markup=False),
             console=self._console,
             disable=not self._console.is_terminal,
         )
@@ -53,7 +53,7 @@ class Display:
 
     def say(self, line: str) -> None:
         """A line that stays."""
-        self._console.print(line, highlight=False, soft_wrap=True)
+        self._console.print(line, markup=False, highlight=False, soft_wrap=True)
 
     def progressed(self, label: str, progress: session.Progress) -> None:
         """A trial has begun, gone on from a checkpoint, or finished an epoch."""

@@ -2,5 +2,9 @@ class TuneJobsError(ValueError):
     """Bad input to the service: the rule, what came, and what would be accepted."""
 
 
+class DeviceLostError(TuneJobsError):
+    """A GPU answers this process no more; another process may have more luck."""
+
+
 class StorageError(OSError):
     """The storage does not do as asked, however often; no fault of the trial that asked."""

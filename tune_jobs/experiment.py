@@ -4,6 +4,7 @@ import logging
 import os
 import secrets
 import threading
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,8 +16,10 @@ from ray.tune.experiment import Trial
 from ray.tune.search import SearchAlgorithm, SearchGenerator
 from ray.tune.search.basic_variant import BasicVariantGenerator
 
+from tune_jobs.claim import DEATHS_ALLOWED
 from tune_jobs.datasets import fetch_dataset
 from tune_jobs.display import Display
+from tune_jobs.errors import DeviceLostError
 from tune_jobs.grid import GridPoint, Recipe, TrialSpec
 from tune_jobs.plugins import import_models
 from tune_jobs.preempt import NodeLeavingError, leave, spot_watch
@@ -30,10 +33,11 @@ if TYPE_CHECKING:
     from tune_jobs.search.course import Course
 
 LAST_ERROR_CHARACTERS = 160
+PENDING_TRIALS = 200  # that a cluster is shown at once, so that it knows how far to grow
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Job:
+class Shared:
     """What all trials of an experiment share; sent to the workers once."""
 
     storage: Storage
@@ -71,7 +75,7 @@ class Experiment:
         self,
         specs: Sequence[TrialSpec],
         resources: Resources,
-        job: Job,
+        shared: Shared,
         folder: Path,
         *,
         slots: Slots,
@@ -79,9 +83,9 @@ class Experiment:
         display: Display,
         course: "Course | None" = None,
     ) -> None:
-        self._specs, self._resources, self._job, self._folder = specs, resources, job, folder
-        self._course = course
-        self._slots, self._watch = slots, _Watch(self, stop, display)
+        self._specs, self._course = specs, course
+        self._resources, self._shared, self._folder = resources, shared, folder
+        self._slots, self._stop, self._watch = slots, stop, _Watch(self, stop, display)
         self._error: BaseException | None = None
         self.unstarted = {spec.point_id for spec in specs}
         self.elsewhere: set[str] = set()
@@ -106,11 +110,15 @@ class Experiment:
             self._error = error
 
     def _tuner(self) -> tune.Tuner:
+        # Tune would ask a growing cluster for one machine after the other in a search. Optuna draws
+        # from how earlier trials ended, and so has no use for many at once.
+        patient = self._course and not self._course.is_random
+        os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = "1" if patient else str(PENDING_TRIALS)
         os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"  # results are records
         os.environ["RAY_AIR_NEW_OUTPUT"] = "0"  # the display is ours, also of trials that are lost
         logging.getLogger("ray.tune.execution.tune_controller").setLevel(logging.CRITICAL)
         trainable = tune.with_resources(
-            tune.with_parameters(_trainable, job=self._job),
+            tune.with_parameters(_trainable, shared=self._shared),
             {"cpu": self._resources.cpus, "gpu": self._resources.gpus},
         )
         return tune.Tuner(
@@ -138,7 +146,11 @@ class Experiment:
         course = self._course
         return tune.TuneConfig(
             reuse_actors=True,
-            search_alg=_Draws(self._slots, course) if course else _Turns(self._slots),
+            search_alg=(
+                _Draws(self._slots, self._stop, course)
+                if course
+                else _Turns(self._slots, self._stop)
+            ),
             num_samples=course.most if course else 1,
             scheduler=course.scheduler() if course else None,
             trial_name_creator=course.label if course else _label,
@@ -146,10 +158,11 @@ class Experiment:
         )
 
 
-def _trainable(config: dict[str, Any], job: Job) -> None:
+def _trainable(config: dict[str, Any], shared: Shared) -> None:
     """One trial, as Tune calls it on a worker.
 
-    It raises only on a node that is taken away: Tune tries it again, elsewhere.
+    It raises only where a node is taken away or a GPU is lost: Tune tries it again, in another
+    process.
     """
     spec = spec_of(config)
 
@@ -157,16 +170,16 @@ def _trainable(config: dict[str, Any], job: Job) -> None:
         tune.report({"progress": asdict(progress)})
 
     try:
-        stop_asked, node_leaves = stop_listener(job.board), spot_watch()
+        stop_asked, node_leaves = stop_listener(shared.board), spot_watch()
         if stop_asked() or node_leaves():
             outcome = Outcome(status="stopped")
         else:
-            import_models(job.imports)
+            import_models(shared.imports)
             outcome = run_trial(
                 spec,
-                fetch_dataset(job.dataset_keys[spec.point.dataset], job.storage),
-                job.storage,
-                job.surroundings,
+                fetch_dataset(shared.dataset_keys[spec.point.dataset], shared.storage),
+                shared.storage,
+                shared.surroundings,
                 stop_asked=lambda: stop_asked() or node_leaves(),
                 report=report,
             )
@@ -174,7 +187,7 @@ def _trainable(config: dict[str, Any], job: Job) -> None:
             leave()
         accuracy = outcome.record.test_accuracy if outcome.record else None
         result = {"status": outcome.status, "error": outcome.error, "test_accuracy": accuracy}
-    except NodeLeavingError:
+    except (NodeLeavingError, DeviceLostError):
         raise
     except Exception as error:
         result = {"status": "broken", "error": f"{type(error).__name__}: {error}"}
@@ -184,11 +197,14 @@ def _trainable(config: dict[str, Any], job: Job) -> None:
 class _InTurn(SearchAlgorithm):
     """Trials as another source has them, each as soon as there is a slot for it."""
 
-    def __init__(self, slots: Slots, *source: Any) -> None:
+    def __init__(self, slots: Slots, stop: Stop, *source: Any) -> None:
         super().__init__(*source)
-        self._slots = slots
+        self._slots, self._stop = slots, stop
 
     def next_trial(self) -> Trial | None:
+        if self._stop.asked:
+            self.set_finished()  # else Tune goes on asking, and looks at nothing else
+            return None
         if not self._slots.take():
             return None
         trial = super().next_trial()
@@ -221,6 +237,7 @@ class _Watch(tune.Callback, tune.Stopper):
     def __init__(self, experiment: Experiment, stop: Stop, display: Display) -> None:
         self._experiment, self._stop, self._display = experiment, stop, display
         self._running: set[str] = set()
+        self._losses: Counter[str] = Counter()  # of processes in a row, before they got anywhere
 
     def __reduce__(self) -> tuple[type, tuple[()]]:
         return object, ()  # Tune saves its callbacks with an experiment; ours lives in the driver
@@ -235,6 +252,8 @@ class _Watch(tune.Callback, tune.Stopper):
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict, **info: Any
     ) -> None:
         label = str(trial)
+        self._losses.pop(label, None)
+        trial.max_failures = -1
         if "status" not in result:
             progress = Progress(**result["progress"])
             if result.get("done"):  # the scheduler has stopped it
@@ -252,9 +271,22 @@ class _Watch(tune.Callback, tune.Stopper):
         """Its process or node is gone; Tune begins it again when there is room."""
         label = str(trial)
         self._running.discard(label)
+        self._losses[label] += 1
+        if self._losses[label] > DEATHS_ALLOWED:
+            trial.max_failures = 0  # what dies before it has a claim can count it nowhere else
         self._display.left(
             label, f"{'lost':9} {label}: {_last_error(trial)}; it goes on from its checkpoint"
         )
+
+    def on_trial_error(
+        self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
+    ) -> None:
+        """Its processes are lost again and again before they begin."""
+        label = str(trial)
+        self._running.discard(label)
+        error = f"{label}: {_last_error(trial)}; given up"
+        self._experiment.broken.append(error)
+        self._display.ended(label, f"{'broken':9} {error}", failed=True)
 
     def _ended(self, label: str, point_id: str, result: dict[str, Any]) -> None:
         status = result["status"]

@@ -10,12 +10,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import ray
+from ray.exceptions import RayError
 
 from tune_jobs.errors import TuneJobsError
 
 LOCAL = "local"  # the address of a Ray of one's own
 OBJECT_STORE_BYTES = 100 * 2**20  # Ray carries no images: trials map them from the node's disk
 CONNECT_SECONDS = 5.0
+RAY_REFUSES = (OSError, RuntimeError, ValueError, RayError)
 
 
 @contextmanager
@@ -42,15 +44,7 @@ def ray_session(
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     if address == LOCAL:
-        ray.init(
-            address="local",
-            num_cpus=cpus,
-            object_store_memory=OBJECT_STORE_BYTES,
-            include_dashboard=False,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-            _temp_dir=str(folder),
-        )
+        _start(folder, cpus)
     else:
         _join(address)
     try:
@@ -61,19 +55,39 @@ def ray_session(
         ray.shutdown()
 
 
+def _start(folder: Path, cpus: int) -> None:
+    try:
+        ray.init(
+            address="local",
+            num_cpus=cpus,
+            object_store_memory=OBJECT_STORE_BYTES,
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            _temp_dir=str(folder),
+        )
+    except RAY_REFUSES as error:
+        raise TuneJobsError(
+            f"Ray must be able to start on this machine; it says: {_reason(error)}."
+        ) from None
+
+
 def _join(address: str) -> None:
     try:
         host, _, port = address.rpartition(":")
         if port.isdigit():  # Ray itself would try for long
             socket.create_connection((host, int(port)), CONNECT_SECONDS).close()
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
-    except (OSError, RuntimeError, ValueError) as error:
-        reason = " ".join(str(error).split()).partition(". ")[0]
+    except RAY_REFUSES as error:
         raise TuneJobsError(
             f"--address must be of a Ray cluster that runs and whose token RAY_AUTH_TOKEN holds; "
-            f"{address} does not let us in: {reason}. `ray start --head` starts a cluster; without "
-            "--address this machine is used."
+            f"{address} does not let us in: {_reason(error)}. `ray start --head` starts a cluster; "
+            "without --address this machine is used."
         ) from None
+
+
+def _reason(error: BaseException) -> str:
+    return " ".join(str(error).split()).partition(". ")[0]
 
 
 def _require_gpus(wanted: float) -> None:

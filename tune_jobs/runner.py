@@ -17,7 +17,7 @@ import ray
 from stir import DatasetSummary
 from tune_jobs.datasets import put_dataset
 from tune_jobs.display import Display
-from tune_jobs.experiment import Experiment, Job, Slots
+from tune_jobs.experiment import Experiment, Shared, Slots
 from tune_jobs.grid import TrialSpec
 from tune_jobs.plan import Plan, State, survey
 from tune_jobs.ray_session import LOCAL, ray_session, scratch_folder
@@ -37,12 +37,11 @@ LOOK_SECONDS = 0.1  # between two looks at what our own experiments are doing
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunSummary:
-    """How the points of a study stand after a run.
+    """What a run has to say beside what is in the storage.
 
     ``broken`` are the errors of trials that could not even store their failure.
     """
 
-    states: dict[str, State]
     stopped: bool
     broken: tuple[str, ...]
 
@@ -78,9 +77,7 @@ def run_plan(
         price=price,
     ) as run:
         run.until_done(plan.specs, wanted)
-    return RunSummary(
-        states=survey(plan.specs, storage), stopped=run.stop.asked, broken=tuple(run.broken)
-    )
+    return RunSummary(stopped=run.stop.asked, broken=tuple(run.broken))
 
 
 @contextmanager
@@ -111,7 +108,7 @@ def driving(
         ),
     ):
         stop = Stop()
-        job = Job(
+        shared = Shared(
             storage=storage,
             surroundings=Surroundings(
                 driver=secrets.token_hex(6),
@@ -131,7 +128,7 @@ def driving(
             _time_asks(stop, stop_after_seconds),
             _interrupts_ask(stop, display),
         ):
-            yield Run(job, resources, datasets, scratch / "tune", Slots(slots), stop, display)
+            yield Run(shared, resources, datasets, scratch / "tune", Slots(slots), stop, display)
 
 
 class Run:
@@ -139,7 +136,7 @@ class Run:
 
     def __init__(
         self,
-        job: Job,
+        shared: Shared,
         resources: Resources,
         datasets: Mapping[str, DatasetSummary],
         folder: Path,
@@ -147,51 +144,62 @@ class Run:
         stop: Stop,
         display: Display,
     ) -> None:
-        self._job, self._folder = job, folder
+        self._shared, self._folder = shared, folder
         self._resources, self._datasets = resources, datasets
         self._slots, self.stop, self._display = slots, stop, display
         self.broken: list[str] = []
 
     def until_done(self, specs: Sequence[TrialSpec], wanted: set[State]) -> None:
-        """Run every trial in a wanted state once, and wait for those of other drivers."""
+        """Run every trial in a wanted state once, and wait for those of other drivers.
+
+        A trial that another driver has let go of takes its place again in the order of ``specs``.
+        """
         tried: set[str] = set()
-        while not self.stop.asked:
-            states = survey(specs, self._job.storage)
-            todo = [s for s in specs if states[s.point_id] in wanted and s.point_id not in tried]
-            if todo:
-                tried |= {spec.point_id for spec in todo} - self._through(todo)
-            elif State.IN_FLIGHT in states.values():
-                self.wait_for_others()
-            else:
-                break
-
-    def _through(self, todo: Sequence[TrialSpec]) -> set[str]:
-        """See some trials through; returns the ids of those that another driver is at."""
-        waiting = batches(todo, self._shape, EXPERIMENT_TRIALS)
         running: list[Experiment] = []
-        elsewhere: set[str] = set()
-        while running or (waiting and not self.stop.asked):
-            if waiting and not self.stop.asked and not any(e.unstarted for e in running):
-                running.append(self._begin(waiting.pop(0)))
+        crowded: list[Batch] = []
+        next_look = 0.0
+        while running or not self.stop.asked:
+            is_fed = self.stop.asked or any(experiment.unstarted for experiment in running)
+            if not is_fed and time.monotonic() >= next_look:
+                states = survey(specs, self._shared.storage)
+                todo = [
+                    spec
+                    for spec in specs
+                    if states[spec.point_id] in wanted and spec.point_id not in tried
+                ]
+                waiting = crowded or batches(todo, self._shape, EXPERIMENT_TRIALS)
+                if waiting:
+                    batch = waiting.pop(0)
+                    tried |= {spec.point_id for spec in batch[1]}
+                    running.append(self._begin(batch))
+                elif running or State.IN_FLIGHT in states.values():
+                    next_look = time.monotonic() + ELSEWHERE_SECONDS
+                else:
+                    break
             self._pause(LOOK_SECONDS)
-            for experiment in [e for e in running if e.is_over]:
-                experiment.check()
+            for experiment in [one for one in running if one.is_over]:
                 running.remove(experiment)
-                elsewhere |= experiment.elsewhere
-                self.broken += experiment.broken
-                crowded = [spec for spec in todo if spec.point_id in experiment.crowded]
-                waiting += batches(crowded, self._alone, EXPERIMENT_TRIALS)
-        return elsewhere
+                tried -= self._end(experiment).elsewhere
+                full = [spec for spec in specs if spec.point_id in experiment.crowded]
+                crowded += batches(full, self._alone, EXPERIMENT_TRIALS)
+                next_look = 0.0
 
-    def follow(self, course: "Course", *, alone: bool = False) -> Experiment:
-        """See what a search's course hands out through; ``alone``: each with a GPU of its own."""
-        resources = replace(self._resources, gpus=1.0) if alone else self._resources
-        experiment = self._begin((resources, ()), course)
-        while not experiment.is_over:
-            self._pause(LOOK_SECONDS)
+    def _end(self, experiment: Experiment) -> Experiment:
         experiment.check()
         self.broken += experiment.broken
         return experiment
+
+    def follow(
+        self, course: "Course", *, resources: Resources | None = None, alone: bool = False
+    ) -> Experiment:
+        """See what a search's course hands out through; ``alone``: each with a GPU of its own."""
+        resources = resources or self._resources
+        if alone:
+            resources = replace(resources, gpus=1.0)
+        experiment = self._begin((resources, ()), course)
+        while not experiment.is_over:
+            self._pause(LOOK_SECONDS)
+        return self._end(experiment)
 
     def _shape(self, spec: TrialSpec) -> Resources:
         return resources_of(spec, self._resources, self._datasets)
@@ -201,11 +209,11 @@ class Run:
 
     def _begin(self, batch: Batch, course: "Course | None" = None) -> Experiment:
         resources, specs = batch
-        surroundings = replace(self._job.surroundings, shares_gpu=0 < resources.gpus < 1)
+        surroundings = replace(self._shared.surroundings, shares_gpu=0 < resources.gpus < 1)
         return Experiment(
             specs,
             resources,
-            replace(self._job, surroundings=surroundings),
+            replace(self._shared, surroundings=surroundings),
             self._folder,
             slots=self._slots,
             stop=self.stop,

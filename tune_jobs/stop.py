@@ -2,16 +2,18 @@
 
 import asyncio
 import threading
+import time
 from contextlib import suppress
 from functools import cache
 from typing import Any
 
 import ray
 from ray.actor import ActorHandle
-from ray.exceptions import RayError
+from ray.exceptions import ActorUnavailableError, RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 LISTENERS = 100_000  # processes that may wait at once
+AGAIN_SECONDS = 1.0
 
 
 class _Board:
@@ -62,8 +64,12 @@ class StopListener:
 
     def _listen(self, board: ActorHandle) -> None:
         with suppress(RayError):  # the driver is gone, and soon this process is
-            ray.get(board.wait.remote())
-            self._heard.set()
+            while not self._heard.is_set():
+                try:
+                    ray.get(board.wait.remote())
+                    self._heard.set()
+                except ActorUnavailableError:  # for a moment, by a fault of the network
+                    time.sleep(AGAIN_SECONDS)
 
 
 @cache

@@ -11,7 +11,7 @@ import torch
 from stir import STIRDataset
 from tune_jobs.checkpoint import read_checkpoint
 from tune_jobs.claim import DEATHS_ALLOWED, claim_key, new_claim, read_claim, write_claim
-from tune_jobs.errors import StorageError
+from tune_jobs.errors import DeviceLostError, StorageError
 from tune_jobs.grid import TrialSpec
 from tune_jobs.record import EpochRecord, FailureRecord, TrialRecord, failure_key, utc_now
 from tune_jobs.session import (
@@ -51,7 +51,8 @@ def run_trial(
     """Train and test one point, from its checkpoint if there is one, and store the record last.
 
     Whatever goes wrong inside is stored as a failure and returned, not raised; what can still be
-    raised is an error of the storage itself.
+    raised is an error of the storage itself, and DeviceLostError: this process can train nothing
+    more, and has died as far as the claim, which it leaves behind, is concerned.
     """
     point_id = spec.point_id
     found = stored_record(storage, point_id)
@@ -87,14 +88,24 @@ def run_trial(
             storage.delete(claim_key(point_id))
         raise
     except Exception as error:
-        if isinstance(error, torch.OutOfMemoryError) and surroundings.shares_gpu:
+        if surroundings.shares_gpu and _ran_out_of_memory(error):
             storage.delete(claim_key(point_id))
             return Outcome(status="crowded", error=_one_line(error))
+        if isinstance(error, torch.AcceleratorError):
+            raise DeviceLostError(
+                f"A GPU must go on answering; it says: {_one_line(error)}. Start a new process."
+            ) from error
         epochs = session.epochs if session else ()
         outcome = Outcome(status="failed", error=_one_line(error))
         _write_failure(storage, spec, surroundings, error, tuple(epochs), started_at)
     storage.delete(claim_key(point_id))
     return outcome
+
+
+def _ran_out_of_memory(error: Exception) -> bool:
+    """Whether a GPU was full; CUDA and its libraries each have their own word for it."""
+    full = ("out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED")
+    return isinstance(error, RuntimeError) and any(word in str(error) for word in full)
 
 
 def _one_line(error: BaseException) -> str:

@@ -156,6 +156,29 @@ def test_ctrl_c_leaves_checkpoints_and_the_same_command_goes_on(
     }
 
 
+# The command, with an experiment for each trial.
+ONE_BY_ONE = """
+import sys
+from tune_jobs import cli, runner
+runner.EXPERIMENT_TRIALS = 1
+sys.exit(cli.main())
+"""
+
+
+def test_ctrl_c_is_heard_while_the_next_experiment_waits_for_its_turn(study: Path, tmp_path: Path):
+    storage = tmp_path / "runs"
+    command = [sys.executable, "-c", ONE_BY_ONE, "run", str(study), "--storage", str(storage)]
+    command += ["--max-concurrent", "1"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    wait_for(lambda: list(storage.glob("claims/*.json")), process)
+    time.sleep(1)  # so that the second experiment is there
+    os.kill(process.pid, signal.SIGINT)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 130, output
+    assert len(list(storage.glob("checkpoints/*.pt"))) == 1
+    assert list(storage.glob("claims/*.json")) == []
+
+
 def test_a_failed_point_makes_the_exit_status_1_and_is_not_tried_again_unasked(
     bars: Path, tmp_path: Path
 ):

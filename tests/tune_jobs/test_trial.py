@@ -16,7 +16,7 @@ from stir import SCENARIOS, STIRDataset
 from tune_jobs import claim as claims
 from tune_jobs.checkpoint import checkpoint_key, read_checkpoint
 from tune_jobs.claim import claim_key, read_claim, write_claim
-from tune_jobs.errors import StorageError
+from tune_jobs.errors import DeviceLostError, StorageError
 from tune_jobs.grid import GridPoint, Recipe, TrialSpec
 from tune_jobs.record import FailureRecord, TrialRecord, record_key
 from tune_jobs.session import Surroundings
@@ -178,26 +178,36 @@ def test_a_diverging_trial_leaves_its_reason_and_no_record(
     assert len(list(storage.list("failures"))) == 2
 
 
-def out_of_memory_from(batch: int):
-    """What a GPU raises when it is full; ``stop_asked`` is called between any two batches."""
+def raising(error: Exception, *, batch: int = 5):
+    """What a GPU raises; ``stop_asked`` is called between any two batches."""
     calls = count(1)
 
     def look() -> bool:
         if next(calls) >= batch:
-            raise torch.OutOfMemoryError("CUDA out of memory.")
+            raise error
         return False
 
     return look
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory."),
+        torch.AcceleratorError("CUDA error: out of memory"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+    ],
+)
 def test_memory_that_others_took_is_no_failure_and_the_trial_goes_on_alone(
-    spec: TrialSpec, dataset: STIRDataset, storage: Storage, whole: TrialRecord
+    spec: TrialSpec,
+    dataset: STIRDataset,
+    storage: Storage,
+    whole: TrialRecord,
+    error: Exception,
 ):
     surroundings = replace(HERE, shares_gpu=True, checkpoint_seconds=1e-9)
-    outcome = run_trial(
-        spec, dataset, storage, surroundings, stop_asked=out_of_memory_from(batch=5)
-    )
-    assert (outcome.status, outcome.error) == ("crowded", "OutOfMemoryError: CUDA out of memory.")
+    outcome = run_trial(spec, dataset, storage, surroundings, stop_asked=raising(error))
+    assert (outcome.status, outcome.error) == ("crowded", f"{type(error).__name__}: {error}")
     assert {item.key.partition("/")[0] for item in storage.list("")} == {"checkpoints"}
     record = finished(run_trial(spec, dataset, storage, HERE))
     assert numbers(record) == numbers(whole)
@@ -207,9 +217,22 @@ def test_memory_that_others_took_is_no_failure_and_the_trial_goes_on_alone(
 def test_a_trial_too_big_for_a_gpu_of_its_own_fails(
     spec: TrialSpec, dataset: STIRDataset, storage: Storage
 ):
-    outcome = run_trial(spec, dataset, storage, HERE, stop_asked=out_of_memory_from(batch=5))
+    full = raising(torch.OutOfMemoryError("CUDA out of memory."))
+    outcome = run_trial(spec, dataset, storage, HERE, stop_asked=full)
     assert outcome.status == "failed"
     assert storage.exists(f"failures/{spec.point_id}/1.json")
+
+
+def test_a_gpu_that_answers_no_more_costs_the_process_and_not_the_point(
+    spec: TrialSpec, dataset: STIRDataset, storage: Storage
+):
+    lost = torch.AcceleratorError("CUDA error: an illegal memory access was encountered")
+    for _ in range(claims.DEATHS_ALLOWED):
+        with pytest.raises(DeviceLostError, match="A GPU must go on answering; it says: Accel"):
+            run_trial(spec, dataset, storage, HERE, stop_asked=raising(lost))
+    assert not storage.exists(f"failures/{spec.point_id}/1.json")
+    outcome = run_trial(spec, dataset, storage, HERE)
+    assert outcome.error.startswith("RuntimeError: A trial may lose its process 5 times in a row")
 
 
 def test_a_storage_that_fails_is_no_failure_of_the_point(

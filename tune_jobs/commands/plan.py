@@ -93,8 +93,8 @@ def _plan_search(
 def _show(opened: "OpenedStudy", outlook: "Outlook", slots: int, price: float | None) -> None:
     from rich.console import Console
 
-    console = Console(highlight=False, soft_wrap=True)
-    tables = Console(width=None if console.is_terminal else TABLE_WIDTH)
+    console = Console(highlight=False, soft_wrap=True, markup=False)
+    tables = Console(width=None if console.is_terminal else TABLE_WIDTH, markup=False)
     for phase in outlook.phases:
         title = f"study {opened.study.name}"
         if len(outlook.phases) > 1:

@@ -54,7 +54,7 @@ def _show(status: "Status", title: str) -> None:
     table.add_section()
     totals = (sum(states.get(state, 0) for states in status.cells.values()) for state in State)
     table.add_row("all", "", "", *map(str, totals))
-    Console().print(table)
+    Console(markup=False).print(table)
     for study in status.studies:
         chosen = sum(choice.lr is not None for choice in study.choices)
         rates = f", a learning rate for {chosen} of {len(study.choices)} cells"

@@ -1,0 +1,36 @@
+import io
+
+from rich.console import Console
+
+from tune_jobs.display import Display
+from tune_jobs.session import Progress
+
+
+def text_of(write, *, terminal: bool) -> str:
+    console = Console(file=io.StringIO(), force_terminal=terminal, width=200, color_system=None)
+    with Display(2, price=3.0, console=console) as display:
+        write(display)
+    return console.file.getvalue()
+
+
+def test_whatever_an_error_says_is_shown_as_it_is():
+    error = "failed    disco: RuntimeError: [enforce fail at alloc.cpp:117] no [/data/x]"
+
+    def write(display: Display) -> None:
+        display.progressed(
+            "disco [/b]", Progress(epoch=0, max_epochs=9, valid_accuracy=None, resumed_at=None)
+        )
+        display.ended("disco [/b]", error, failed=True)
+
+    for terminal in (False, True):
+        assert f"{error} (1/2)" in text_of(write, terminal=terminal)
+
+
+def test_a_trial_that_goes_on_says_from_where():
+    def write(display: Display) -> None:
+        progress = Progress(epoch=3, max_epochs=9, valid_accuracy=0.5, resumed_at=(4, 17))
+        display.progressed("disco", progress)
+        display.progressed("disco", progress)
+
+    shown = text_of(write, terminal=False)
+    assert shown.count("resumed   disco: from epoch 4, batch 17") == 1
