@@ -116,7 +116,8 @@ class Experiment:
         os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = "1" if patient else str(PENDING_TRIALS)
         os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"  # results are records
         os.environ["RAY_AIR_NEW_OUTPUT"] = "0"  # the display is ours, also of trials that are lost
-        logging.getLogger("ray.tune.execution.tune_controller").setLevel(logging.CRITICAL)
+        for chatty in ("tune", "execution.tune_controller"):
+            logging.getLogger(f"ray.tune.{chatty}").setLevel(logging.CRITICAL)
         trainable = tune.with_resources(
             tune.with_parameters(_trainable, shared=self._shared),
             {"cpu": self._resources.cpus, "gpu": self._resources.gpus},

@@ -55,6 +55,11 @@ def ray_session(
         ray.shutdown()
 
 
+def count_nodes() -> int:
+    """How many machines the cluster has now."""
+    return sum(node["Alive"] for node in ray.nodes())
+
+
 def _start(folder: Path, cpus: int) -> None:
     try:
         ray.init(

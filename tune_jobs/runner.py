@@ -20,7 +20,7 @@ from tune_jobs.display import Display
 from tune_jobs.experiment import Experiment, Shared, Slots
 from tune_jobs.grid import TrialSpec
 from tune_jobs.plan import Plan, State, survey
-from tune_jobs.ray_session import LOCAL, ray_session, scratch_folder
+from tune_jobs.ray_session import LOCAL, count_nodes, ray_session, scratch_folder
 from tune_jobs.session import Surroundings
 from tune_jobs.shapes import Batch, batches, resources_of
 from tune_jobs.stop import Stop
@@ -128,6 +128,10 @@ def driving(
             _time_asks(stop, stop_after_seconds),
             _interrupts_ask(stop, display),
         ):
+            if storage.is_local and count_nodes() > 1:
+                display.say(
+                    f"storage {storage.uri} is a folder: all machines of the cluster must share it"
+                )
             yield Run(shared, resources, datasets, scratch / "tune", Slots(slots), stop, display)
 
 

@@ -107,7 +107,7 @@ class S3Server:
                 "-s3",
             ),
             *(f"-{name}.port={port}" for name, port in self._ports.items()),
-            *(f"-s3.config={config}", "-volume.max=32", "-master.volumeSizeLimitMB=64"),
+            *(f"-s3.config={config}", "-volume.max=32", "-master.volumeSizeLimitMB=1024"),
             *(
                 "-s3.iam=false",
                 "-s3.autoCreateBucket=false",
