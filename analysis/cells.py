@@ -39,11 +39,7 @@ class RateChoice:
 
 
 def reported(trials: pd.DataFrame, study_points: pd.DataFrame) -> pd.DataFrame:
-    """The finished trials at one learning rate per cell.
-
-    That is the rate which a study chose (the trials that some study lists and none reports are left
-    out), and where no study did, the one of ``rate_choices``.
-    """
+    """The finished trials at one learning rate per cell: see ``settled`` and ``rate_choices``."""
     finished = settled(trials, study_points)
     if finished.empty:
         return finished
@@ -53,15 +49,22 @@ def reported(trials: pd.DataFrame, study_points: pd.DataFrame) -> pd.DataFrame:
 
 
 def settled(trials: pd.DataFrame, study_points: pd.DataFrame) -> pd.DataFrame:
-    """The finished trials without those that some study lists and none reports."""
-    finished = trials[trials["status"] == "finished"]
-    counts = study_points.groupby("point_id")["reported"].any()
-    passed_over = counts.index[~counts.astype(bool)]
-    return finished[~finished["point_id"].isin(passed_over)]
+    """The finished trials without those that studies decided against.
+
+    These are the points that some study lists and none reports (losing learning rates, searches)
+    and, in a cell of which a study reports points, all trials at other rates than those points'.
+    """
+    counts = study_points.groupby("point_id")["reported"].any().astype(bool)
+    of_study = trials["point_id"].isin(counts.index[counts])
+    seats = pd.MultiIndex.from_frame(trials[[*_RATE_CELL, "lr"]])
+    cells = pd.MultiIndex.from_frame(trials[_RATE_CELL])
+    kept = seats.isin(seats[of_study]) | ~cells.isin(cells[of_study])
+    kept &= ~trials["point_id"].isin(counts.index[~counts])
+    return trials[kept & (trials["status"] == "finished")]
 
 
 def rate_choices(trials: pd.DataFrame) -> list[RateChoice]:
-    """What is reported of each cell that was run at several learning rates outside a study.
+    """What is reported of each cell with several learning rates, where no study chose one of them.
 
     The published rule: the larger median best validation accuracy over the seeds that all rates
     have (all their seeds, if they share none); the smaller rate on a tie. Test accuracies play no

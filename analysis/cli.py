@@ -275,7 +275,7 @@ def _compare(args: argparse.Namespace) -> int:
     if args.json:
         print(table.to_json(orient="records", indent=1))
     else:
-        shown = table.drop(columns=["difference_p", "equivalence_p", "lr", "published_lr"])
+        shown = table.drop(columns=["difference_p", "equivalence_p"])
         _print_table(pa.Table.from_pandas(shown, preserve_index=False))
         print(f"agrees: within {args.margin:g} by two one-sided tests at 5 %")
     return 0

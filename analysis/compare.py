@@ -5,13 +5,14 @@ import math
 import pandas as pd
 
 from analysis import published, stats
-from analysis.cells import CELL, in_order, reported
+from analysis.cells import CELL, in_order, labelled, reported
 from analysis.errors import AnalysisError
 from analysis.frames import Frames
 
 MARGIN = 0.03  # a difference of mean accuracies, either way, that nobody would care about
 SIGNIFICANCE = 0.05
 LEAST = 3  # runs of ours, below which nothing is said
+PUBLISHED_FILE = "@published"  # ends the name of a dataset that was downloaded, not built
 AGREES, DIFFERS, TOO_FEW = "agrees", "differs", "too few runs"
 NOTHING_COMPARABLE = (
     "A comparison needs finished runs of ours in a published cell, by the published protocol "
@@ -28,24 +29,31 @@ _COLUMNS = [
 def compared(frames: Frames, *, margin: float = MARGIN) -> pd.DataFrame:
     """A row per cell that we have and that is published, run by the published protocol.
 
+    A cell that was run in several ways (dataset contents, versions) has a row for each, told apart
+    by ``model`` as ``cells.labelled`` does. Runs on ``emoji@published``, the published file, stand
+    beside the published cell of emoji.
+
     ``low`` and ``high`` bound the difference, ours minus published (95 %). The verdict *agrees*
     when the difference is within ``margin`` at 5 % (two one-sided tests), else *differs* when it is
     not zero at 5 % (corrected for the number of cells, Holm), else says *too few runs*.
 
     Within a cell the same seed means the same initial weights in both. Where the published trials
-    are in the tables too and the correlation over the shared seeds is clearly above zero (95 %),
-    those are compared in pairs; else all runs are, by Welch's test.
+    are in the tables too, hold every seed of ours at our learning rate, and the correlation over
+    these seeds is clearly above zero (95 %), they are compared in pairs; else all runs are, by
+    Welch's test. Means and numbers of seeds are those of the runs compared.
     """
     if margin <= 0:
         raise AnalysisError(f"A margin must be above 0, such as {MARGIN}; got {margin:g}.")
     ours = reported(comparable(frames.all_trials), frames.study_points)
+    base = ours.assign(dataset=ours["dataset"].str.removesuffix(PUBLISHED_FILE))
+    keys = pd.Series(list(base[CELL].itertuples(index=False, name=None)), index=ours.index)
+    ours = labelled(ours).assign(key=keys)
     theirs = frames.all_trials[frames.all_trials["source"] == "published"]
-    shipped = published.summary().set_index(CELL)
+    shipped = published.summary().set_index(CELL, drop=False)
     table = pd.DataFrame(
         [
-            _row(cell, theirs, shipped.loc[[key]].iloc[0], margin)
-            for key, cell in in_order(ours).groupby(CELL, sort=False)
-            if key in shipped.index
+            _row(cell, theirs, shipped.loc[[cell["key"].iloc[0]]].iloc[0], margin)
+            for _, cell in in_order(ours[ours["key"].isin(shipped.index)]).groupby(CELL, sort=False)
         ],
         columns=_COLUMNS,
     )
@@ -70,11 +78,14 @@ def _row(
     model, dataset, scenario = (cell[name].iloc[0] for name in CELL)
     ours = stats.sample(cell["test_accuracy"].to_numpy(dtype=float))
     theirs = stats.Sample(int(shipped["seeds"]), float(shipped["mean"]), float(shipped["spread"]))
-    pairs = _pairs(cell, published_trials)
-    first, second = (pairs[name].to_numpy(dtype=float) for name in ("ours", "theirs"))
+    first, second = _pairs(cell, _of_cell(published_trials, shipped))
     r = stats.correlation(first, second)
-    clear = stats.correlation_interval(r, len(pairs)).low > 0
-    gap = stats.paired(first, second) if clear else stats.welch(ours, theirs)
+    clear = stats.correlation_interval(r, len(first)).low > 0
+    together = clear and len(first) == ours.size
+    if together:
+        theirs, gap = stats.sample(second), stats.paired(first, second)
+    else:
+        gap = stats.welch(ours, theirs)
     low, high = gap.interval()
     return {
         "dataset": dataset,
@@ -89,19 +100,24 @@ def _row(
         "difference": gap.difference,
         "low": low,
         "high": high,
-        "test": "paired" if clear else "Welch",
-        "shared_seeds": len(pairs),
+        "test": "paired" if together else "Welch",
+        "shared_seeds": len(first),
         "correlation": r,
         "difference_p": gap.p(),
         "equivalence_p": gap.equivalence_p(margin),
     }
 
 
-def _pairs(cell: pd.DataFrame, published_trials: pd.DataFrame) -> pd.DataFrame:
-    """Accuracies of the seeds that both have, at one learning rate: columns ours and theirs."""
-    on = [*CELL, "lr", "seed"]
-    both = cell.merge(published_trials, on=on, suffixes=("", "_published"))
-    return both[["test_accuracy", "test_accuracy_published"]].set_axis(["ours", "theirs"], axis=1)
+def _of_cell(trials: pd.DataFrame, cell: pd.Series) -> pd.DataFrame:
+    return trials[(trials[CELL] == cell[CELL]).all(axis=1)]
+
+
+def _pairs(cell: pd.DataFrame, published_cell: pd.DataFrame) -> tuple[stats.Scores, stats.Scores]:
+    """Accuracies of the seeds that both have at our learning rate, ours and theirs."""
+    names = ["test_accuracy", "test_accuracy_published"]
+    both = cell.merge(published_cell, on=["lr", "seed"], suffixes=("", "_published"))
+    ours, theirs = (both[name].to_numpy(dtype=float) for name in names)
+    return ours, theirs
 
 
 def _verdict(seeds: int, equivalence_p: float, difference_p: float) -> str:

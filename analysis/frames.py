@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 
 from analysis import tables
-from analysis.cells import CELL, labelled, reported
+from analysis.cells import CELL, labelled, reported, settled
+from analysis.errors import AnalysisError
 from analysis.summary import summarised
 from tune_jobs.storage import Storage
 
@@ -18,7 +19,8 @@ BOOTSTRAP_SEED = 20221128  # fixed, so that a table can be made again digit for 
 class Frames:
     """A results folder's reported trials and what belongs to them, each read once.
 
-    ``source`` is ours, published or both; left out, it is ours if there are any, else published.
+    ``source`` is ours, published or both; left out, it is ours unless only published ones have
+    finished.
     """
 
     results: str
@@ -34,14 +36,31 @@ class Frames:
         """Every trial of the source, failed ones and those not reported too."""
         if self.source == "both":
             return self.all_trials
-        sources = self.all_trials["source"]
-        source = self.source or ("ours" if (sources == "ours").any() else "published")
-        return self.all_trials[sources == source]
+        trials = self.all_trials
+        finished = set(trials.loc[trials["status"] == "finished", "source"])
+        source = self.source or ("published" if finished == {"published"} else "ours")
+        return trials[trials["source"] == source]
 
     @cached_property
-    def trials(self) -> pd.DataFrame:
-        """The reported trials; see ``cells.reported`` and ``cells.labelled``."""
+    def reported(self) -> pd.DataFrame:
+        """The reported trials, if any; see ``cells.reported`` and ``cells.labelled``."""
         return labelled(reported(self.chosen, self.study_points))
+
+    @property
+    def trials(self) -> pd.DataFrame:
+        """The reported trials; AnalysisError, saying why, if there are none."""
+        if self.reported.empty:
+            words = self.passed_over or "there is none"
+            raise AnalysisError(f"This needs at least one finished trial to report; {words}.")
+        return self.reported
+
+    @cached_property
+    def passed_over(self) -> str:
+        """How many finished trials no study reports, in words; nothing if there are none."""
+        finished = int((self.chosen["status"] == "finished").sum())
+        left = finished - len(settled(self.chosen, self.study_points))
+        noun = "finished trial is" if left == 1 else "finished trials are"
+        return f"{left:,} {noun} reported by no study (losing rates, searches)" if left else ""
 
     @cached_property
     def study_points(self) -> pd.DataFrame:
@@ -55,12 +74,15 @@ class Frames:
 
     @cached_property
     def scales(self) -> pd.DataFrame:
-        """A row per reported trial and object scale, with the trial's cell."""
+        """A row per reported trial and object scale, with the trial's cell.
+
+        A trial without accuracies by scale has one row, in which they are missing.
+        """
         return self._joined("scale_accuracy")
 
     @cached_property
     def epochs(self) -> pd.DataFrame:
-        """A row per reported trial and epoch, with the trial's cell."""
+        """A row per reported trial and epoch, with the trial's cell; one if it has no epochs."""
         return self._joined("epochs")
 
     @cached_property
@@ -70,4 +92,5 @@ class Frames:
 
     def _joined(self, name: str) -> pd.DataFrame:
         cells = self.trials[["point_id", "source", *CELL, "seed"]]
-        return tables.load(name, self.results).merge(cells, on="point_id", validate="many_to_one")
+        rows = tables.load(name, self.results)
+        return cells.merge(rows, "left", on="point_id", validate="one_to_many")

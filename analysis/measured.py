@@ -65,7 +65,7 @@ def correlations(frames: Frames) -> pd.DataFrame:
     return _correlations(frames).merge(trials, on="point_id", validate="many_to_one")
 
 
-def summarised(frames: Frames, *, rng: np.random.Generator) -> pd.DataFrame:
+def by_cell(frames: Frames, *, rng: np.random.Generator) -> pd.DataFrame:
     """A row per cell with evaluated runs: its equivariance error and its correlations.
 
     ``error`` is the mean over runs of ``errors``, ``error_low`` and ``error_high`` bound it (95 %,

@@ -12,7 +12,7 @@ import pandas as pd
 from analysis import style
 from analysis.errors import AnalysisError
 from analysis.frames import BOOTSTRAP_SEED, Frames
-from analysis.measured import summarised
+from analysis.measured import by_cell
 from analysis.summary import contrasts, ranked
 
 TIMED = 2  # Mid2Rest: the scenario of the paper's Table 2
@@ -64,7 +64,7 @@ def epoch_time(frames: Frames) -> Printed:
 
 def evaluations(frames: Frames) -> Printed:
     """Equivariance error and the correlation of kernel and object size, by cell."""
-    cells = summarised(frames, rng=np.random.default_rng(BOOTSTRAP_SEED))
+    cells = by_cell(frames, rng=np.random.default_rng(BOOTSTRAP_SEED))
     names = style.model_styles(cells["model"])
     rows = [
         (

@@ -11,15 +11,14 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from analysis import page, style
-from analysis.cells import rate_choices, settled
 from analysis.compare import MARGIN, NOTHING_COMPARABLE, compared
 from analysis.errors import AnalysisError
 from analysis.figures import canvas
 from analysis.figures.gallery import FIGURES, drawn
 from analysis.frames import BOOTSTRAP_SEED, Frames
-from analysis.measured import summarised
+from analysis.measured import by_cell
+from analysis.notes import notes
 from analysis.page import Column
-from analysis.published import RECIPE, recipe_words
 from analysis.summary import contrasts
 from tune_jobs.storage import Storage
 
@@ -44,7 +43,7 @@ def report(
     keys: list[str] = []
     drawings: list[str] = []
     missing: list[str] = []
-    for done, (name, figure) in enumerate(drawn(frames) if len(frames.trials) else (), start=1):
+    for done, (name, figure) in enumerate(drawn(frames) if len(frames.reported) else (), start=1):
         if isinstance(figure, AnalysisError):
             missing.append(f"<p>{FIGURES[name].title}: {escape(str(figure))}</p>")
         else:
@@ -53,7 +52,7 @@ def report(
         if progress:
             progress(done, len(FIGURES))
     sections = {
-        "": _notes(frames),
+        "": "".join(f'<p class="note">{escape(note)}</p>' for note in notes(frames)),
         "Figures": "".join(drawings),
         "Figures that these results do not allow": "".join(missing),
         "Test accuracy": _accuracies(frames),
@@ -98,53 +97,8 @@ def _summary(trials: pd.DataFrame) -> str:
     return ", ".join(words) + (f"; {page.counted(failed, 'failed point')}" if failed else "")
 
 
-def _notes(frames: Frames) -> str:
-    """What a reader must know before the numbers, each as a banner."""
-    trials = frames.chosen
-    lines = [_shortened(trials)]
-    if failed := int((trials["status"] == "failed").sum()):
-        lines.append(
-            f"In no mean: {page.counted(failed, 'failed point')}, listed under Failed below."
-        )
-    if left := len(frames.all_trials) - len(trials):
-        lines.append(
-            f"Not on this page, but in the same tables: {page.counted(left, 'trial')} of another "
-            "source; --source shows them."
-        )
-    for row in frames.cells[frames.cells["undecided"] != ""].to_dict("records"):
-        lines.append(
-            f"Study {row['study']} has no learning rate for {row['model']} on {row['dataset']}, "
-            f"{style.scenario_name(row['scenario'])}, yet and reports none of its runs: "
-            f"{row['undecided']}."
-        )
-    for choice in rate_choices(settled(trials, frames.study_points)):
-        medians = ", ".join(f"{rate:g}: {median:.3f}" for rate, median in choice.medians.items())
-        lines.append(
-            f"{choice.model} on {choice.dataset}, {style.scenario_name(choice.scenario)}, ran at "
-            f"several learning rates; only {choice.lr:g} is reported (median best validation "
-            f"accuracy over {page.counted(choice.shared_seeds, 'shared seed')}: {medians})."
-        )
-    return "".join(f'<p class="note">{escape(line)}</p>' for line in lines if line)
-
-
-def _shortened(trials: pd.DataFrame) -> str:
-    recipes = trials[list(RECIPE)].drop_duplicates().sort_values(list(RECIPE))
-    other = [
-        recipe_words({name: int(row[name]) for name in RECIPE})
-        for row in recipes.to_dict("records")
-        if any(row[name] != value for name, value in RECIPE.items())
-    ]
-    if not other:
-        return ""
-    return (
-        f"This is a shortened run: {'; '.join(other)}. The published recipe is "
-        f"{recipe_words(RECIPE)}. "
-        "These numbers show that everything works; they are not to be compared with published ones."
-    )
-
-
 def _accuracies(frames: Frames) -> str:
-    if frames.trials.empty:
+    if frames.reported.empty:
         return ""
     columns = {
         **_cell_columns(frames.trials["model"]),
@@ -170,7 +124,7 @@ def _accuracies(frames: Frames) -> str:
 
 
 def _differences(frames: Frames) -> str:
-    pairs = contrasts(frames.trials) if len(frames.trials) else pd.DataFrame()
+    pairs = contrasts(frames.reported)
     if pairs.empty:
         return ""
     columns = {
@@ -195,7 +149,7 @@ def _differences(frames: Frames) -> str:
 
 def _evaluations(frames: Frames) -> str:
     try:
-        cells = summarised(frames, rng=np.random.default_rng(BOOTSTRAP_SEED))
+        cells = by_cell(frames, rng=np.random.default_rng(BOOTSTRAP_SEED))
     except AnalysisError as error:
         return f"<p>{escape(str(error))}</p>"
     columns = {
@@ -222,6 +176,8 @@ def _comparison(frames: Frames) -> str:
         return f"<p>{escape(NOTHING_COMPARABLE)}</p>"
     columns = {
         **_cell_columns(table["model"]),
+        "lr": Column("Learning rate", page.short, number=True),
+        "published_lr": Column("published", page.short, number=True),
         "seeds": Column("Seeds", str, number=True),
         "published_seeds": Column("published", str, number=True),
         "mean": Column("Mean", page.percent, number=True),
@@ -230,14 +186,15 @@ def _comparison(frames: Frames) -> str:
         "low": Column("from", page.points, number=True),
         "high": Column("to", page.points, number=True),
         "test": Column("Test", page.text),
+        "shared_seeds": Column("Shared seeds", str, number=True),
         "correlation": Column("r over seeds", lambda value: f"{value:.2f}", number=True),
         "verdict": Column("Verdict", page.text),
     }
     return (
         f"<p>Ours minus published. <em>Agrees</em>: within {100 * MARGIN:g} points by two "
         "one-sided tests at 5 %. <em>Differs</em>: otherwise, and not zero at 5 % (Holm over "
-        "cells). Seeds are paired only where they clearly go together.</p>"
-        + page.table(table, columns)
+        "cells). Seeds are paired only where both have all of ours and they clearly go together; "
+        "means and seeds are those of the runs compared.</p>" + page.table(table, columns)
     )
 
 

@@ -7,7 +7,7 @@ from matplotlib.lines import Line2D
 from analysis import style
 from analysis.figures import canvas
 
-_COLUMNS = ("dataset", "scenario", "model", "difference", "low", "high", "seeds", "verdict")
+_COLUMNS = ("dataset", "scenario", "model", "difference", "low", "high", "seeds", "test", "verdict")
 _MARKERS = {"agrees": "o", "differs": "X", "too few runs": "."}
 
 
@@ -15,7 +15,8 @@ def comparison(compared: pd.DataFrame, *, margin: float) -> Figure:
     """A row per cell: the difference of mean test accuracy, ours minus published, 95 % interval.
 
     ``compared`` is the table of ``compare.compared``. Grey is the margin within which a difference
-    does not matter; the marker is the verdict.
+    does not matter; the marker is the verdict. A row says how many runs of ours it compares, and
+    whether in pairs.
     """
     canvas.require_columns(compared, _COLUMNS, what="The comparison")
     styles = style.model_styles(compared["model"])
@@ -33,7 +34,8 @@ def comparison(compared: pd.DataFrame, *, margin: float) -> Figure:
             marker = _MARKERS[row["verdict"]]
             axes.plot(100 * row["difference"], place, marker, color=look.colour, markersize=6)
             cell = f"{style.dataset_name(row['dataset'])}, {style.scenario_name(row['scenario'])}"
-            names.append(f"{cell}, {look.name} (n = {row['seeds']})")
+            paired = ", paired" if row["test"] == "paired" else ""
+            names.append(f"{cell}, {look.name} (n = {row['seeds']}{paired})")
         axes.set_yticks(range(len(rows)), names)
         axes.set_ylim(len(rows) - 0.5, -0.5)
         axes.grid(axis="y", visible=False)

@@ -1,10 +1,14 @@
+from pathlib import Path
+
 import pytest
 
 from analysis import load, schemas
-from analysis.cells import in_order, labelled, rate_choices, reported
+from analysis.cells import in_order, labelled, rate_choices, reported, settled
 from analysis.collect import collect
 from analysis.frames import Frames
+from analysis.published import import_mlflow
 
+EXPORT = Path(__file__).parent.parent / "golden" / "mlflow-emoji-2.csv.gz"
 NO_STUDIES = schemas.SCHEMAS["study_points"].empty_table().to_pandas()
 
 
@@ -66,6 +70,26 @@ def test_what_a_study_chose_stands_against_the_larger_median(trials_of, make_rec
     assert list(reported(trials, study)["lr"]) == [1e-3]
 
 
+def test_a_stray_run_at_another_rate_does_not_overrule_a_study(trials_of, make_record):
+    chosen = [make_record(seed=s, lr=1e-3, valid_accuracy=0.8) for s in (1, 2)]
+    stray = make_record(seed=1, lr=1e-2, valid_accuracy=0.99)
+    more = make_record(seed=3, lr=1e-3)
+    trials = trials_of(*chosen, stray, more)
+    study = NO_STUDIES.reindex(range(2)).assign(
+        point_id=[record.point_id for record in chosen], reported=True
+    )
+    kept = reported(trials, study)
+    assert sorted(kept["seed"]) == [1, 2, 3]
+    assert set(kept["lr"]) == {1e-3}
+    assert rate_choices(settled(trials, study)) == []
+
+
+def test_a_study_of_one_cell_says_nothing_of_another(trials_of, make_record):
+    here, there = make_record(lr=1e-3), make_record(lr=1e-2, dataset="mnist")
+    study = NO_STUDIES.reindex(range(1)).assign(point_id=here.point_id, reported=True)
+    assert len(reported(trials_of(here, there), study)) == 2
+
+
 def test_a_point_that_a_later_phase_reports_is_reported(trials_of, make_record):
     record = make_record()
     study = NO_STUDIES.reindex(range(2)).assign(point_id=record.point_id, reported=[False, True])
@@ -121,6 +145,21 @@ def test_cells_stand_by_dataset_scenario_and_model(trials_of, make_record):
         ["emoji", 2, "disco"],
         ["mnist", 2, "standard"],
     ]
+
+
+def test_failed_points_of_ours_do_not_hide_published_trials(trials_of, make_failure, tmp_path):
+    trials_of(make_failure())
+    import_mlflow(str(EXPORT), str(tmp_path / "results"))
+    frames = Frames(str(tmp_path / "results"))
+    assert set(frames.trials["source"]) == {"published"}
+
+
+def test_trials_without_epochs_or_scales_keep_a_row(trials_of, make_record, tmp_path):
+    trials_of(make_record(num_epochs=2))
+    import_mlflow(str(EXPORT), str(tmp_path / "results"))
+    frames = Frames(str(tmp_path / "results"), "both")
+    assert frames.epochs.groupby("source")["epoch"].count().to_dict() == {"ours": 2, "published": 0}
+    assert frames.scales["point_id"].nunique() == frames.epochs["point_id"].nunique() == 76
 
 
 def test_scales_and_epochs_carry_their_trials_cell(trials_of, make_record, tmp_path):

@@ -1,4 +1,5 @@
 import gzip
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,8 @@ from analysis.collect import collect
 from analysis.compare import compared
 from analysis.frames import Frames
 from analysis.published import import_mlflow, summary
-from tune_jobs.grid import Recipe
+from tune_jobs.grid import Recipe, TrialSpec
+from tune_jobs.record import TrialRecord
 
 EXPORT = Path(__file__).parent.parent / "golden" / "mlflow-emoji-2.csv.gz"
 
@@ -37,6 +39,15 @@ def published_scores() -> dict[int, float]:
         for row in fields
         if row["params.model"] == "standard"
     }
+
+
+def spec_of(record: TrialRecord) -> TrialSpec:
+    return TrialSpec(
+        point=record.point,
+        recipe=record.recipe,
+        model_version=record.model_version,
+        dataset_fingerprint=record.dataset_fingerprint,
+    )
 
 
 def counts(accuracy: float) -> int:
@@ -83,6 +94,47 @@ def test_seeds_are_paired_only_where_they_clearly_go_together(frames_of, make_re
     gaps = [counts(a) / 36 - a for a in published_scores().values()]
     assert row["difference"] == pytest.approx(sum(gaps) / 25)
     assert row["high"] - row["low"] < 0.015  # Welch's interval is 0.02 wide
+
+
+def test_no_run_of_ours_is_left_out_for_the_sake_of_pairs(frames_of, make_record):
+    """8 seeds that the published runs have and follow closely, 12 others far below."""
+    shared = list(published_scores().items())[:8]
+    records = [make_record(seed=s, correct=counts(a)) for s, a in shared]
+    records += [make_record(seed=s, correct=c) for s, c in enumerate([9, 10] * 6, start=900)]
+    [row] = compared(frames_of(*records, published=True)).to_dict("records")
+    assert row["correlation"] > 0.8
+    assert (row["test"], row["shared_seeds"], row["seeds"]) == ("Welch", 8, 20)
+    assert row["verdict"] == "differs"
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_means_and_their_difference_are_of_the_same_runs(reverse, frames_of, make_record):
+    shared = list(published_scores().items())[:12]
+    correct = [27 - counts(a) if reverse else counts(a) for _, a in shared]
+    records = [make_record(seed=s, correct=c) for (s, _), c in zip(shared, correct, strict=True)]
+    [row] = compared(frames_of(*records, published=True)).to_dict("records")
+    assert (row["test"], row["published_seeds"]) == (("Welch", 50) if reverse else ("paired", 12))
+    assert row["difference"] == pytest.approx(row["mean"] - row["published_mean"])
+
+
+def test_two_contents_of_a_dataset_are_compared_each_by_itself(frames_of, make_record):
+    records = [make_record(seed=s, correct=14) for s in (1, 2, 3)]
+    spec = replace(spec_of(records[0]), dataset_fingerprint="beef" * 4)
+    other = replace(
+        make_record(seed=1, correct=30), point_id=spec.point_id, dataset_fingerprint="beef" * 4
+    )
+    rows = compared(frames_of(*records, other)).set_index("model")
+    assert rows["seeds"].to_dict() == {"standard data feedfe": 3, "standard data beefbe": 1}
+    assert rows["mean"].to_dict() == pytest.approx(
+        {"standard data feedfe": 14 / 36, "standard data beefbe": 30 / 36}
+    )
+
+
+def test_runs_on_the_published_file_stand_beside_the_published_cell(frames_of, make_record):
+    built, file = make_record(dataset="emoji"), make_record(dataset="emoji@published")
+    rows = compared(frames_of(built, file)).set_index("dataset")
+    assert set(rows.index) == {"emoji", "emoji@published"}
+    assert rows["published_mean"].nunique() == 1
 
 
 def test_seeds_that_do_not_go_together_are_not_paired(frames_of, make_record):

@@ -80,7 +80,7 @@ def test_a_cells_summary_bounds_its_error_and_leaves_out_what_does_not_apply(
     ]
     pooled = make_record(model="slice_pool", interpolation="bicubic")
     frames = frames_of(*records, *evaluations, pooled, make_evaluation(pooled))
-    cells = measured.summarised(frames, rng=np.random.default_rng(1)).set_index("model")
+    cells = measured.by_cell(frames, rng=np.random.default_rng(1)).set_index("model")
     standard, slice_pool = cells.loc["standard"], cells.loc["slice_pool"]
     assert standard["error"] == pytest.approx(0.4)
     assert standard["error_low"] < 0.3 < 0.5 < standard["error_high"]

@@ -42,6 +42,18 @@ def test_a_cell_without_runs_is_a_dash(few):
     )
 
 
+@pytest.mark.parametrize("name", printed.TABLES)
+def test_a_table_without_a_reported_run_says_how_many_are_not(
+    name, tmp_path, make_record, make_failure, make_phase, put
+):
+    record = make_record()
+    put(tmp_path / "runs", record, make_failure(seed=2), make_phase(record, lr=None, undecided="x"))
+    collect([str(tmp_path / "runs")], str(tmp_path / "results"))
+    words = r"1 finished trial is reported by no study \(losing rates, searches\)"
+    with pytest.raises(AnalysisError, match=words):
+        printed.TABLES[name](Frames(str(tmp_path / "results")))
+
+
 def test_collapsed_runs_stand_beside_the_mean(tmp_path, make_record, put):
     put(tmp_path / "runs", make_record(seed=1), make_record(seed=2, valid_accuracy=0.03))
     collect([str(tmp_path / "runs")], str(tmp_path / "results"))

@@ -57,8 +57,16 @@ class Cells(HTMLParser):
 
 def test_a_shortened_recipe_is_said_first_and_clearly(page_of, make_record):
     page = page_of(make_record(recipe=SHORT))
-    note = page.index("This is a shortened run: at most 30 epochs, patience 3, batches of 16.")
-    assert note < page.index("<figure")
+    words = "A shortened recipe: at most 30 epochs, patience 3, batches of 16 (1 trial)."
+    assert page.index(words) < page.index("<figure")
+
+
+@pytest.mark.parametrize("longer", [{"max_epochs": 300}, {"batch_size": 8}])
+def test_another_recipe_that_is_not_shorter_is_not_called_so(longer, page_of, make_record):
+    page = page_of(make_record(recipe=Recipe(**longer)), make_record())
+    assert "Another recipe than the published one: at most" in page
+    assert "(1 trial)" in page
+    assert "shortened" not in page
 
 
 def test_the_published_recipe_is_not_called_shortened(page_of, make_record):
@@ -91,6 +99,13 @@ def test_a_report_of_failures_only_is_still_a_report(page_of, make_failure):
 def test_the_choice_between_two_learning_rates_is_told(page_of, make_record):
     page = page_of(make_record(lr=1e-2, valid_accuracy=0.5), make_record(lr=1e-3))
     assert "only 0.001 is reported" in page
+
+
+def test_trials_that_no_study_reports_are_counted(page_of, make_record, make_phase):
+    fast, slow = make_record(lr=1e-2), make_record(lr=1e-3)
+    page = page_of(fast, slow, make_phase(fast, slow, lr=1e-3))
+    words = "In no mean: 1 finished trial is reported by no study (losing rates, searches)."
+    assert words in page
 
 
 def test_an_undecided_cell_of_a_study_is_told(page_of, make_record, make_phase):
