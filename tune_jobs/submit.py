@@ -40,6 +40,10 @@ class HeadLostError(OSError):
     """The head of a cluster does not answer."""
 
 
+class HeadNotReadyError(HeadLostError):
+    """The head of a cluster answers that it cannot answer yet, as it does while it starts."""
+
+
 class _NotThereError(TuneJobsError):
     """The head knows no such job."""
 
@@ -132,13 +136,11 @@ class Head:
             self.client.stop_job(job_id)
 
     def wait(self) -> None:
-        """Wait for however long it takes until the head answers."""
+        """Wait for however long it takes until the head answers, about its jobs too."""
         while True:
-            try:
-                Head(self.address)
-            except HeadLostError:
-                time.sleep(HEAD_SECONDS)
-            else:
+            time.sleep(HEAD_SECONDS)
+            with suppress(HeadLostError):
+                Head(self.address).running("")
                 return
 
     @contextmanager
@@ -157,6 +159,10 @@ class Head:
                 "`ray dashboard cluster.yaml` makes a tunnel to it."
             ) from None
         except RuntimeError as error:  # an answer with a status that says no
+            if "status code 5" in str(error):
+                raise HeadNotReadyError(
+                    f"{self.address} must be ready; it says: {_reason(error)}"
+                ) from None
             kind = _NotThereError if "status code 404" in str(error) else TuneJobsError
             raise kind(f"{self.address} must do as asked; it says: {_reason(error)}") from None
 
@@ -243,10 +249,10 @@ def run_job(head: Head, job: Job, *, keep_alive: bool, say: Say, show: Say) -> i
             say(f"job {job_id} on {head.address}; Ctrl-C leaves it running")
             began = time.monotonic()
             end = follow_job(head, job_id, keep_alive=keep_alive, say=say, show=show)
-        except HeadLostError:
+        except HeadLostError as error:
             if not keep_alive:
                 raise
-            _await_head(head, say)
+            _await_head(head, error, say)
             continue
         if end.exit_status is not None:
             if end.reason:
@@ -265,10 +271,10 @@ def follow_job(head: Head, job_id: str, *, keep_alive: bool = False, say: Say, s
     while True:
         try:
             return follower.until_over()
-        except HeadLostError:
+        except HeadLostError as error:
             if not keep_alive:
                 raise
-            _await_head(head, say)
+            _await_head(head, error, say)
         except KeyboardInterrupt:
             again = f"{job_id} --address {head.address}"
             say(f"{job_id} goes on; `tune-jobs follow {again}` shows it, `tune-jobs stop` ends it")
@@ -282,8 +288,11 @@ def stop_job(head: Head, job_id: str) -> None:
         time.sleep(LOOK_SECONDS)
 
 
-def _await_head(head: Head, say: Say) -> None:
-    say(f"{head.address} does not answer; waiting for it (`ray up` brings it back)")
+def _await_head(head: Head, lost: HeadLostError, say: Say) -> None:
+    if isinstance(lost, HeadNotReadyError):
+        say(f"{lost} Asking again.")
+    else:
+        say(f"{head.address} does not answer; waiting for it (`ray up` brings it back)")
     head.wait()
     say(f"{head.address} answers again")
 

@@ -153,7 +153,7 @@ def driver() -> psutil.Process:
     (found,) = [
         process
         for process in psutil.process_iter(["cmdline"])
-        if "tune_jobs run mine.yaml" in " ".join(process.info["cmdline"] or ())
+        if "tune_jobs run ./mine.yaml" in " ".join(process.info["cmdline"] or ())
         and "sh" not in process.info["cmdline"][0]
     ]
     return found

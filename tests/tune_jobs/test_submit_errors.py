@@ -1,12 +1,16 @@
 """What ``submit`` refuses, and how it takes the end of a job; without a Ray."""
 
 import json
+import shlex
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
+import ray
 from ray.job_submission import JobDetails, JobStatus, JobType
 
 from tune_jobs import submit
@@ -14,31 +18,49 @@ from tune_jobs.cli import main
 from tune_jobs.datasets import stored_key
 from tune_jobs.errors import TuneJobsError
 from tune_jobs.storage import Storage
+from tune_jobs.study import load_study
 from tune_jobs.submit import End, Head, HeadLostError, Job, run_job
 from tune_jobs.testing.s3_server import CREDENTIALS, S3Server
 
 NOBODY = "http://127.0.0.1:9"  # the discard port
 
 
+class Dashboard(BaseHTTPRequestHandler):
+    """Answers as Ray's does: with its version, and with ``statuses`` to questions about jobs."""
+
+    ray_version = ray.__version__
+    statuses: ClassVar[list[int]] = []  # used up one by one; then 200
+
+    def do_GET(self) -> None:
+        about_jobs = self.path.startswith("/api/jobs")
+        status = self.statuses.pop(0) if about_jobs and self.statuses else 200
+        version = {"version": "4", "ray_version": self.ray_version, "ray_commit": ""}
+        self.send_response(status)
+        self.end_headers()
+        self.wfile.write(json.dumps([] if about_jobs else version).encode())
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+@contextmanager
+def serving(answers: type[Dashboard]) -> Iterator[str]:
+    """The address of a dashboard."""
+    with HTTPServer(("127.0.0.1", 0), answers) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_address[1]}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
 @pytest.fixture
 def old_ray() -> Iterator[str]:
     """The address of a dashboard of another Ray."""
-
-    class Answers(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(200)
-            self.end_headers()
-            self.wfile.write(json.dumps({"version": "4", "ray_version": "2.9.0"}).encode())
-
-        def log_message(self, format: str, *args: object) -> None:
-            pass
-
-    with HTTPServer(("127.0.0.1", 0), Answers) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-        server.shutdown()
-        thread.join()
+    with serving(type("Old", (Dashboard,), {"ray_version": "2.9.0"})) as address:
+        yield address
 
 
 def refused(words: list[str], capsys: pytest.CaptureFixture[str]) -> str:
@@ -92,6 +114,29 @@ def test_a_dataset_that_is_nowhere_is_refused_before_the_cluster_is_told(
     uri = f"s3://{s3_server.bucket}/none?endpoint_override={s3_server.endpoint}&scheme=http"
     words = ["submit", "demo", "--storage", uri, "--data", str(tmp_path)]
     assert "`stir build emoji` makes it" in refused(words, capsys)
+
+
+def test_a_study_file_without_a_suffix_is_a_file_on_the_cluster_too(
+    s3_server: S3Server,
+    s3_keys: None,
+    bars: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    file = tmp_path / "mine"
+    axes = f"{{model: standard, dataset: {bars}, scenario: 2, kernel_size: 3, "
+    file.write_text(f"name: x\naxes: {axes} interpolation: null, lr: 0.001, seed: 1}}")
+
+    def sent(head: None, job: Job, **options: object) -> int:
+        monkeypatch.chdir(job.folder)
+        words = shlex.split(job.entrypoint)
+        assert load_study(words[words.index("run") + 1]).name == "x"
+        return 0
+
+    monkeypatch.setattr(submit, "Head", lambda address: None)
+    monkeypatch.setattr(submit, "run_job", sent)
+    uri = f"s3://{s3_server.bucket}/mine?endpoint_override={s3_server.endpoint}&scheme=http"
+    assert main(["submit", str(file), "--storage", uri]) == 0
 
 
 @pytest.mark.parametrize(
@@ -206,3 +251,21 @@ def test_only_keep_alive_waits_for_a_head_that_is_lost(job: Job, monkeypatch: py
     follow(head, monkeypatch)
     with pytest.raises(HeadLostError):
         run_job(head, job, keep_alive=False, say=said.append, show=said.append)
+
+
+def test_a_head_that_is_not_ready_yet_counts_as_lost_and_is_asked_again(
+    job: Job, monkeypatch: pytest.MonkeyPatch
+):
+    answers = type("Starting", (Dashboard,), {"statuses": [500, 503, 500]})
+    monkeypatch.setattr(submit, "HEAD_SECONDS", 0.01)
+    with serving(answers) as address:
+        head = Head(address)
+        monkeypatch.setattr(head, "submit", lambda job: "job-1")
+        said = follow(Scene(End(exit_status=0)), monkeypatch)
+        assert run_job(head, job, keep_alive=True, say=said.append, show=said.append) == 0
+        assert said[0].startswith(f"{address} must be ready; it says: Request failed with status")
+        assert said[0].endswith(" Asking again.")
+        assert (answers.statuses, said[-1][:5]) == ([], "job j")
+        answers.statuses += [500]
+        with pytest.raises(HeadLostError, match="must be ready"):
+            run_job(head, job, keep_alive=False, say=said.append, show=said.append)

@@ -57,7 +57,7 @@ def _submit(args: argparse.Namespace) -> int:
     study_file = None if args.study in shipped_studies() else Path(args.study)
     with TemporaryDirectory() as folder:
         digest = write_bundle(Path(folder), study_file=study_file, imports=study.imports)
-        words = [study_file.name if study_file else args.study, "--storage", storage.uri]
+        words = [f"./{study_file.name}" if study_file else args.study, "--storage", storage.uri]
         for asked, key in stored.items():
             words += ["--stored", f"{asked}={key}"]
         entrypoint = shlex.join(
