@@ -144,6 +144,8 @@ def _collect(args: argparse.Namespace) -> int:
     with _progress("Reading objects") as progress:
         found = collect(storages, args.out, progress=progress)
     print(_sentence(found, args.out))
+    for sentence in found.disagreements:
+        print(f"note: {sentence}", file=sys.stderr)
     return _left_out(found.damaged)
 
 

@@ -7,17 +7,18 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from analysis import places, schemas, tables
+from analysis import places, schemas, studies, tables
 from analysis.evaluations import collect_evaluations, new_evaluations
-from analysis.places import Place, keys_in
+from analysis.places import Copies, Place, keys_in
 from analysis.rows import Rows, rows_of_failure, rows_of_record, rows_of_study
 from analysis.searches import read_searches
-from tune_jobs.record import FailureRecord, RecordError, TrialRecord, point_id_of
+from tune_jobs.record import FailureRecord, TrialRecord, failure_key, point_id_of, record_key
 from tune_jobs.storage import Storage
-from tune_jobs.study_record import StudyRecord
+from tune_jobs.study_record import StudyRecord, study_key
 
 _BATCH = 250  # objects read ahead at a time, which bounds the memory
 
+_PHASE = pa.schema({name: pa.string() for name in ("storage", "study", "phase")})
 _FINISHED = pc.field("status") == "finished"
 
 
@@ -31,6 +32,7 @@ class Collected:
     evaluations: int = 0  # new ones
     repeated: int = 0  # points that lie in more than one storage; the first was taken
     damaged: list[str] = field(default_factory=list)
+    disagreements: list[str] = field(default_factory=list)  # of storages, on a learning rate
 
 
 def collect(
@@ -65,7 +67,7 @@ def collect(
 
 
 def _trials(
-    wanted: Sequence[Place],
+    wanted: Sequence[Copies],
     pool: ThreadPoolExecutor,
     found: Collected,
     read: Callable[[int], None],
@@ -74,7 +76,7 @@ def _trials(
     parts = {name: [schemas.SCHEMAS[name].empty_table()] for name in schemas.OF_TRIALS}
     for start in range(0, len(wanted), _BATCH):
         batch = wanted[start : start + _BATCH]
-        good = list(_good(batch, pool, found))
+        good = [rows for _, rows in places.parsed(batch, _trial, pool, found.damaged)]
         for name, tables_read in parts.items():
             empty = schemas.SCHEMAS[name].empty_table()
             joined = pa.concat_tables([empty, *(rows[name] for rows in good)])
@@ -83,46 +85,43 @@ def _trials(
     return {name: pa.concat_tables(part) for name, part in parts.items()}
 
 
-def _wanted(storages: Iterable[Storage], finished: set[str], found: Collected) -> list[Place]:
-    """The objects to read: new records, and the last failure of each point without a record."""
-    records: dict[str, Place] = {}
-    failures: dict[str, tuple[int, Place]] = {}
+def _wanted(storages: Iterable[Storage], finished: set[str], found: Collected) -> list[Copies]:
+    """The objects to read: new records, and the last failure of each point without a record.
+
+    Each with its copies in the order of storages, a failure with earlier ones of its point too.
+    """
+    records: dict[str, list[Place]] = {}
+    failures: dict[str, list[Place]] = {}
     for storage in storages:
-        for key in keys_in(storage, "records"):
-            found.repeated += point_id_of(key) in records
-            records.setdefault(point_id_of(key), (storage, key))
-        for key in keys_in(storage, "failures"):
-            attempt = key.rpartition("/")[2].removesuffix(".json")
-            ranked = (int(attempt) if attempt.isdecimal() else 0, (storage, key))
-            if ranked[0] >= failures.get(point_id_of(key), ranked)[0]:
-                failures[point_id_of(key)] = ranked
-    new = [place for point_id, place in records.items() if point_id not in finished]
+        for folder, objects in (("records", records), ("failures", failures)):
+            for key in keys_in(storage, folder):
+                objects.setdefault(point_id_of(key), []).append((storage, key))
+    found.repeated = sum(len(copies) > 1 for copies in records.values())
+    new = [copies for point_id, copies in records.items() if point_id not in finished]
     done = finished | set(records)
-    return new + [place for point_id, (_, place) in failures.items() if point_id not in done]
+    failed = [copies for point_id, copies in failures.items() if point_id not in done]
+    return [*new, *(sorted(copies, key=_attempt, reverse=True) for copies in failed)]
 
 
-def _good(batch: Sequence[Place], pool: ThreadPoolExecutor, found: Collected) -> Iterable[Rows]:
-    for place, content in places.contents(batch, pool):
-        try:
-            yield _rows(place[1], content)
-        except RecordError as error:
-            found.damaged.append(places.named(place, error))
+def _attempt(place: Place) -> int:
+    number = place[1].rpartition("/")[2].removesuffix(".json")
+    return int(number) if number.isdecimal() else 0
 
 
-def _rows(key: str, content: bytes | RecordError) -> Rows:
-    if isinstance(content, RecordError):
-        raise content
-    if key.startswith("studies/"):
-        return rows_of_study(StudyRecord.from_json(content))
-    if key.startswith("records/"):
+def _trial(place: Place, content: bytes) -> Rows:
+    if place[1].startswith("records/"):
         record = TrialRecord.from_json(content)
-        rows = rows_of_record(record)
-    else:
-        record = FailureRecord.from_json(content)
-        rows = rows_of_failure(record)
-    if record.point_id != point_id_of(key):
-        raise RecordError(f"An object must lie under its point_id; this is {record.point_id}.")
-    return rows
+        places.check_key(place, record_key(record.point_id))
+        return rows_of_record(record)
+    failure = FailureRecord.from_json(content)
+    places.check_key(place, failure_key(failure.point_id, failure.attempt))
+    return rows_of_failure(failure)
+
+
+def _phase(place: Place, content: bytes) -> tuple[StudyRecord, Rows]:
+    phase = StudyRecord.from_json(content)
+    places.check_key(place, study_key(phase.study, phase.phase))
+    return phase, rows_of_study(phase, place[0].uri)
 
 
 def _store_studies(
@@ -130,23 +129,33 @@ def _store_studies(
 ) -> None:
     """Read every phase and search again: unlike records, they change as a study goes on.
 
-    Of a study that lies in several storages, the phases of the first that has them are taken.
+    A phase has rows of each storage that it lies in; see ``studies``. What was read takes the place
+    of what was collected of it before; what cannot be read stays.
     """
-    phases: dict[str, Place] = {}
-    for storage in storages:
-        for key in keys_in(storage, "studies"):
-            phases.setdefault(key, (storage, key))
-    good = list(_good(list(phases.values()), pool, found))
+    written = [[(storage, key)] for storage in storages for key in keys_in(storage, "studies")]
+    phases = list(places.parsed(written, _phase, pool, found.damaged))
+    good = [rows for _, (_, rows) in phases]
     good += read_searches(storages, pool, found.damaged)
-    for name in schemas.OF_STUDIES:
-        empty = schemas.SCHEMAS[name].empty_table()
-        rows = pa.concat_tables([empty, *(one[name] for one in good if name in one)])
-        tables.extend(name, rows, rows["study"].unique(), results, by="study")
+    rows = {
+        name: pa.concat_tables(
+            [schemas.SCHEMAS[name].empty_table(), *(one[name] for one in good if name in one)]
+        )
+        for name in schemas.OF_STUDIES
+    }
+    read = [(storage.uri, phase.study, phase.phase) for (storage, _), (phase, _) in phases]
+    whole = pa.Table.from_pylist(
+        [dict(zip(_PHASE.names, one, strict=True)) for one in read], _PHASE
+    )
+    whole = pa.concat_tables([whole, rows["study_points"].select(_PHASE.names)])
+    tables.extend("study_points", rows["study_points"], whole, results)
+    tables.extend("cells", rows["cells"], whole, results)
+    tables.extend("searches", rows["searches"], rows["searches"].select(["study"]), results)
+    found.disagreements = studies.disagreements(tables.read("cells", results).to_pandas())
 
 
 def _store(parts: Rows, results: Storage, found: Collected) -> None:
     """Trials last: a collection cut off before them reads the same objects again."""
-    point_ids = parts["trials"]["point_id"].combine_chunks()
+    point_ids = parts["trials"].select(["point_id"])
     for name in schemas.OF_TRIALS:
         if len(point_ids) or not results.exists(tables.table_key(name)):
             tables.extend(name, parts[name], point_ids, results)

@@ -11,9 +11,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from analysis import places, stats, tables
 from analysis.parts import PartWriter
-from analysis.places import Place
+from analysis.places import Copies, Place
 from analysis.schemas import SCHEMAS
-from tune_jobs.evaluation_record import Evaluation, IndexMaps
+from tune_jobs.evaluation_record import Evaluation, IndexMaps, evaluation_key, maps_key
 from tune_jobs.record import RecordError, point_id_of
 from tune_jobs.storage import Storage
 
@@ -24,20 +24,20 @@ _AHEAD = 8  # read while others are written
 Rows = Mapping[str, pa.Table]
 
 
-def new_evaluations(storages: Sequence[Storage], results: Storage) -> list[Place]:
-    """The objects that ``results`` does not have; of several with one key, the first storage's."""
+def new_evaluations(storages: Sequence[Storage], results: Storage) -> list[Copies]:
+    """The objects that ``results`` does not have, with their copies in the order of storages."""
     known = set(tables.read_if_any("evaluations", results)["key"].to_pylist())
-    found: dict[str, Place] = {}
+    found: dict[str, list[Place]] = {}
     for storage in storages:
         for folder in FOLDERS:
             for key in places.keys_in(storage, folder, ending=".npz"):
                 if key not in known:
-                    found.setdefault(key, (storage, key))
+                    found.setdefault(key, []).append((storage, key))
     return list(found.values())
 
 
 def collect_evaluations(
-    wanted: Sequence[Place],
+    wanted: Sequence[Copies],
     results: Storage,
     pool: ThreadPoolExecutor,
     damaged: list[str],
@@ -51,10 +51,10 @@ def collect_evaluations(
     done = 0
     for start in range(0, max(1, len(wanted)), _TOGETHER):
         batch = wanted[start : start + _TOGETHER]
-        part = hashlib.sha256("\n".join(key for _, key in batch).encode()).hexdigest()[:12]
+        part = hashlib.sha256("\n".join(copies[0][1] for copies in batch).encode()).hexdigest()[:12]
         entries: list[dict[str, Any]] = []
         with PartWriter(part, results) as writer:
-            for (_, key), weights_key, rows in _good(batch, pool, damaged, read):
+            for (_, key), (weights_key, rows) in _good(batch, pool, damaged, read):
                 done += 1
                 for name, table in rows.items():
                     entries.append(_entry(key, weights_key, name, table, part))
@@ -62,38 +62,31 @@ def collect_evaluations(
                         writer.add(name, table)
         if entries or not results.exists(tables.table_key("evaluations")):
             new = pa.Table.from_pylist(entries, SCHEMAS["evaluations"])
-            tables.extend("evaluations", new, new["key"].combine_chunks(), results, by="key")
+            tables.extend("evaluations", new, new.select(["key"]), results)
     return done
 
 
 def _good(
-    batch: Sequence[Place],
+    batch: Sequence[Copies],
     pool: ThreadPoolExecutor,
     damaged: list[str],
     read: Callable[[int], None],
-) -> Iterator[tuple[Place, str, Rows]]:
+) -> Iterator[tuple[Place, tuple[str, Rows]]]:
     """Each object that can be used, with its weights' key and its rows."""
     for start in range(0, len(batch), _AHEAD):
         few = batch[start : start + _AHEAD]
-        for place, content in places.contents(few, pool):
-            try:
-                yield place, *_rows(place[1], content)
-            except RecordError as error:
-                damaged.append(places.named(place, error))
+        yield from places.parsed(few, _rows, pool, damaged)
         read(len(few))
 
 
-def _rows(key: str, content: bytes | RecordError) -> tuple[str, Rows]:
-    if isinstance(content, RecordError):
-        raise content
-    if key.startswith("evaluations/"):
+def _rows(place: Place, content: bytes) -> tuple[str, Rows]:
+    if place[1].startswith("evaluations/"):
         measured = Evaluation.from_npz(content)
-        rows = rows_of_evaluation(measured)
+        own, rows = evaluation_key(measured.point_id), rows_of_evaluation(measured)
     else:
         measured = IndexMaps.from_npz(content)
-        rows = rows_of_maps(measured)
-    if measured.point_id != point_id_of(key):
-        raise RecordError(f"An object must lie under its point_id; this is {measured.point_id!r}.")
+        own, rows = maps_key(measured.point_id, measured.object), rows_of_maps(measured)
+    places.check_key(place, own)
     return measured.weights_key, rows
 
 

@@ -6,9 +6,10 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-from analysis import tables
+from analysis import studies, tables
 from analysis.cells import CELL, labelled, reported, settled
 from analysis.errors import AnalysisError
+from analysis.rows import SEARCH_PHASE
 from analysis.summary import summarised
 from tune_jobs.storage import Storage
 
@@ -64,13 +65,23 @@ class Frames:
 
     @cached_property
     def study_points(self) -> pd.DataFrame:
-        """The points of each phase of each study; empty where nothing of studies was collected."""
-        return tables.read_if_any("study_points", Storage(self.results)).to_pandas()
+        """The points of each phase of each study, of all storages; see ``studies.points``."""
+        return studies.points(self._of_storages("study_points"), self._of_storages("cells"))
+
+    @property
+    def grid_points(self) -> pd.DataFrame:
+        """``study_points`` without those of searches, which need not all be finished."""
+        return self.study_points[self.study_points["phase"] != SEARCH_PHASE]
 
     @cached_property
     def cells(self) -> pd.DataFrame:
-        """What each study chose for each cell; empty where nothing of studies was collected."""
-        return tables.read_if_any("cells", Storage(self.results)).to_pandas()
+        """What each study chose for each cell, of all storages; see ``studies.choices``."""
+        return studies.choices(self._of_storages("cells"))
+
+    @cached_property
+    def disagreements(self) -> list[str]:
+        """Where storages chose different learning rates; see ``studies.disagreements``."""
+        return studies.disagreements(self._of_storages("cells"))
 
     @cached_property
     def scales(self) -> pd.DataFrame:
@@ -89,6 +100,9 @@ class Frames:
     def summary(self) -> pd.DataFrame:
         """A row per cell; see ``summary.summarised``."""
         return summarised(self.trials, rng=np.random.default_rng(BOOTSTRAP_SEED))
+
+    def _of_storages(self, name: str) -> pd.DataFrame:
+        return tables.read_if_any(name, Storage(self.results)).to_pandas()
 
     def _joined(self, name: str) -> pd.DataFrame:
         cells = self.trials[["point_id", "source", *CELL, "seed"]]

@@ -25,6 +25,8 @@ def notes(frames: Frames) -> list[str]:
             f"Not on this page, but in the same tables: {page.counted(left, 'trial')} of another "
             "source; --source shows them."
         )
+    lines += _unfinished_studies(frames)
+    lines += frames.disagreements
     for row in frames.cells[frames.cells["undecided"] != ""].to_dict("records"):
         lines.append(
             f"Study {row['study']} has no learning rate for {row['model']} on {row['dataset']}, "
@@ -39,6 +41,20 @@ def notes(frames: Frames) -> list[str]:
             f"accuracy over {page.counted(choice.shared_seeds, 'shared seed')}: {medians})."
         )
     return [line for line in lines if line]
+
+
+def _unfinished_studies(frames: Frames) -> list[str]:
+    """A sentence for each study of which points have no record."""
+    trials = frames.all_trials
+    finished = trials.loc[trials["status"] == "finished", "point_id"]
+    points = frames.grid_points
+    points = points.assign(finished=points["point_id"].isin(finished))
+    counts = points.drop_duplicates(["study", "point_id"]).groupby("study")["finished"]
+    return [
+        f"Study {study}: {done:,} of {all_of_it:,} points have a record."
+        for study, done, all_of_it in zip(counts.groups, counts.sum(), counts.size(), strict=True)
+        if done < all_of_it
+    ]
 
 
 def _other_recipes(trials: pd.DataFrame) -> str:

@@ -1,8 +1,9 @@
 """Objects to read, of any number of storages."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 
 from analysis.errors import AnalysisError
 from tune_jobs.record import RecordError
@@ -11,6 +12,8 @@ from tune_jobs.storage import Storage
 READERS = 8  # threads, for storages that answer slowly
 
 Place = tuple[Storage, str]  # an object: where, and its key
+Copies = Sequence[Place]  # of one object, the first to be tried first
+T = TypeVar("T")
 
 
 def opened(uri: str) -> Storage:
@@ -27,17 +30,37 @@ def keys_in(storage: Storage, folder: str, *, ending: str = ".json") -> list[str
     return [item.key for item in storage.list(folder) if item.key.endswith(ending)]
 
 
-def contents(
-    places: Sequence[Place], pool: ThreadPoolExecutor
-) -> Iterator[tuple[Place, bytes | RecordError]]:
-    """Each object's bytes, or why it cannot be read; all are read ahead, in order."""
-    yield from zip(places, pool.map(_content, places), strict=True)
+def parsed(
+    wanted: Sequence[Copies],
+    parse: Callable[[Place, bytes], T],
+    pool: ThreadPoolExecutor,
+    damaged: list[str],
+) -> Iterator[tuple[Place, T]]:
+    """What ``parse`` makes of each object: of the first of its copies that is whole, and which.
+
+    First copies are read ahead, all of them. ``damaged`` gets a sentence for each copy that was
+    tried and cannot be used.
+    """
+    firsts = pool.map(_content, [copies[0] for copies in wanted])
+    for copies, first in zip(wanted, firsts, strict=True):
+        for place in copies:
+            content = first if place is copies[0] else _content(place)
+            try:
+                if isinstance(content, RecordError):
+                    raise content
+                made = parse(place, content)
+            except RecordError as error:
+                storage, key = place
+                damaged.append(f"{storage.uri}/{key}: {error}")
+            else:
+                yield place, made
+                break
 
 
-def named(place: Place, error: RecordError) -> str:
-    """A sentence for an object that could not be used."""
-    storage, key = place
-    return f"{storage.uri}/{key}: {error}"
+def check_key(place: Place, own: str) -> None:
+    """Raise RecordError unless an object lies under the key that belongs to its contents."""
+    if place[1] != own:
+        raise RecordError(f"An object must lie under its own key; this is {own!r}.")
 
 
 def _content(place: Place) -> bytes | RecordError:

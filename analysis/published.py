@@ -105,7 +105,7 @@ def import_mlflow(export: str, out: str, *, by_scale: str | None = None) -> Impo
     for name in schemas.OF_TRIALS:
         old = tables.read_if_any(name, results)["point_id"].unique().to_pylist()
         replaced = pa.array([id for id in old if id.startswith("mlflow-")], pa.string())
-        tables.extend(name, parts[name], replaced, results)
+        tables.extend(name, parts[name], pa.table({"point_id": replaced}), results)
     found.trials, found.by_scale = len(trials), scales.num_rows // len(SCALES)
     found.cells = len(trials.drop_duplicates(["model", "dataset", "scenario"]))
     return found

@@ -11,6 +11,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from analysis import page, style
+from analysis.cells import CELL, in_order
 from analysis.compare import MARGIN, NOTHING_COMPARABLE, compared
 from analysis.errors import AnalysisError
 from analysis.figures import canvas
@@ -199,14 +200,18 @@ def _comparison(frames: Frames) -> str:
 
 
 def _gaps(frames: Frames) -> str:
-    """Combinations of a model and a dataset and scenario, each of which has runs, without any."""
+    """Cells without a run: of studies, and of models and datasets that have some elsewhere."""
     trials = frames.chosen
     cells = trials[["dataset", "scenario"]].drop_duplicates()
     wanted = cells.merge(pd.DataFrame({"model": trials["model"].unique()}), how="cross")
+    if "ours" in set(trials["source"]):
+        wanted = pd.concat([wanted, frames.grid_points[CELL]]).drop_duplicates(CELL)
     done = trials.loc[trials["status"] == "finished", ["dataset", "scenario", "model"]]
     left = wanted.merge(done.drop_duplicates(), how="left", indicator=True)
     missing = left[left["_merge"] == "left_only"]
-    return "" if missing.empty else page.table(missing, _cell_columns(missing["model"]))
+    if missing.empty:
+        return ""
+    return page.table(in_order(missing), _cell_columns(missing["model"]))
 
 
 def _places(trials: pd.DataFrame) -> str:

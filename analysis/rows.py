@@ -1,18 +1,16 @@
 """One record, failure or phase of a study -> its rows in the results tables; pure."""
 
 import json
-import math
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import asdict
-from datetime import datetime
 from statistics import fmean
 from typing import Any
 
 import pyarrow as pa
 
 from analysis.schemas import SCHEMAS
-from stir.scenarios import SCENARIOS
-from tune_jobs.record import FailureRecord, RecordError, TrialRecord
+from tune_jobs.record import FailureRecord, RecordError, TrialRecord, time_of
 from tune_jobs.search_record import Sample, SearchOutcome
 from tune_jobs.study_record import StudyRecord
 
@@ -21,8 +19,7 @@ SEARCH_PHASE = "search"  # what study_points calls the points of a search
 
 
 def rows_of_record(record: TrialRecord) -> Rows:
-    """The rows of a good result; raises RecordError if its numbers contradict each other."""
-    _check(record)
+    """The rows of a good result."""
     last = record.epochs[-1]
     trial = _shared(record) | {
         "status": "finished",
@@ -40,7 +37,7 @@ def rows_of_record(record: TrialRecord) -> Rows:
         "epoch_seconds": fmean(epoch.seconds for epoch in record.epochs),
         "last_epoch_seconds": last.seconds,
         "wall_seconds": record.wall_seconds,
-        "finished_at": _time(record.finished_at),
+        "finished_at": time_of(record.finished_at),
         "resumed": len(record.resumptions),
     }
     scales = [
@@ -55,20 +52,27 @@ def rows_of_failure(failure: FailureRecord) -> Rows:
     trial = _shared(failure) | {
         "status": "failed",
         "error": failure.error,
-        "finished_at": _time(failure.failed_at),
+        "finished_at": time_of(failure.failed_at),
     }
     return _tables(trials=[trial], epochs=_epochs(failure), scale_accuracy=[])
 
 
-def rows_of_study(phase: StudyRecord) -> Rows:
-    """The points of a phase of a study, and what was chosen for each cell, from what evidence."""
-    where = {"study": phase.study, "phase": phase.phase}
+def rows_of_study(phase: StudyRecord, storage: str) -> Rows:
+    """The points of a phase of a study, and what was chosen for each cell, from what evidence.
+
+    Raises RecordError if a point or a cell comes twice.
+    """
+    _once("point", (entry.point_id for entry in phase.points))
+    _once("cell", (choice.cell for choice in phase.choices))
+    where = {"storage": storage, "study": phase.study, "phase": phase.phase}
     points = [
-        where | {"point_id": entry.point_id, "reported": entry.reported} for entry in phase.points
+        where | {"point_id": entry.point_id, "reported": entry.reported} | asdict(entry.point)
+        for entry in phase.points
     ]
     cells = [
         where
         | asdict(choice.cell)
+        | {"written_at": time_of(phase.written_at)}
         | {"rule": choice.rule, "lr": choice.lr, "undecided": choice.undecided}
         | {"evidence": json.dumps([asdict(rate) for rate in choice.rates])}
         for choice in phase.choices
@@ -76,7 +80,9 @@ def rows_of_study(phase: StudyRecord) -> Rows:
     return _tables(study_points=points, cells=cells)
 
 
-def rows_of_search(samples: Iterable[Sample], outcomes: Iterable[SearchOutcome]) -> Rows:
+def rows_of_search(
+    samples: Iterable[Sample], outcomes: Iterable[SearchOutcome], storage: str
+) -> Rows:
     """The samples of a search and how each ended; ``to do`` if it has not.
 
     A search picks what is good by chance as well, so that no point counts as reported by it.
@@ -86,9 +92,11 @@ def rows_of_search(samples: Iterable[Sample], outcomes: Iterable[SearchOutcome])
     for sample in samples:
         end = ends.get(sample.point_id)
         points[sample.point_id] = {
+            "storage": storage,
             "study": sample.study,
             "phase": SEARCH_PHASE,
             "point_id": sample.point_id,
+            **asdict(sample.point),
             "reported": False,
         }
         row = {
@@ -107,7 +115,7 @@ def rows_of_search(samples: Iterable[Sample], outcomes: Iterable[SearchOutcome])
                 "best_epoch": end.best_epoch,
                 "best_valid_accuracy": end.best_valid_accuracy,
                 "test_accuracy": end.test_accuracy,
-                "ended_at": _time(end.ended_at),
+                "ended_at": time_of(end.ended_at),
             }
         searches.append(row)
     return _tables(searches=searches, study_points=list(points.values()))
@@ -120,7 +128,7 @@ def _shared(record: TrialRecord | FailureRecord) -> dict[str, Any]:
         **asdict(record.point),
         **asdict(record.recipe),
         "epochs": len(record.epochs),
-        "started_at": _time(record.started_at),
+        "started_at": time_of(record.started_at),
         "dataset_fingerprint": record.dataset_fingerprint,
         "model_version": str(record.model_version),
         "protocol_version": record.protocol_version,
@@ -132,6 +140,12 @@ def _epochs(record: TrialRecord | FailureRecord) -> list[dict[str, Any]]:
     return [{"point_id": record.point_id} | asdict(epoch) for epoch in record.epochs]
 
 
+def _once(what: str, things: Iterable[Hashable]) -> None:
+    for thing, count in Counter(things).items():
+        if count > 1:
+            raise RecordError(f"A {what} must come once in a phase; {thing} comes {count} times.")
+
+
 def _tables(**rows: list[dict[str, Any]]) -> Rows:
     try:
         return {name: pa.Table.from_pylist(new, SCHEMAS[name]) for name, new in rows.items()}
@@ -139,54 +153,3 @@ def _tables(**rows: list[dict[str, Any]]) -> Rows:
         raise RecordError(
             f"A record's values must fit the tables; one does not: {error}."
         ) from None
-
-
-def _time(text: str) -> datetime:
-    try:
-        time = datetime.fromisoformat(text)
-    except ValueError:
-        time = None
-    if time is None or time.tzinfo is None:
-        raise RecordError(f"A time must be ISO 8601 with its zone; got {text!r:.60}.")
-    return time
-
-
-def _check(record: TrialRecord) -> None:
-    epochs = [epoch.epoch for epoch in record.epochs]
-    if epochs != list(range(1, len(epochs) + 1)) or record.best_epoch not in epochs:
-        raise RecordError(
-            f"Epochs must be numbered 1, 2, 3 and so on with the best among them; "
-            f"got {epochs!s:.60} and {record.best_epoch}."
-        )
-    if record.num_classes < 2:
-        raise RecordError(f"A dataset must have at least 2 classes; got {record.num_classes}.")
-    shares = [record.best_valid_accuracy, record.test_accuracy] + [
-        share for epoch in record.epochs for share in (epoch.train_accuracy, epoch.valid_accuracy)
-    ]
-    if not all(0 <= share <= 1 for share in shares):
-        raise RecordError(f"An accuracy must lie in 0..1; got {min(shares)} to {max(shares)}.")
-    _check_scales(record)
-
-
-def _check_scales(record: TrialRecord) -> None:
-    counts = {scale.scale: (scale.correct, scale.total) for scale in record.scales}
-    if len(counts) != len(record.scales):
-        raise RecordError("No scale may come twice in a record; one does.")
-    if not all(0 <= correct <= total and total > 0 for correct, total in counts.values()):
-        raise RecordError(
-            "At each scale 0 <= correct <= total and total > 0 must hold; it does not."
-        )
-    if record.point.scenario not in SCENARIOS:
-        raise RecordError(
-            f"A scenario must be one of {', '.join(map(str, SCENARIOS))}; "
-            f"got {record.point.scenario}."
-        )
-    tested = SCENARIOS[record.point.scenario].test_scales
-    if missing := set(tested) - set(counts):
-        raise RecordError(f"Every test scale must have its counts; missing: {sorted(missing)}.")
-    correct, total = (sum(counts[scale][i] for scale in tested) for i in range(2))
-    if not math.isclose(correct / total, record.test_accuracy, abs_tol=1e-9):
-        raise RecordError(
-            f"test_accuracy must be that of the test scales, {correct}/{total}; "
-            f"got {record.test_accuracy}."
-        )

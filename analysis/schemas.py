@@ -5,7 +5,7 @@ from types import MappingProxyType
 
 import pyarrow as pa
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2  # 2: study_points has the points, and says like cells where they were read
 
 _TIME = pa.timestamp("us", tz="UTC")
 _TRIALS = {
@@ -71,9 +71,17 @@ _SCALE_ACCURACY = {
     "loss_sum": pa.float64(),
 }
 _STUDY_POINTS = {
+    "storage": pa.string(),  # where this was read; a study may lie in several storages
     "study": pa.string(),
     "phase": pa.string(),
     "point_id": pa.string(),
+    "model": pa.string(),
+    "dataset": pa.string(),
+    "scenario": pa.int64(),
+    "kernel_size": pa.int64(),  # pixels
+    "interpolation": pa.string(),
+    "lr": pa.float64(),
+    "seed": pa.int64(),
     "reported": pa.bool_(),  # false for a learning rate that was not chosen
 }
 _SEARCHES = {
@@ -99,6 +107,7 @@ _SEARCHES = {
     "ended_at": _TIME,
 }
 _CELLS = {
+    "storage": pa.string(),
     "study": pa.string(),
     "phase": pa.string(),
     "model": pa.string(),
@@ -110,6 +119,7 @@ _CELLS = {
     "lr": pa.float64(),  # null where the rule could not decide
     "undecided": pa.string(),  # why not, else empty
     "evidence": pa.string(),  # JSON: each learning rate's runs and their median
+    "written_at": _TIME,
 }
 _POINT_ID = pa.dictionary(pa.int32(), pa.string())  # many rows each
 _EVALUATIONS = {
@@ -182,8 +192,11 @@ KEYS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "trials": ("point_id",),
         "epochs": ("point_id", "epoch"),
         "scale_accuracy": ("point_id", "scale"),
-        "study_points": ("study", "phase", "point_id"),
-        "cells": ("study", "phase", "model", "dataset", "scenario", "kernel_size", "interpolation"),
+        "study_points": ("storage", "study", "phase", "point_id"),
+        "cells": (
+            *("storage", "study", "phase"),
+            *("model", "dataset", "scenario", "kernel_size", "interpolation"),
+        ),
         "searches": ("study", "sample"),
         "evaluations": ("key", "measure"),
     }

@@ -4,7 +4,6 @@ import io
 
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from analysis import parts
@@ -78,12 +77,13 @@ def write(name: str, table: pa.Table, results: Storage) -> None:
     results.write(table_key(name), buffer.getvalue())
 
 
-def extend(
-    name: str, rows: pa.Table, replaced: pa.Array, results: Storage, *, by: str = "point_id"
-) -> None:
-    """Put rows into a table, in place of those whose column ``by`` is among ``replaced``."""
+def extend(name: str, rows: pa.Table, replaced: pa.Table, results: Storage) -> None:
+    """Put rows into a table, in place of those that agree with a row of ``replaced``.
+
+    ``replaced`` has some of the table's columns, such as ``point_id``.
+    """
     old = read_if_any(name, results)
-    kept = old.filter(~pc.field(by).isin(replaced))
+    kept = old.join(replaced, replaced.column_names, join_type="left anti")
     write(name, pa.concat_tables([kept.cast(SCHEMAS[name]), rows.cast(SCHEMAS[name])]), results)
 
 
@@ -93,7 +93,8 @@ def _check(table: pa.Table, name: str, where: str) -> None:
     if version != str(SCHEMA_VERSION) or table.schema.names != SCHEMAS[name].names:
         raise AnalysisError(
             f"{where} must have the {name} schema of version {SCHEMA_VERSION}; "
-            f"it has version {version} and {len(table.schema.names)} columns. Collect it again."
+            f"it has version {version} and {len(table.schema.names)} columns. "
+            "Collect into a new folder."
         )
     if marks.get("row_count") != str(table.num_rows):
         raise AnalysisError(

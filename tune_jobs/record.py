@@ -1,11 +1,13 @@
 """What a finished trial leaves behind: one immutable JSON object. No torch, no Ray."""
 
+import math
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Self
 
 from pydantic import with_config
 
+from stir.scenarios import SCENARIOS
 from tune_jobs.grid import GridPoint, Recipe, TrialSpec
 from tune_jobs.schema import STRICT, RecordError, from_json, to_json
 
@@ -97,11 +99,16 @@ class TrialRecord:
 
     @classmethod
     def from_json(cls, data: bytes) -> Self:
-        """Read what ``to_json`` wrote; raises RecordError if anything is amiss."""
+        """Read what ``to_json`` wrote; raises RecordError if anything is amiss.
+
+        Numbers that contradict each other, such as an accuracy and its counts, are.
+        """
         record = from_json(cls, data, RECORD_SCHEMA)
         _check_identity(record)
-        if not record.epochs or not record.scales:
-            raise RecordError("A record must hold at least one epoch and one scale; it holds none.")
+        _check_numbers(record)
+        _check_scales(record)
+        for time in (record.started_at, record.finished_at):
+            time_of(time)
         return record
 
 
@@ -140,6 +147,17 @@ def utc_now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
+def time_of(text: str) -> datetime:
+    """A time as records write it; RecordError if it is none, or of no zone."""
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        time = None
+    if time is None or time.tzinfo is None:
+        raise RecordError(f"A time must be ISO 8601 with its zone; got {text!r:.60}.")
+    return time
+
+
 def record_key(point_id: str) -> str:
     return f"records/{point_id}.json"
 
@@ -169,4 +187,46 @@ def _check_identity(record: TrialRecord | FailureRecord) -> None:
         raise RecordError(
             f"A record's point_id must be that of its contents, {spec.point_id}; "
             f"it says {record.point_id!r}."
+        )
+
+
+def _check_numbers(record: TrialRecord) -> None:
+    if not record.epochs:
+        raise RecordError("A record must hold at least one epoch; it holds none.")
+    epochs = [epoch.epoch for epoch in record.epochs]
+    if epochs != list(range(1, len(epochs) + 1)) or record.best_epoch not in epochs:
+        raise RecordError(
+            f"Epochs must be numbered 1, 2, 3 and so on with the best among them; "
+            f"got {epochs!s:.60} and {record.best_epoch}."
+        )
+    if record.num_classes < 2:
+        raise RecordError(f"A dataset must have at least 2 classes; got {record.num_classes}.")
+    shares = [record.best_valid_accuracy, record.test_accuracy] + [
+        share for epoch in record.epochs for share in (epoch.train_accuracy, epoch.valid_accuracy)
+    ]
+    if not all(0 <= share <= 1 for share in shares):
+        raise RecordError(f"An accuracy must lie in 0..1; got {min(shares)} to {max(shares)}.")
+
+
+def _check_scales(record: TrialRecord) -> None:
+    counts = {scale.scale: (scale.correct, scale.total) for scale in record.scales}
+    if len(counts) != len(record.scales):
+        raise RecordError("No scale may come twice in a record; one does.")
+    if not all(0 <= correct <= total and total > 0 for correct, total in counts.values()):
+        raise RecordError(
+            "At each scale 0 <= correct <= total and total > 0 must hold; it does not."
+        )
+    if record.point.scenario not in SCENARIOS:
+        raise RecordError(
+            f"A scenario must be one of {', '.join(map(str, SCENARIOS))}; "
+            f"got {record.point.scenario}."
+        )
+    tested = SCENARIOS[record.point.scenario].test_scales
+    if missing := set(tested) - set(counts):
+        raise RecordError(f"Every test scale must have its counts; missing: {sorted(missing)}.")
+    correct, total = (sum(counts[scale][i] for scale in tested) for i in range(2))
+    if not math.isclose(correct / total, record.test_accuracy, abs_tol=1e-9):
+        raise RecordError(
+            f"test_accuracy must be that of the test scales, {correct}/{total}; "
+            f"got {record.test_accuracy}."
         )

@@ -1,6 +1,7 @@
 import json
 import random
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -157,7 +158,7 @@ def test_a_record_under_another_points_name_is_named(tmp_path, make_record, put)
     record = make_record(seed=1)
     Storage(tmp_path / "runs").write(f"records/{'0' * 12}.json", record.to_json())
     found = collect([str(tmp_path / "runs")], str(tmp_path / "results"))
-    assert "must lie under its point_id" in found.damaged[0]
+    assert "must lie under its own key" in found.damaged[0]
 
 
 def test_an_empty_storage_gives_empty_tables(tmp_path):
@@ -236,40 +237,26 @@ def test_of_500_damaged_records_each_is_named_and_the_good_ones_collected(
     assert named.isdisjoint(trials["point_id"])
 
 
-def test_a_study_becomes_its_points_and_its_choices_with_their_evidence(
-    tmp_path, make_record, make_phase, put
+def damage(folder: Path, *keys: str) -> None:
+    for key in keys:
+        (folder / key).write_bytes((folder / key).read_bytes()[:-20])
+
+
+def test_of_a_damaged_record_an_intact_copy_in_the_next_storage_is_taken(
+    tmp_path, make_record, put
 ):
-    fast, slow = make_record(lr=1e-2, valid_accuracy=0.5), make_record(lr=1e-3)
-    put(tmp_path / "runs", fast, slow, make_phase(fast, slow, lr=1e-3))
+    record = make_record()
+    for name in ("one", "two"):
+        put(tmp_path / name, record)
+    damage(tmp_path / "one", f"records/{record.point_id}.json")
+    found = collect([str(tmp_path / "one"), str(tmp_path / "two")], str(tmp_path / "results"))
+    assert (found.finished, len(found.damaged)) == (1, 1)
+    assert str(tmp_path / "one") in found.damaged[0]
+
+
+def test_of_a_damaged_failure_the_attempt_before_is_taken(tmp_path, make_failure, put):
+    first, second = (make_failure(attempt=n, error=f"Attempt {n} broke.") for n in (1, 2))
+    put(tmp_path / "runs", first, second)
+    damage(tmp_path / "runs", f"failures/{second.point_id}/2.json")
     collect([str(tmp_path / "runs")], str(tmp_path / "results"))
-    points = load("study_points", str(tmp_path / "results")).set_index("point_id")
-    assert points["reported"].to_dict() == {fast.point_id: False, slow.point_id: True}
-    [cell] = load("cells", str(tmp_path / "results")).to_dict("records")
-    assert (cell["study"], cell["rule"], cell["model"], cell["lr"]) == (
-        "paper",
-        "paper",
-        "standard",
-        1e-3,
-    )
-    evidence = json.loads(cell["evidence"])
-    assert [(rate["lr"], rate["median"]) for rate in evidence] == [(1e-2, 0.5), (1e-3, 0.9)]
-
-
-def test_a_study_is_read_again_as_it_goes_on(tmp_path, make_record, make_phase, put):
-    runs, results = tmp_path / "runs", str(tmp_path / "results")
-    fast, slow = make_record(lr=1e-2), make_record(lr=1e-3)
-    put(runs, fast, make_phase(fast, slow, lr=None, undecided="lr=0.001 seed=1 missing"))
-    collect([str(runs)], results)
-    assert load("cells", results)["lr"].isna().all()
-    put(runs, slow, make_phase(fast, slow, lr=1e-2))
-    collect([str(runs)], results)
-    assert list(load("cells", results)["lr"]) == [1e-2]
-    assert len(load("study_points", results)) == 2
-
-
-def test_a_damaged_study_is_named(tmp_path, make_record, put):
-    put(tmp_path / "runs", make_record())
-    Storage(tmp_path / "runs").write("studies/paper/rates.json", b"{}")
-    found = collect([str(tmp_path / "runs")], str(tmp_path / "results"))
-    assert found.finished == 1
-    assert "studies/paper/rates.json" in found.damaged[0]
+    assert list(load("trials", str(tmp_path / "results"))["error"]) == ["Attempt 1 broke."]

@@ -44,6 +44,17 @@ def test_each_error_and_each_mean_size_becomes_a_row(collected, make_record, mak
     assert set(means["point_id"]) == {record.point_id}
 
 
+def test_of_a_damaged_evaluation_an_intact_copy_is_taken(
+    tmp_path, put, make_record, make_evaluation
+):
+    record = make_record()
+    for name in ("one", "two"):
+        put(tmp_path / name, record, make_evaluation(record))
+    (tmp_path / "one" / "evaluations" / f"{record.point_id}.npz").write_bytes(b"PK")
+    found = collect([str(tmp_path / "one"), str(tmp_path / "two")], str(tmp_path / "results"))
+    assert (found.evaluations, len(found.damaged)) == (1, 1)
+
+
 def test_undefined_values_are_null_and_counted(collected, make_record, make_evaluation):
     record = make_record()
     evaluation = make_evaluation(record)
@@ -128,7 +139,7 @@ def test_an_evaluation_in_two_storages_is_taken_once(tmp_path, put, make_record,
 
 
 DAMAGES = {
-    "another point": (lambda e: replace(e, point_id="0" * 12), "must lie under its point_id"),
+    "another point": (lambda e: replace(e, point_id="0" * 12), "must lie under its own key"),
     "a negative error": (
         lambda e: replace(e, equivariance=-e.equivariance),
         "at least 0; got -0.5",

@@ -1,6 +1,7 @@
 import functools
 import html
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
@@ -99,6 +100,16 @@ def test_a_report_of_failures_only_is_still_a_report(page_of, make_failure):
 def test_the_choice_between_two_learning_rates_is_told(page_of, make_record):
     page = page_of(make_record(lr=1e-2, valid_accuracy=0.5), make_record(lr=1e-3))
     assert "only 0.001 is reported" in page
+
+
+def test_points_of_a_study_without_a_record_are_counted_and_their_cells_listed(
+    page_of, make_record, make_phase
+):
+    record, missing = make_record(), make_record(model="disco", dataset="mnist", scenario=4)
+    phase, more = make_phase(record, lr=1e-3), make_phase(missing, lr=1e-3)
+    page = page_of(record, replace(phase, points=(*phase.points, *more.points)))
+    assert "Study paper: 1 of 2 points have a record." in page
+    assert ["MNIST", "All2All", "DISCO"] in Cells(page).rows
 
 
 def test_trials_that_no_study_reports_are_counted(page_of, make_record, make_phase):

@@ -135,6 +135,21 @@ def test_a_damaged_outcome_is_named_and_its_sample_is_to_do(runs: Storage, tmp_p
     assert load("searches", str(tmp_path / "results")).status[0] == "to do"
 
 
+def test_a_copied_search_is_named_and_the_first_collected(runs: Storage, tmp_path: Path):
+    runs.write(samples_key("wide-old"), runs.read(samples_key("wide")))
+    found = collect([runs.uri], str(tmp_path / "results"))
+    assert "searches/wide-old/samples.jsonl: An object must lie" in found.damaged[0]
+    assert set(load("searches", str(tmp_path / "results")).study) == {"wide"}
+
+
+def test_what_was_collected_of_a_search_outlives_its_damage(runs: Storage, tmp_path: Path):
+    results = str(tmp_path / "results")
+    collect([runs.uri], results)
+    runs.write(samples_key("wide"), b"{}")
+    collect([runs.uri], results)
+    assert len(load("searches", results)) == len(load("study_points", results)) == 4
+
+
 def test_damaged_samples_are_named_and_the_search_is_left_out(runs: Storage, tmp_path: Path):
     runs.write(samples_key("wide"), runs.read(samples_key("wide"))[:-10])
     found = collect([runs.uri], str(tmp_path / "results"))

@@ -47,6 +47,14 @@ def test_a_checkpoint_can_go_once_its_trial_is_finished(storage: Storage):
     assert keys(storage) == {f"checkpoints/{ID}.pt"}
 
 
+def test_a_record_that_contradicts_itself_is_damaged(storage: Storage):
+    record = put_record(storage, SPEC, valid_accuracy=0.5)
+    storage.write(f"records/{ID}.json", replace(record, test_accuracy=0.3).to_json())
+    [leftover] = find_leftovers(storage)
+    assert leftover.key == f"records/{ID}.json"
+    assert "must be that of the test scales" in leftover.reason
+
+
 def test_weights_can_go_unless_a_record_names_them_or_a_trial_is_running(storage: Storage):
     storage.write(f"weights/{ID}-111111111111.pt", b"of a trial that died before its record")
     assert keys(storage) == {f"weights/{ID}-111111111111.pt"}

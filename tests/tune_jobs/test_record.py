@@ -57,7 +57,9 @@ RECORD = TrialRecord(
     epochs=(EPOCH,),
     best_epoch=1,
     best_valid_accuracy=0.5,
-    scales=(ScaleRecord(scale=17, total=36, correct=9, loss_sum=100.125),),
+    scales=tuple(
+        ScaleRecord(scale=scale, total=36, correct=9, loss_sum=100.125) for scale in range(17, 65)
+    ),
     test_accuracy=0.25,
     test_loss=2.78125,
     wall_seconds=2.0,
@@ -112,6 +114,14 @@ def test_a_failure_is_read_back_equal():
         (damaged(lambda r: r["epochs"][0].update(seconds=float("nan"))), "epochs.0.seconds"),
         (damaged(lambda r: r["point"].update(seed=8)), "point_id must be that of its contents"),
         (damaged(lambda r: r.update(epochs=[])), "at least one epoch"),
+        (damaged(lambda r: r.update(epochs=r["epochs"] * 2)), "numbered 1, 2, 3"),
+        (damaged(lambda r: r.update(best_epoch=9)), "the best among them"),
+        (damaged(lambda r: r.update(best_valid_accuracy=7.0)), "must lie in 0..1"),
+        (damaged(lambda r: r.update(num_classes=1)), "at least 2 classes"),
+        (damaged(lambda r: r.update(test_accuracy=0.3)), "must be that of the test scales"),
+        (damaged(lambda r: r["scales"][20].update(correct=37)), "correct <= total"),
+        (damaged(lambda r: r["scales"].pop()), r"missing: \[64\]"),
+        (damaged(lambda r: r.update(started_at="2026-11-22")), "with its zone"),
     ],
 )
 def test_a_damaged_record_is_refused_with_the_field_named(data: bytes, message: str):
