@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from itertools import product
 from typing import TYPE_CHECKING
 
 from tune_jobs.only import Only
@@ -10,7 +11,9 @@ from tune_jobs.phases import Budget, require_datasets
 from tune_jobs.plan import OpenedStudy, State
 from tune_jobs.search.ledger import Ledger
 from tune_jobs.search_record import Sample, SampleStatus
+from tune_jobs.shapes import resources_of
 from tune_jobs.storage import Storage
+from tune_jobs.study import Resources
 
 if TYPE_CHECKING:
     from tune_jobs.runner import Run
@@ -80,7 +83,7 @@ def run_search(
         stop_after_seconds=budget.seconds_left,
         price=price,
     ) as run:
-        _until_done(run, ledger, retry_failed, stop_after_points)
+        _until_done(run, ledger, shape(opened), retry_failed, stop_after_points)
     states = ledger.states(ledger.settle_all())
     return SearchSummary(
         Counter(states.values()),
@@ -97,7 +100,23 @@ def words(states: Mapping[SampleStatus | State, int], undrawn: int) -> str:
     return ", ".join(counts + [f"{undrawn:,} to be drawn"] * bool(undrawn))
 
 
-def _until_done(run: "Run", ledger: Ledger, retry_failed: bool, limit: int | None) -> None:
+def shape(opened: OpenedStudy) -> Resources:
+    """What each trial of a search takes: all take what the hungriest that can be drawn does."""
+    assert opened.study.search is not None
+    space = opened.study.search.space
+    some = {name: kind.probes[0] for name, kind in space.drawn.items()}
+    some["batch_size"] = max(space.probes("batch_size"))
+    axes = ("model", "dataset", "scenario")
+    shapes = []
+    for values in product(*map(space.probes, axes)):
+        spec = opened.spec(*space.at(some | dict(zip(axes, values, strict=True))))
+        shapes.append(resources_of(spec, opened.study.resources, opened.datasets))
+    return max(shapes, key=lambda resources: resources.gpus)
+
+
+def _until_done(
+    run: "Run", ledger: Ledger, resources: Resources, retry_failed: bool, limit: int | None
+) -> None:
     """Run every trial that has not ended once, and wait for those of other drivers."""
     from tune_jobs.search.course import Course
 
@@ -112,10 +131,10 @@ def _until_done(run: "Run", ledger: Ledger, retry_failed: bool, limit: int | Non
         todo = [sample for sample in waiting if sample.point_id not in inventory.in_flight]
         course = Course(ledger, todo, None if limit is None else limit - len(tried))
         if course.has_next:
-            ended = run.follow(course)
+            ended = run.follow(course, resources=resources)
             crowded = [s for s in ledger.distinct if s.point_id in ended.crowded]
             if crowded and not run.stop.asked:
-                run.follow(Course(ledger, crowded, len(crowded)), alone=True)
+                run.follow(Course(ledger, crowded, len(crowded)), resources=resources, alone=True)
             tried |= course.handed_out - ended.elsewhere
         elif waiting:
             run.wait_for_others()

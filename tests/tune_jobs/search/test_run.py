@@ -4,8 +4,10 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import psutil
@@ -17,10 +19,11 @@ from analysis.collect import collect
 from analysis.query import query
 from tune_jobs.cli import main
 from tune_jobs.errors import TuneJobsError
-from tune_jobs.plan import OpenedStudy
+from tune_jobs.plan import OpenedStudy, open_study
 from tune_jobs.record import TrialRecord
 from tune_jobs.search_record import Sample, SearchOutcome, samples_from_lines
 from tune_jobs.storage import Storage
+from tune_jobs.study import Resources, parse_study
 
 StudyFile = Callable[..., str]
 RANKING = """
@@ -185,6 +188,36 @@ def test_a_search_is_not_run_as_if_it_had_no_points(
 ):
     with pytest.raises(TuneJobsError, match="wide is a search: run_search"):
         tune_jobs.run_study(opened(), storage)
+
+
+def test_trials_of_a_search_take_the_share_of_a_gpu_that_the_hungriest_model_needs(
+    study_file: StudyFile, storage: Storage, monkeypatch: pytest.MonkeyPatch
+):
+    content = yaml.safe_load(Path(study_file()).read_text()) | {
+        "resources": {"gpus": "auto", "gpu_gb": 6, "cpus": 2}
+    }
+    content["axes"]["model"] = {"choice": ["standard", "conv3d", "xu"]}
+    content["recipe"]["batch_size"] = {"choice": [16, 4]}
+    opened = open_study(parse_study(content, where="x.yaml"), None)
+    taken: list[Resources] = []
+
+    class Followed:
+        stop = SimpleNamespace(asked=False)
+        broken = ()
+
+        def follow(self, course: object, *, resources: Resources) -> SimpleNamespace:
+            taken.append(resources)
+            self.stop.asked = True
+            return SimpleNamespace(crowded=set(), elsewhere=set())
+
+    @contextmanager
+    def driving(*args: object, **options: object) -> Iterator[Followed]:
+        yield Followed()
+
+    monkeypatch.setattr("tune_jobs.runner.driving", driving)
+    tune_jobs.run_search(opened, storage)
+    # 6 GB hold three of conv3d: 0.8 GB each for CUDA, 1.3 times 499 MB for a step, and the images.
+    assert taken == [Resources(cpus=2, gpus=0.3333, gpu_gb=6.0)]
 
 
 def test_plan_counts_a_search_by_state_and_writes_nothing(
