@@ -45,10 +45,18 @@ def _export(args: argparse.Namespace) -> int:
             target,
             progress=lambda done, total: bars.update(bar, completed=done, total=total),
         )
-    print(f"{args.mlflow or args.tensorboard}: {exported.added:,} added, {exported.there:,} there")
+    print(f"{_shown(args)}: {exported.added:,} added, {exported.there:,} there")
     for line in exported.damaged:
         print(f"tune-jobs: {line}", file=sys.stderr)
     return int(bool(exported.damaged))
+
+
+def _shown(args: argparse.Namespace) -> str:
+    if args.mlflow:
+        from tune_jobs.exports.mlflow import without_secrets
+
+        return without_secrets(args.mlflow)
+    return str(args.tensorboard)
 
 
 def _target(args: argparse.Namespace) -> "Target":

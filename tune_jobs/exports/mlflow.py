@@ -2,8 +2,10 @@
 
 import logging
 import os
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 from tune_jobs.errors import TuneJobsError
 from tune_jobs.exports.records import (
@@ -24,13 +26,15 @@ EXPERIMENT = "scale-generalization"
 POINT_ID = "point_id"  # the tag that tells runs of ours
 BATCH = 1000  # metrics that MLflow takes at once
 PAGE = 1000  # runs asked for at once
+_SECRETS = re.compile(r"(?<=://).*@|\?.*", re.DOTALL)
 
 
 class MlflowRuns:
     """A run for each record in the experiment EXPERIMENT.
 
     A run counts as whole once MLflow has it as finished; what an export that was cut off has left
-    is removed and made anew. Raises TuneJobsError if MLflow is not installed or refuses.
+    is removed and made anew. Raises TuneJobsError if MLflow is not installed or refuses, without
+    the user's name and password that the URI may have.
     """
 
     def __init__(self, uri: str) -> None:
@@ -86,21 +90,35 @@ class MlflowRuns:
 
     def _asked(self, action: Any) -> Any:
         from mlflow.exceptions import MlflowException
+        from sqlalchemy.exc import SQLAlchemyError
 
         try:
             return action()
-        except MlflowException as error:
-            reason = " ".join(str(error).split())
+        except (MlflowException, SQLAlchemyError, ValueError) as error:
             raise TuneJobsError(
                 "--mlflow must be a tracking server or database that takes runs; "
-                f"{self._uri} does not: {reason:.300}"
+                f"{without_secrets(self._uri)} does not: {_reason(error, self._uri):.300}"
             ) from None
+
+
+def without_secrets(uri: str) -> str:
+    """A URI to be shown: without a user's name and password, and without its query."""
+    return _SECRETS.sub("", uri)
+
+
+def _reason(error: Exception, uri: str) -> str:
+    """What an error says, in one line and without the secrets of a URI."""
+    said = str(error).replace(uri, without_secrets(uri))
+    for secret in _SECRETS.findall(uri):
+        said = said.replace(secret, "").replace(unquote(secret), "")
+    return " ".join(said.split())
 
 
 def _client(uri: str) -> "MlflowClient":
     try:
         from mlflow import MlflowClient
         from mlflow.exceptions import MlflowException
+        from sqlalchemy.exc import SQLAlchemyError
     except ImportError:
         raise TuneJobsError(
             "--mlflow needs MLflow, which is not installed; "
@@ -110,11 +128,16 @@ def _client(uri: str) -> "MlflowClient":
         logging.getLogger(name).setLevel(logging.WARNING)
     try:
         return MlflowClient(tracking_uri=uri)
-    except MlflowException as error:
-        reason = " ".join(str(error).split()).partition(". ")[0]
+    except ImportError as error:
+        raise TuneJobsError(
+            f"--mlflow {without_secrets(uri)} needs the driver of its database, the Python module "
+            f"{error.name!r}, which is not installed."
+        ) from None
+    except (MlflowException, SQLAlchemyError, ValueError) as error:
+        reason = _reason(error, uri).partition(". ")[0]
         raise TuneJobsError(
             "--mlflow must be http://HOST:PORT or sqlite:///FILE, or another URI that MLflow "
-            f"knows; got {uri!r}: {reason:.300}."
+            f"knows; got {without_secrets(uri)!r}: {reason:.300}."
         ) from None
 
 

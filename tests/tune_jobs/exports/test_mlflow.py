@@ -102,3 +102,53 @@ def test_without_mlflow_the_extra_that_has_it_is_named(
     monkeypatch.setitem(sys.modules, "mlflow", None)
     assert main(["export", "--storage", storage.uri, "--mlflow", "http://127.0.0.1:1"]) == 2
     assert "pip install 'scale-generalization[mlflow]'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("uri", "words"),
+    [
+        ("postgresql://u:pass%21@h/db", "--mlflow postgresql://h/db needs the driver of its"),
+        ("postgresql+no://u:pass%21@h/db?password=pass!", "got 'postgresql+no://h/db': Can't load"),
+        ("postgresql://u:pass%21@h:port/db", "got 'postgresql://h:port/db': invalid literal"),
+        ("http://u:pass%21@127.0.0.1:9", "runs; http://127.0.0.1:9 does not: API request to"),
+        ("http://u:pass!@x?y@127.0.0.1:9", "runs; http://127.0.0.1:9 does not: "),
+        ("gopher://u:pass%21@x", "got 'gopher://x': "),
+    ],
+)
+def test_what_cannot_be_reached_is_one_sentence_without_the_password(
+    uri: str,
+    words: str,
+    storage: Storage,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    monkeypatch.setitem(sys.modules, "psycopg2", None)
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    assert main(["export", "--storage", storage.uri, "--mlflow", uri]) == 2
+    error = capsys.readouterr().err
+    assert words in error
+    assert error.count("\n") == 1
+    assert "pass" not in error
+
+
+def test_a_password_is_not_printed_when_all_went_well(
+    records: list[TrialRecord],
+    storage: Storage,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+):
+    class Taken(MlflowRuns):
+        def __init__(self, uri: str) -> None:
+            self.taken: list[TrialRecord] = []
+
+        def known(self) -> set[str]:
+            return set()
+
+        def add(self, record: TrialRecord) -> None:
+            self.taken.append(record)
+
+    monkeypatch.setattr("tune_jobs.exports.mlflow.MlflowRuns", Taken)
+    words = ["export", "--storage", storage.uri, "--mlflow", "http://u:secret@h:5000"]
+    assert main(words) == 0
+    assert capsys.readouterr().out == "http://h:5000: 2 added, 0 there\n"
