@@ -19,6 +19,7 @@ from tune_jobs.record import (
 from tune_jobs.storage import Storage, StoredObject
 
 READERS = 8  # threads, for storages that answer slowly
+MEASURED = ("evaluations", "predictions", "index_maps")  # of weights that a record names
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +36,10 @@ def find_leftovers(storage: Storage) -> list[Leftover]:
     """Damaged records, stale claims, checkpoints of finished points, weights that no record names.
 
     A damaged record is moved aside, so that its point is not finished any more and a run trains it
-    again; its checkpoint and weights are left for that. Every record is read for this. What belongs
-    to a running trial is not among the rest: everything that can go is listed before the claims and
-    records that decide about it, so that a trial that ends meanwhile loses nothing.
+    again; its checkpoint and weights are left for that, but what was measured of its weights goes,
+    before it. Every record is read for this. What belongs to a running trial is not among the
+    rest: everything that can go is listed before the claims and records that decide about it, so
+    that a trial that ends meanwhile loses nothing.
     """
     claims, checkpoints, weights = (
         list(storage.list(prefix)) for prefix in ("claims", "checkpoints", "weights")
@@ -52,7 +54,14 @@ def find_leftovers(storage: Storage) -> list[Leftover]:
         inventory.finished,
         storage,
     )
+    measured = [
+        item
+        for folder in (MEASURED if spoilt else ())
+        for item in storage.list(folder)
+        if point_id_of(item.key) in spoilt
+    ]
     return [
+        *(Leftover(item.key, item.size, "its record is damaged") for item in measured),
         *damaged,
         *(Leftover(item.key, item.size, "nobody is at it") for item in stale),
         *(Leftover(item.key, item.size, "its trial is finished") for item in done),

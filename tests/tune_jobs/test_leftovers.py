@@ -108,6 +108,26 @@ def test_a_damaged_record_is_moved_aside_and_its_point_is_to_do_again(
     assert out[-2] == "0 objects, 0.0 MB, removed"
 
 
+def test_what_was_measured_of_a_damaged_record_s_weights_goes_before_it(storage: Storage):
+    other = replace(SPEC, point=replace(POINT, seed=2)).point_id
+    for point_id in (ID, other):
+        for key in ("evaluations/{}.npz", "predictions/{}.npz", "index_maps/{}/0-0.npz"):
+            storage.write(key.format(point_id), b"of the old weights")
+    put_record(storage, SPEC, valid_accuracy=0.5)
+    assert keys(storage) == set()
+    storage.write(f"records/{ID}.json", b"{")
+    found = find_leftovers(storage)
+    assert [leftover.key for leftover in found] == [
+        f"evaluations/{ID}.npz",
+        f"predictions/{ID}.npz",
+        f"index_maps/{ID}/0-0.npz",
+        f"records/{ID}.json",
+    ]
+    assert all(remove(leftover, storage) for leftover in found)
+    left = [item.key for folder in ("evaluations", "records") for item in storage.list(folder)]
+    assert left == [f"evaluations/{other}.npz"]
+
+
 def test_a_record_under_another_points_name_is_damaged(storage: Storage):
     record = put_record(storage, SPEC, valid_accuracy=0.5)
     storage.write(f"records/{'0' * 12}.json", record.to_json())
