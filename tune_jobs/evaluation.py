@@ -19,6 +19,7 @@ from stir.schema import SPLITS
 from tune_jobs.datasets import dataset_key, fetch_dataset
 from tune_jobs.errors import TuneJobsError
 from tune_jobs.evaluation_record import (
+    ALWAYS,
     Evaluation,
     IndexMaps,
     ObjectIndex,
@@ -34,7 +35,6 @@ from tune_jobs.storage import Storage
 CHANNELS = (1, 3)  # of images in the STIR format
 BATCH_SIZE = 16  # objects, each at six scales for equivariance errors
 MAP_SCALES = (17, 33, 48, 64)  # pixels, of an object whose whole index maps are kept
-ALWAYS = Wanted()
 Progress = Callable[[int], None]  # told what is done, may raise to stop
 
 

@@ -185,6 +185,9 @@ class Wanted:
         ]
 
 
+ALWAYS = Wanted()
+
+
 def evaluation_key(point_id: str) -> str:
     return f"evaluations/{point_id}.npz"
 

@@ -1,18 +1,18 @@
 """Evaluate the finished points of a study: here if they are few, on Ray if they are many."""
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 from tune_jobs.errors import TuneJobsError
-from tune_jobs.evaluation_record import Wanted
+from tune_jobs.evaluation_record import ALWAYS, Wanted
 from tune_jobs.plugins import import_models
-from tune_jobs.record import point_id_of
+from tune_jobs.record import RecordError, point_id_of
+from tune_jobs.search_record import Sample, samples_from_lines, samples_key
 from tune_jobs.storage import Storage
 from tune_jobs.study_record import StudyRecord
 
-ALWAYS = Wanted()
 FEW = 4  # points; starting Ray takes as long as evaluating some
 QUEUED = 200  # points that a cluster is asked for at once, so that it knows how far to grow
 
@@ -29,11 +29,11 @@ class Evaluable:
 def evaluable(study: str | None, storage: Storage, wanted: Wanted = ALWAYS) -> Evaluable:
     """Sort the reported points that a study's runs have written down; reads names only.
 
-    Without a study, all points that have a record. Raises TuneJobsError for a study that was never
-    run with this storage.
+    Of a search they are the samples that trained to their end; without a study, all points that
+    have a record. Raises TuneJobsError for a study that was never run with this storage.
     """
     records = {point_id_of(item.key) for item in storage.list("records")}
-    points = _points(study, storage) if study is not None else sorted(records)
+    points = sorted(records) if study is None else _points(study, storage, records)
     folders = {key.partition("/")[0] for key in wanted.keys("")}
     stored = {item.key for folder in folders for item in storage.list(folder)}
     finished = [point_id for point_id in points if point_id in records]
@@ -45,17 +45,29 @@ def evaluable(study: str | None, storage: Storage, wanted: Wanted = ALWAYS) -> E
     )
 
 
-def _points(study: str, storage: Storage) -> list[str]:
+def _points(study: str, storage: Storage, records: Container[str]) -> list[str]:
     phases = [
         StudyRecord.from_json(storage.read(item.key)) for item in storage.list(f"studies/{study}")
     ]
-    if not phases:
+    samples = _samples(study, storage)
+    if not phases and samples is None:
         raise TuneJobsError(
-            f"A study must have been run before it is evaluated; {storage.uri} has no "
-            f"studies/{study}. `tune-jobs run {study}` writes that."
+            f"A study must have been run before it is evaluated; {storage.uri} has neither "
+            f"studies/{study} nor searches/{study}. `tune-jobs run {study}` writes that."
         )
     reported = (point for phase in phases for point in phase.points if point.reported)
-    return list(dict.fromkeys(point.point_id for point in reported))
+    finished = (sample for sample in samples or () if sample.point_id in records)
+    return list(dict.fromkeys(point.point_id for point in (*reported, *finished)))
+
+
+def _samples(study: str, storage: Storage) -> tuple[Sample, ...] | None:
+    """What a search has drawn; None if no search of that name has begun."""
+    try:
+        return samples_from_lines(storage.read(samples_key(study)))
+    except FileNotFoundError:
+        return None
+    except RecordError as error:
+        raise RecordError(f"{storage.uri}/{samples_key(study)}: {error}") from None
 
 
 def evaluate_points(

@@ -38,6 +38,7 @@ from tune_jobs.grid import GridPoint, Recipe, TrialSpec
 from tune_jobs.plugins import import_models
 from tune_jobs.record import TrialRecord, utc_now
 from tune_jobs.schema import RecordError
+from tune_jobs.search_record import Sample, samples_key, samples_to_lines
 from tune_jobs.session import Surroundings
 from tune_jobs.storage import Storage
 from tune_jobs.study_record import StudyPoint, StudyRecord, study_key
@@ -257,6 +258,25 @@ def test_points_that_a_study_does_not_report_are_left_out(plain: tuple):
     write_study(storage, record, reported=False)
     found = evaluable("small", storage)
     assert (found.todo, found.done, found.unfinished) == ((), (), ())
+
+
+def test_of_a_search_the_samples_that_trained_to_their_end_are_evaluated(plain: tuple):
+    storage, record = plain
+    samples = [
+        Sample(
+            study="wide",
+            number=number,
+            point_id=point_id,
+            drawn={},
+            point=POINT,
+            recipe=RECIPE,
+        )
+        for number, point_id in enumerate(["0" * 12, record.point_id, record.point_id], start=1)
+    ]
+    storage.write(samples_key("wide"), samples_to_lines(samples))
+    found = evaluable("wide", storage)
+    assert found.todo + found.done == (record.point_id,)
+    assert found.unfinished == ()  # the first was stopped, as searches do
 
 
 @pytest.mark.ray
