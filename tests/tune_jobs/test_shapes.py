@@ -5,7 +5,6 @@ import pytest
 
 from stir import DatasetSummary
 from tune_jobs.errors import TuneJobsError
-from tune_jobs.gpu_memory import gpu_share
 from tune_jobs.grid import GridPoint, Recipe, TrialSpec
 from tune_jobs.shapes import batches, resources_of
 from tune_jobs.study import Resources, parse_study
@@ -18,7 +17,6 @@ EMOJI = DatasetSummary(
     instances=1,
     num_channels=1,
 )
-IMAGES = 36 * (16 + 16 + 48)  # scenario 2: to train, to validate, to test
 POINT = GridPoint(
     model="standard",
     dataset="emoji",
@@ -45,17 +43,15 @@ def test_a_trial_takes_the_share_of_a_gpu_that_its_model_and_images_need():
         model: resources_of(spec(model), resources, {"emoji": EMOJI})
         for model in ("standard", "conv3d", "my_own")
     }
-    assert shares["standard"] == replace(
-        resources,
-        gpus=gpu_share(
-            "standard",
-            channels=1,
-            images_bytes=IMAGES * 64 * 64,
-            gpu_bytes=6 * 10**9,
-            batch_size=32,
-        ),
-    )
+    assert shares["standard"] == Resources(cpus=2, gpus=0.1666, gpu_gb=6.0)  # six hold 0.9 GB each
     assert shares["standard"].gpus < shares["conv3d"].gpus < shares["my_own"].gpus == 1.0
+
+
+def test_images_take_of_a_gpu_what_they_need():
+    # 50 emoji a class: 36 * 50 images of 4096 bytes at 16 + 16 + 48 scales are 0.6 GB.
+    many = {"emoji": replace(EMOJI, instances=50)}
+    resources = Resources(gpus=1.0, gpu_gb=6.0)
+    assert resources_of(spec("standard"), resources, many).gpus == 0.3333
 
 
 def test_a_share_that_the_study_gives_holds_for_all_models():
