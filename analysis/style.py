@@ -38,6 +38,7 @@ RC: Mapping[str, object] = MappingProxyType(
         "pdf.fonttype": 42,
         "svg.hashsalt": "stir",  # the same figure gives the same file
         "text.color": INK,
+        "text.parse_math": False,  # a model or dataset may have a dollar sign in its name
         "xtick.color": INK,
         "ytick.color": INK,
     }
@@ -97,8 +98,9 @@ def ordered(names: Iterable[str], table: Mapping[str, object]) -> list[str]:
 def model_styles(labels: Iterable[str]) -> dict[str, ModelStyle]:
     """The style of each model, in drawing order; a user's own gets one from a fixed reserve.
 
-    The reserve is entered at a place that the name decides, and the next free one is taken. A
-    label such as ``hermite k=11`` (see ``cells.labelled``) has its model's colour and marker.
+    The reserve is entered at a place that the name decides; where others of ``labels`` have that
+    place, the next free one is taken, first by those first in the alphabet. A label such as
+    ``hermite k=11`` (see ``cells.labelled``) has its model's colour and marker.
     """
     found = set(labels)
     models = ordered((label.partition(" ")[0] for label in found), MODELS)

@@ -33,6 +33,23 @@ def require_columns(frame: pd.DataFrame, names: Iterable[str], *, what: str) -> 
         raise AnalysisError(f"{what} needs at least one finished trial; there is none.")
 
 
+def known_rows(frame: pd.DataFrame, column: str, *, what: str, why: str) -> pd.DataFrame:
+    """The rows with a value in ``column``; AnalysisError, with the reason, if there are none.
+
+    A row without one stands for a trial that has no rows of its own.
+    """
+    known = frame[frame[column].notna()]
+    if known.empty:
+        raise AnalysisError(f"None of {len(frame):,} trials has {what}: {why}.")
+    return known
+
+
+def note_unknown(axes: Axes, cell: pd.DataFrame, column: str, *, what: str) -> None:
+    """Say in a cell's panel of how many trials nothing is drawn; see ``known_rows``."""
+    if unknown := int(cell[column].isna().sum()):
+        note_below(axes, f"{counted([unknown], noun='run')} without {what}")
+
+
 @contextmanager
 def house_style() -> Iterator[None]:
     with matplotlib.rc_context(dict(style.RC)):  # pyright: ignore[reportArgumentType]
@@ -121,9 +138,16 @@ def box(axes: Axes, values: ArrayLike, place: float, colour: str) -> None:
     )
 
 
-def mark_missing(axes: Axes, text: str = "no runs") -> None:
-    """Say in an empty panel that nothing was measured there."""
-    axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", color=style.FAINT)
+def mark_missing(axes: Axes, text: str = "no runs", *, y: float | None = None) -> None:
+    """Say in an empty panel, or in its row at ``y``, that nothing was measured there."""
+    across = axes.transAxes if y is None else axes.get_yaxis_transform()
+    place = (0.5, 0.5 if y is None else y)
+    axes.text(*place, text, transform=across, ha="center", va="center", color=style.FAINT)
+
+
+def note_below(axes: Axes, text: str) -> None:
+    """Say something in small letters in the lower right corner of a panel."""
+    axes.text(0.98, 0.02, text, transform=axes.transAxes, ha="right", fontsize="x-small")
 
 
 def to_bytes(figure: Figure, kind: str) -> bytes:

@@ -6,7 +6,9 @@ from matplotlib.figure import Figure
 
 from analysis import style
 from analysis.figures import canvas
+from stir.scenarios import SCALES, SCENARIOS
 
+_TRAINED_ON_ALL = {name for name, one in SCENARIOS.items() if one.train_scales == tuple(SCALES)}
 _COLUMNS = ("model", "dataset", "scenario", "test_accuracy", "error", "undefined", "objects")
 
 
@@ -28,7 +30,11 @@ def equivariance(errors: pd.DataFrame) -> Figure:
                 _draw(axes, cell, styles)
             else:
                 canvas.mark_missing(axes, "no errors" if len(cell) else "not evaluated")
-        canvas.label_edges(panels, x="equivariance error, unseen scales", y="test accuracy")
+        canvas.label_edges(panels, x="equivariance error", y="test accuracy")
+        for (_, scenario), axes in panels.items():
+            if axes.get_xlabel():
+                scales = "all scales" if scenario in _TRAINED_ON_ALL else "unseen scales"
+                axes.set_xlabel(f"equivariance error, {scales}")
         canvas.add_legend(figure, canvas.model_handles(styles, lines=False))
     return figure
 
@@ -42,6 +48,5 @@ def _draw(axes: Axes, cell: pd.DataFrame, styles: dict[str, style.ModelStyle]) -
         axes.plot(middle["error"], middle["test_accuracy"], color=look.colour, **marker)
     undefined = int(cell["undefined"].sum())
     if undefined:
-        words = f"{undefined} of {int(cell['objects'].sum())} errors undefined"
-        axes.text(0.98, 0.02, words, transform=axes.transAxes, ha="right", fontsize="x-small")
+        canvas.note_below(axes, f"{undefined} of {int(cell['objects'].sum())} errors undefined")
     axes.set_title(canvas.counted(cell.groupby("model").size()), loc="right", fontsize="small")

@@ -10,6 +10,8 @@ from analysis.figures import canvas
 from stir.scenarios import SCALES, SCENARIOS
 
 _COLUMNS = ("model", "dataset", "scenario", "scale", "accuracy")
+_WHAT = "accuracies by scale"
+_WHY = "published ones get them from import-mlflow --by-scale"
 _MARK_EVERY = 6  # scales
 _TRAINED = {"color": style.SHADE, "linewidth": 0, "zorder": 0}
 
@@ -18,12 +20,14 @@ def generalization(scales: pd.DataFrame) -> Figure:
     """A panel per dataset and scenario, a line per model, a band over its seeds.
 
     ``scales`` has one row per trial and object scale, with the columns ``model``, ``dataset``,
-    ``scenario``, ``scale`` (pixels) and ``accuracy`` (0..1). The line is the mean over seeds, the
-    band one standard deviation to either side, cut to 0..1; a single seed has no band. Grey marks
-    the scales trained on. Source: Altstidl et al. (2023), arXiv:2211.10288, Fig. 5.
+    ``scenario``, ``scale`` (pixels) and ``accuracy`` (0..1); one without a scale stands for a trial
+    whose accuracies by scale are not known, and is counted in the panel. The line is the mean over
+    seeds, the band one standard deviation to either side, cut to 0..1; a single seed has no band.
+    Grey marks the scales trained on. Source: Altstidl et al. (2023), arXiv:2211.10288, Fig. 5.
     """
     canvas.require_columns(scales, _COLUMNS, what="The generalization figure")
-    styles = style.model_styles(scales["model"])
+    known = canvas.known_rows(scales, "scale", what=_WHAT, why=_WHY)
+    styles = style.model_styles(known["model"])
     with canvas.house_style():
         figure, panels = canvas.cell_panels(scales, entries=len(styles) + 1)
         cells = dict(list(scales.groupby(["dataset", "scenario"])))
@@ -45,7 +49,8 @@ def generalization(scales: pd.DataFrame) -> Figure:
 def _draw(axes: Axes, cell: pd.DataFrame, styles: dict[str, style.ModelStyle]) -> None:
     counts: list[int] = []
     places = {model: place for place, model in enumerate(styles)}
-    for model, seeds in cell.groupby("model"):
+    canvas.note_unknown(axes, cell, "scale", what=_WHAT)
+    for model, seeds in cell[cell["scale"].notna()].groupby("model"):
         look = styles[str(model)]
         by_scale = seeds.groupby("scale").agg(
             mean=("accuracy", "mean"), spread=("accuracy", "std"), count=("accuracy", "size")
@@ -64,4 +69,5 @@ def _draw(axes: Axes, cell: pd.DataFrame, styles: dict[str, style.ModelStyle]) -
         axes.fill_between(mean.index, low, high, color=look.colour, alpha=0.15, linewidth=0)
     axes.set(xlim=(SCALES[0] - 0.5, SCALES[-1] + 0.5), ylim=(0, 1.02))
     axes.set_xticks([17, 33, 48, 64])
-    axes.set_title(canvas.counted(counts), loc="right", fontsize="small")
+    if counts:
+        axes.set_title(canvas.counted(counts), loc="right", fontsize="small")

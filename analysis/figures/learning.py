@@ -9,17 +9,21 @@ from analysis import style
 from analysis.figures import canvas
 
 _COLUMNS = ("point_id", "model", "dataset", "scenario", "epoch", "valid_accuracy")
+_WHAT = "epochs"
+_WHY = "the published results hold none"
 
 
 def learning_curves(epochs: pd.DataFrame) -> Figure:
     """A line per model, the mean over the seeds that still train, a panel per cell.
 
     ``epochs`` has one row per trial and epoch, with the columns ``point_id``, ``model``,
-    ``dataset``, ``scenario``, ``epoch`` and ``valid_accuracy``. A line ends, with its marker, where
-    half of the seeds have stopped: a mean over the slowest ones only would mislead.
+    ``dataset``, ``scenario``, ``epoch`` and ``valid_accuracy``; one without an epoch stands for a
+    trial whose epochs are not known, and is counted in the panel. A line ends, with its marker,
+    where half of the seeds have stopped: a mean over the slowest ones only would mislead.
     """
     canvas.require_columns(epochs, _COLUMNS, what="The figure of learning curves")
-    styles = style.model_styles(epochs["model"])
+    known = canvas.known_rows(epochs, "epoch", what=_WHAT, why=_WHY)
+    styles = style.model_styles(known["model"])
     with canvas.house_style():
         figure, panels = canvas.cell_panels(epochs, entries=len(styles))
         cells = dict(list(epochs.groupby(["dataset", "scenario"])))
@@ -35,7 +39,8 @@ def learning_curves(epochs: pd.DataFrame) -> Figure:
 
 def _draw(axes: Axes, cell: pd.DataFrame, styles: dict[str, style.ModelStyle]) -> None:
     counts: list[int] = []
-    for model, runs in cell.groupby("model"):
+    canvas.note_unknown(axes, cell, "epoch", what=_WHAT)
+    for model, runs in cell[cell["epoch"].notna()].groupby("model"):
         look = styles[str(model)]
         seeds = runs["point_id"].nunique()
         counts.append(seeds)
@@ -53,4 +58,5 @@ def _draw(axes: Axes, cell: pd.DataFrame, styles: dict[str, style.ModelStyle]) -
         )
     axes.set_ylim(0, 1.02)
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
-    axes.set_title(canvas.counted(counts), loc="right", fontsize="small")
+    if counts:
+        axes.set_title(canvas.counted(counts), loc="right", fontsize="small")

@@ -6,6 +6,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from analysis import style
+from analysis.errors import AnalysisError
 from analysis.figures import canvas
 
 # The paper's Fig. 4 leaves them out: a degenerate model, and one that is not competitive in time.
@@ -29,6 +30,12 @@ def overview(summary: pd.DataFrame) -> Figure:
     base = summary["model"].str.partition(" ")[0]
     cells = summary[~base.isin(LEFT_OUT)]
     shown = sorted(set(cells["scenario"]) & set(SHOWN)) or sorted(set(cells["scenario"]))
+    if cells.empty:
+        names = " and ".join(style.MODELS[name].name for name in LEFT_OUT)
+        raise AnalysisError(
+            f"The overview needs a model other than {names}, which it leaves out as the paper "
+            "does; there are runs of no other. The box plots show them."
+        )
     styles = style.model_styles(cells["model"])
     columns = style.ordered(cells["dataset"], style.DATASETS)
     height = len(shown) * (0.19 * len(styles) + 0.65) + 0.4
@@ -55,7 +62,13 @@ def _dots(axes: Axes, cells: pd.DataFrame, styles: dict[str, style.ModelStyle]) 
         canvas.mark_missing(axes)
         return
     best = set(cells.nlargest(TOP, "mean")["model"])
+    cells = cells.assign(  # a single run has no interval
+        mean_low=cells["mean_low"].fillna(cells["mean"]),
+        mean_high=cells["mean_high"].fillna(cells["mean"]),
+    )
     middle = (cells["mean_low"].min() + cells["mean_high"].max()) / 2
+    for model in set(places) - set(cells["model"]):
+        canvas.mark_missing(axes, y=places[model])
     for row in cells.to_dict("records"):
         look, place = styles[row["model"]], places[row["model"]]
         axes.hlines(place, row["mean_low"], row["mean_high"], color=look.colour, linewidth=1.4)

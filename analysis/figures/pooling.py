@@ -97,8 +97,7 @@ def _boxes(
         if channels["r"].notna().any():
             canvas.box(axes, channels["r"].dropna(), place, styles[model].colour)
     constant = cell["constant"].sum() / cell["objects"].sum()
-    words = f"{100 * constant:.0f} % of sizes constant"
-    axes.text(0.98, 0.02, words, transform=axes.transAxes, ha="right", fontsize="x-small")
+    canvas.note_below(axes, f"{100 * constant:.0f} % of sizes constant")
     counts = cell.groupby("model")["point_id"].nunique()
     axes.set_title(canvas.counted(counts), loc="right", fontsize="small")
 

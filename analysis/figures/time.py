@@ -33,10 +33,10 @@ def epoch_time(trials: pd.DataFrame) -> Figure:
         ):
             cell = runs[runs["dataset"] == dataset].groupby("model")["epoch_seconds"]
             seconds, counts = cell.mean().reindex(list(styles)), cell.size()
-            places = np.arange(len(styles))
+            places = range(len(styles))
             for place, look, value in zip(places, styles.values(), seconds, strict=True):
                 if np.isnan(value):
-                    axes.text(0.5, place, "no runs", transform=axes.get_yaxis_transform())
+                    canvas.mark_missing(axes, y=place)
                     continue
                 axes.plot(value, place, look.marker, color=look.colour, markersize=6)
                 axes.text(value, place, f"   {value:.3g} s", va="center", fontsize="x-small")

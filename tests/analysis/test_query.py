@@ -1,8 +1,10 @@
+import json
+
 import pytest
 
 from analysis import AnalysisError
 from analysis.collect import collect
-from analysis.query import query
+from analysis.query import FORMATS, query
 
 
 @pytest.fixture
@@ -80,6 +82,40 @@ def test_sql_that_reaches_outside_or_changes_something_is_refused(sql, results, 
         query(sql.format(file=secret, results=results, new=new), results)
     assert "xyzzy" not in str(error.value)
     assert not new.exists()
+
+
+def test_reported_holds_what_figures_average(tmp_path, make_record, make_failure, make_phase, put):
+    fast, slow = make_record(lr=1e-2, correct=36), make_record(lr=1e-3, correct=9)
+    put(tmp_path / "runs", fast, slow, make_failure(seed=7), make_phase(fast, slow, lr=1e-3))
+    put(tmp_path / "runs", make_record(model="xu"), make_record(model="xu", kernel_size=11))
+    collect([str(tmp_path / "runs")], str(tmp_path / "results"))
+    sql = "select model, avg(test_accuracy), count(*) from Reported group by 1 order by 1"
+    assert [tuple(row.values()) for row in query(sql, str(tmp_path / "results")).to_pylist()] == [
+        ("standard", 0.25, 1),
+        ("xu k=11", 0.25, 1),
+        ("xu k=7", 0.25, 1),
+    ]
+
+
+def test_columns_of_one_name_are_numbered_and_none_is_lost(results):
+    sql = "select a.seed, b.seed, 3 as seed_2 from trials a join trials b using (point_id) limit 1"
+    assert query(sql, results).column_names == ["seed", "seed_3", "seed_2"]
+
+
+def test_json_holds_numbers_and_null_for_what_is_none(results):
+    answer = query(
+        "select sum(seed) as whole, 1.5::decimal(3, 1) as part, 'nan'::double as none, "
+        "[1.0::double, 'inf'::double] as list, date '2026-01-01' as day from trials",
+        results,
+    )
+    assert json.loads(FORMATS["json"](answer)) == [
+        {"whole": 4, "part": 1.5, "none": None, "list": [1.0, None], "day": "2026-01-01"}
+    ]
+
+
+def test_lists_are_not_for_csv(results):
+    with pytest.raises(AnalysisError, match="seeds holds list"):
+        FORMATS["csv"](query("select list(seed) as seeds from trials", results))
 
 
 def test_a_folder_without_tables_says_how_to_make_them(tmp_path):

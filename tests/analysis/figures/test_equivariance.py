@@ -34,6 +34,12 @@ def test_a_cell_of_undefined_errors_only_is_marked():
     assert [text.get_text() for text in figure.axes[0].texts] == ["no errors"]
 
 
+@pytest.mark.parametrize(("scenario", "words"), [(2, "unseen scales"), (4, "all scales")])
+def test_the_axis_says_which_scales(scenario, words):
+    [axes] = equivariance(errors_of(0.2, scenario=scenario)).axes
+    assert axes.get_xlabel() == f"equivariance error, {words}"
+
+
 def test_a_cell_whose_trials_were_not_evaluated_says_so():
     figure = equivariance(pd.concat([errors_of(1.0, dataset="mnist", scenario=1), errors_of(1.0)]))
     texts = [[text.get_text() for text in axes.texts] for axes in figure.axes]

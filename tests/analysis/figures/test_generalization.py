@@ -68,6 +68,25 @@ def test_an_unknown_model_is_drawn_and_named():
     assert figure.legends[0].get_texts()[0].get_text() == "mine"
 
 
+def test_trials_without_accuracies_by_scale_are_counted_where_they_belong():
+    figure = generalization(
+        scales_of(
+            ("standard", "emoji", 2, 17, 0.7),
+            ("standard published", "emoji", 2, np.nan, np.nan),
+            ("xu published", "emoji", 2, np.nan, np.nan),
+        )
+    )
+    texts = [text.get_text() for text in figure.axes[0].texts]
+    assert texts == ["2 runs without accuracies by scale"]
+    assert len(figure.axes[0].lines) == 1
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["Standard", "trained on"]
+
+
+def test_without_any_accuracies_by_scale_it_says_of_how_many_trials():
+    with pytest.raises(AnalysisError, match="None of 2 trials has accuracies by scale"):
+        generalization(scales_of(*[("standard", "emoji", 2, np.nan, np.nan)] * 2))
+
+
 def test_no_runs_at_all_is_an_error():
     with pytest.raises(AnalysisError, match="at least one finished trial"):
         generalization(scales_of())

@@ -1,6 +1,7 @@
 import pandas as pd
 import pytest
 
+from analysis import AnalysisError
 from analysis.figures.learning import learning_curves
 
 
@@ -20,6 +21,16 @@ def epochs_of(**accuracies: list[float]) -> pd.DataFrame:
             for epoch, accuracy in enumerate(values, start=1)
         ]
     )
+
+
+def test_trials_without_epochs_are_counted():
+    epochs = epochs_of(a=[0.2, 0.4])
+    unknown = epochs.head(1).assign(epoch=float("nan"), valid_accuracy=float("nan"))
+    figure = learning_curves(pd.concat([epochs, unknown.assign(point_id="b")]))
+    assert [text.get_text() for text in figure.axes[0].texts] == ["1 run without epochs"]
+    assert figure.axes[0].get_title(loc="right") == "1 seed"
+    with pytest.raises(AnalysisError, match="None of 1 trials has epochs"):
+        learning_curves(unknown)
 
 
 def test_the_line_is_the_mean_and_ends_where_half_of_the_seeds_have_stopped():

@@ -3,7 +3,8 @@ import pandas as pd
 import pytest
 from matplotlib.colors import to_hex
 
-from analysis import style
+from analysis import AnalysisError, style
+from analysis.figures import canvas
 from analysis.figures.overview import boxes, overview
 from analysis.published import summary
 
@@ -48,6 +49,38 @@ def test_the_dotted_line_stands_at_the_standard_model(published):
 def test_collapsed_runs_are_named_where_they_lower_a_mean(published):
     words = [text.get_text().strip() for text in published.axes[4].texts]
     assert words == ["3 of 50 collapsed", "16 of 50 collapsed"]
+
+
+def cells_of(*rows: tuple[str, str, int, float]) -> pd.DataFrame:
+    """A row per model, dataset, number of collapsed runs and mean of one run."""
+    cells = pd.DataFrame(rows, columns=["model", "dataset", "collapsed", "mean"])
+    return cells.assign(scenario=2, seeds=1, mean_low=np.nan, mean_high=np.nan)
+
+
+@pytest.mark.parametrize("model", ["energy_pool", "conv3d"])
+def test_results_of_models_that_are_left_out_only_say_so(model):
+    with pytest.raises(AnalysisError, match="a model other than Energy Pool and Conv3D"):
+        overview(cells_of((model, "emoji", 0, 0.5)))
+
+
+def test_a_single_run_that_collapsed_is_named_at_its_mean():
+    figure = overview(cells_of(("xu", "emoji", 1, 0.03), ("disco", "emoji", 0, 0.7)))
+    [note] = figure.axes[0].texts
+    assert (note.get_text().strip(), note.get_position()[0]) == ("1 of 1 collapsed", 0.03)
+
+
+def test_a_model_without_runs_says_so_in_its_row():
+    rows = [("xu", "emoji", 0, 0.3), ("disco", "emoji", 0, 0.7), ("disco", "mnist", 0, 0.7)]
+    full, lacking = overview(cells_of(*rows)).axes
+    [note] = lacking.texts
+    names = [label.get_text() for label in full.get_yticklabels()]
+    assert (note.get_text(), names[int(note.get_position()[1])]) == ("no runs", "Xu")
+    assert note.get_color() == style.FAINT
+
+
+def test_a_name_with_dollar_signs_is_drawn_as_it_is():
+    figure = overview(cells_of((r"a$\frac$", "emoji", 0, 0.3)))
+    assert b"<svg" in canvas.to_bytes(figure, "svg")
 
 
 def test_scenarios_1_and_3_are_shown_where_there_is_nothing_else():
