@@ -20,7 +20,7 @@ from analysis.frames import Frames
 from analysis.printed import FORMATS as PRINTED
 from analysis.printed import TABLES
 from analysis.published import import_mlflow
-from analysis.query import FORMATS, query
+from analysis.query import FORMATS, REPORTED, query
 from analysis.report import report
 from analysis.schemas import SCHEMAS
 from tune_jobs.storage import Storage, TuneJobsError
@@ -71,8 +71,9 @@ def _parser() -> argparse.ArgumentParser:
     asking = command(
         "query",
         _query,
-        f"Answer a SELECT over the tables {', '.join(SCHEMAS)} (DuckDB's SQL).",
-        'query "select model, avg(test_accuracy) from trials group by 1" --results results',
+        f"Answer a SELECT over {REPORTED} (the trials that figures average) and the tables "
+        f"{', '.join(SCHEMAS)} (DuckDB's SQL).",
+        f'query "select model, avg(test_accuracy) from {REPORTED} group by 1" --results results',
     )
     asking.add_argument("sql")
     asking.add_argument("--format", choices=["table", *FORMATS], default="table")

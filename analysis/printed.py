@@ -109,7 +109,8 @@ def _number(value: float) -> str:
 
 def ranks(frames: Frames) -> Printed:
     """Average rank of each model over the cells that all have."""
-    ranking = ranked(frames.trials)
+    found = ranked(frames.trials)
+    ranking = found.ranking
     names = style.model_styles(ranking.ranks)
     numbers = pd.DataFrame({"model": list(ranking.ranks), "rank": list(ranking.ranks.values())})
     alike = "; ".join(", ".join(names[model].name for model in group) for group in ranking.alike)
@@ -117,7 +118,7 @@ def ranks(frames: Frames) -> Printed:
         "Average ranks",
         f"By mean test accuracy over {ranking.cells} cells, 1 is best; Friedman p "
         f"{ranking.friedman_p:.2g}; ranks further apart than {ranking.critical_difference:.2f} "
-        f"differ (Nemenyi, 5 %). Not told apart: {alike or 'none'}.",
+        f"differ (Nemenyi, 5 %). Not told apart: {alike or 'none'}. {found.words}".strip(),
         ("Model", "Average rank"),
         tuple((names[model].name, f"{rank:.2f}") for model, rank in ranking.ranks.items()),
         numbers,

@@ -1,15 +1,17 @@
 """What is known of each cell: means with intervals, collapsed runs, times; tests between models."""
 
 from itertools import combinations
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from analysis import stats
+from analysis import stats, style
 from analysis.cells import CELL, in_order
 from analysis.errors import AnalysisError
 
 LEAST = 2  # scores of a model that a test needs
+LEAST_MODELS, LEAST_CELLS = 3, 2  # that a ranking needs
 
 
 def summarised(trials: pd.DataFrame, *, rng: np.random.Generator) -> pd.DataFrame:
@@ -94,17 +96,63 @@ def contrasts(trials: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=_CONTRASTS)
 
 
-def ranked(trials: pd.DataFrame) -> stats.Ranking:
-    """Average ranks by mean accuracy over the dataset-scenario pairs that all models have."""
+class Ranked(NamedTuple):
+    """A ranking, and what is not in it for lack of runs."""
+
+    ranking: stats.Ranking
+    left_out: tuple[str, ...]  # models
+    dropped: tuple[tuple[str, int], ...]  # datasets and scenarios
+
+    @property
+    def words(self) -> str:
+        """What is not in it, in a sentence or two; nothing if everything is."""
+        names = style.model_styles(self.left_out).values()
+        models = ", ".join(look.name for look in names)
+        cells = ", ".join(
+            f"{style.dataset_name(dataset)} {style.scenario_name(scenario)}"
+            for dataset, scenario in self.dropped
+        )
+        return " ".join(
+            [
+                *([f"Not ranked, for lack of cells: {models}."] if models else []),
+                *([f"Left out, as not all models have runs there: {cells}."] if cells else []),
+            ]
+        )
+
+
+def ranked(trials: pd.DataFrame) -> Ranked:
+    """Average ranks by mean accuracy over the cells (dataset and scenario) that all models have.
+
+    A model that lacks cells would take these from all others: the models ranked are those that,
+    left out one after the other, leave the most means (models times cells) to rank by.
+    """
     means = trials.pivot_table(
         index=["dataset", "scenario"], columns="model", values="test_accuracy", aggfunc="mean"
-    ).dropna()
-    if means.shape[0] < 2 or means.shape[1] < 3:
+    )
+    whole = _most_whole(means)
+    if whole.shape[0] < LEAST_CELLS or whole.shape[1] < LEAST_MODELS:
         raise AnalysisError(
             "Ranks need three models or more that share two cells (dataset and scenario) or more; "
-            f"{means.shape[1]} models share {means.shape[0]}."
+            f"{means.shape[1]} models share {len(means.dropna())}."
         )
-    return stats.ranking(means.to_numpy(dtype=float), [str(model) for model in means.columns])
+    models = [str(model) for model in whole.columns]
+    return Ranked(
+        stats.ranking(whole.to_numpy(dtype=float), models),
+        left_out=tuple(str(model) for model in means.columns.difference(whole.columns)),
+        dropped=tuple((str(one[0]), int(one[1])) for one in means.index.difference(whole.index)),
+    )
+
+
+def _most_whole(means: pd.DataFrame) -> pd.DataFrame:
+    """The largest part of a table without gaps that is found by leaving out column after column."""
+    best, left = means.dropna(), means
+    while left.shape[1] > LEAST_MODELS:
+        smaller = [left.drop(columns=model) for model in left.columns]
+        left = max(smaller, key=lambda part: (len(part.dropna()), part.count().sum()))
+        whole = left.dropna()
+        if whole.size > best.size or len(best) < LEAST_CELLS <= len(whole):
+            best = whole
+    return best
 
 
 _CONTRASTS = [

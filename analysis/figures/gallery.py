@@ -41,6 +41,11 @@ def _comparison(frames: Frames) -> Figure:
     return comparison(table, margin=MARGIN)
 
 
+def _ranks(frames: Frames) -> Figure:
+    found = ranked(frames.trials)
+    return critical_difference(found.ranking, note=found.words)
+
+
 def _pooling(frames: Frames) -> Figure:
     found = measured.look(frames, "pool_scales")
     look = style.model_styles([found.model])[found.model]
@@ -108,8 +113,9 @@ FIGURES: Mapping[str, Entry] = MappingProxyType(
         "ranks": Entry(
             "Average ranks",
             "Ranks by mean test accuracy, averaged over datasets and scenarios, 1 is best. A bar "
-            "joins models that Nemenyi's test does not tell apart at 5 %.",
-            lambda frames: critical_difference(ranked(frames.trials)),
+            "joins models that Nemenyi's test does not tell apart at 5 %. Only cells that all the "
+            "models have can be ranked: what is left out is named.",
+            _ranks,
         ),
         "comparison": Entry(
             "Ours against the published results",

@@ -1,5 +1,7 @@
 """The critical-difference diagram: average ranks of models, and which cannot be told apart."""
 
+from textwrap import fill
+
 from matplotlib.figure import Figure
 
 from analysis import style
@@ -7,11 +9,13 @@ from analysis.figures import canvas
 from analysis.stats import Ranking
 
 _ROW = 0.26  # inches
+_LINE = 110  # characters
 
 
-def critical_difference(ranking: Ranking) -> Figure:
+def critical_difference(ranking: Ranking, *, note: str = "") -> Figure:
     """Average ranks on a line, best on the left; a bar joins models that Nemenyi's test does not.
 
+    ``note`` is written below.
     Source: Demsar (2006), "Statistical comparisons of classifiers over multiple data sets", JMLR 7.
     """
     styles = style.model_styles(ranking.ranks)
@@ -47,4 +51,6 @@ def critical_difference(ranking: Ranking) -> Figure:
             f"{canvas.counted([ranking.cells], noun='cell')}, Friedman p {ranking.friedman_p:.2g}"
         )
         axes.text(1 + reach + 0.15, -1.4, words, va="center", fontsize="small")
+        if note:
+            figure.supxlabel(fill(note, _LINE), fontsize="small")
     return figure

@@ -65,9 +65,29 @@ def test_models_are_ranked_over_the_cells_that_all_of_them_have():
     first = trials_of(standard=[0.1], xu=[0.3], disco=[0.2])
     second = first.assign(dataset="mnist")
     partial = trials_of(standard=[0.9], xu=[0.1]).assign(dataset="aerial")
-    ranking = ranked(pd.concat([first, second, partial]))
-    assert ranking.cells == 2
-    assert ranking.ranks == {"xu": 1.0, "disco": 2.0, "standard": 3.0}
+    found = ranked(pd.concat([first, second, partial]))
+    assert found.ranking.cells == 2
+    assert found.ranking.ranks == {"xu": 1.0, "disco": 2.0, "standard": 3.0}
+    assert found.words == "Left out, as not all models have runs there: Aerial Mid2Rest."
+
+
+def test_one_run_of_another_model_does_not_take_the_ranking_away():
+    cells = [
+        trials_of(standard=[0.1], xu=[0.3], disco=[0.2]).assign(scenario=scenario)
+        for scenario in (1, 2, 3, 4)
+    ]
+    found = ranked(pd.concat([*cells, trials_of(mine=[0.9])]))
+    assert (found.ranking.cells, set(found.ranking.ranks)) == (4, {"standard", "xu", "disco"})
+    assert found.words == "Not ranked, for lack of cells: mine."
+
+
+def test_two_models_that_share_no_cell_with_the_others_are_left_out_both():
+    """Leaving out either of them alone helps nothing."""
+    cells = [trials_of(standard=[0.1], xu=[0.3], disco=[0.2]).assign(scenario=s) for s in (1, 2, 3)]
+    others = trials_of(mine=[0.9], yours=[0.8]).assign(scenario=4)
+    found = ranked(pd.concat([*cells, others]))
+    assert found.left_out == ("mine", "yours")
+    assert found.ranking.cells == 3
 
 
 @pytest.mark.parametrize(
