@@ -29,7 +29,7 @@ def from_json(cls: type[Form], data: bytes, schema: str) -> Form:
     """Read what ``to_json`` wrote; raises RecordError unless every field has its type."""
     try:
         loaded = json.loads(data)
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise RecordError(f"A record must be JSON; reading it failed: {error}.") from None
     found = loaded.pop("schema", None) if isinstance(loaded, dict) else type(loaded).__name__
     if found != schema:

@@ -107,6 +107,7 @@ def test_a_failure_is_read_back_equal():
     [
         (RECORD.to_json()[:-20], "must be JSON"),
         (b"\xff\xfe", "must be JSON"),
+        (b"9" * 5000, "must be JSON"),
         (b"[1]", "of schema 'stir-record/1'; got 'list'"),
         (damaged(lambda r: r.pop("test_loss")), "test_loss: Field required"),
         (damaged(lambda r: r.update(more=1)), "more: Unexpected keyword argument"),
