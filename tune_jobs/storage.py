@@ -7,6 +7,7 @@ moved into place; on S3 by a single upload of bytes that were complete before it
 import contextlib
 import os
 import random
+import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from stir import archive
 from tune_jobs import s3
 from tune_jobs.errors import StorageError, TuneJobsError
 
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 PATIENCE_SECONDS = 120.0  # for an S3 server that is busy, away or beyond a bad line
 PROBE_SECONDS = 10.0  # the same, when a person waits for a command to start
 FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 0.1, 5.0
@@ -50,7 +52,7 @@ class Storage:
     def __init__(self, uri: str | Path, patience_seconds: float = PATIENCE_SECONDS) -> None:
         text = str(uri)
         self._address = s3.S3Address.parse(text) if text.startswith("s3://") else None
-        if self._address is None and "://" in text:
+        if self._address is None and _SCHEME.match(text):
             raise TuneJobsError(f"Storage must be a folder or s3://bucket/prefix; got {text!r}.")
         self.uri = self._address.uri if self._address else str(Path(text).absolute())
         self._root = self._address.root if self._address else self.uri
@@ -69,6 +71,14 @@ class Storage:
     @cached_property
     def _files(self) -> fs.FileSystem:
         return self._address.connect() if self._address else fs.LocalFileSystem()
+
+    def require_there(self) -> None:
+        """Raise TuneJobsError for a folder that does not exist, such as a misspelt one."""
+        if self.is_local and not Path(self.uri).is_dir():
+            raise TuneJobsError(
+                f"Storage must be there to be looked at; there is no folder {self.uri}. "
+                "`tune-jobs run STUDY --storage URI` makes one."
+            )
 
     def read(self, key: str) -> bytes:
         def read() -> bytes:

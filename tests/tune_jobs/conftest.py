@@ -16,7 +16,9 @@ def bars(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def storage(tmp_path: Path) -> Storage:
-    return Storage(tmp_path / "runs")
+    folder = tmp_path / "runs"
+    folder.mkdir()
+    return Storage(folder)
 
 
 @pytest.fixture(scope="session")

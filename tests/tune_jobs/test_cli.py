@@ -234,3 +234,18 @@ def test_clean_says_what_goes_and_a_dry_run_leaves_it(
         ]
     after = {path for path in (tmp_path / "runs").rglob("*") if path.is_file()}
     assert before - after == {orphan}
+
+
+@pytest.mark.parametrize(
+    "command", [["status"], ["clean"], ["evaluate"], ["export", "--tensorboard", "boards"]]
+)
+def test_a_misspelt_storage_is_not_taken_for_an_empty_one(
+    command: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+):
+    monkeypatch.chdir(tmp_path)
+    assert main([*command, "--storage", "nowhere"]) == 2
+    assert "Storage must be there to be looked at" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []

@@ -66,7 +66,7 @@ def build(*, in_channels, num_classes, **options):
     )
 
 
-register_model("own_net", build, version=1)
+register_model("own_net", build, version=3)
 """
 
 

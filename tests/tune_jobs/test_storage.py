@@ -73,3 +73,9 @@ def test_another_kind_of_uri_is_refused_with_the_rule():
 def test_a_storage_travels_to_another_process(storage: Storage):
     storage.write("a", b"1")
     assert pickle.loads(pickle.dumps(storage)).read("a") == b"1"
+
+
+@pytest.mark.parametrize("uri", ["s3:/bucket/prefix", "gs://bucket", "file:/tmp/runs"])
+def test_a_uri_that_is_neither_a_folder_nor_s3_is_refused(uri: str):
+    with pytest.raises(TuneJobsError, match="Storage must be a folder or s3://bucket/prefix"):
+        Storage(uri)

@@ -23,6 +23,7 @@ def _clean(args: argparse.Namespace) -> int:
     from tune_jobs.storage import Storage
 
     storage = Storage(args.storage)
+    storage.require_there()
     gone = []
     for leftover in find_leftovers(storage):
         if args.dry_run or remove(leftover, storage):

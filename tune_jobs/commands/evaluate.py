@@ -23,6 +23,7 @@ def add(commands) -> None:
         help="a study's name, or its YAML file: its reported points (all that are finished)",
     )  # fmt: skip
     options.add_storage(parser)
+    options.add_imports(parser)
     parser.add_argument(
         "--predictions", action="store_true", help="also store the answer to every test image"
     )
@@ -52,6 +53,7 @@ def _evaluate(args: argparse.Namespace) -> int:
     study, imports = _identify(args.study)
     what = f"study {study}" if study else "finished points"
     storage = Storage(args.storage)
+    storage.require_there()
     wanted = Wanted(predictions=args.predictions, maps=tuple(args.maps))
     points = evaluable(study, storage, wanted)
     print(
@@ -70,7 +72,7 @@ def _evaluate(args: argparse.Namespace) -> int:
             points.todo,
             storage,
             wanted,
-            imports=imports,
+            imports=(*imports, *args.imports),
             max_concurrent=args.max_concurrent,
             address=args.address,
         )

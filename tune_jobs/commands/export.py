@@ -36,7 +36,9 @@ def _export(args: argparse.Namespace) -> int:
     from tune_jobs.exports.records import export
     from tune_jobs.storage import Storage
 
-    storage, target = Storage(args.storage), _target(args)
+    storage = Storage(args.storage)
+    storage.require_there()
+    target = _target(args)
     console = Console(stderr=True)
     with Progress(console=console, disable=not console.is_terminal) as bars:
         bar = bars.add_task("exporting", total=None)

@@ -24,6 +24,13 @@ def add_storage(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
+def add_imports(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--import", action="append", default=[], dest="imports", metavar="MODULE",
+        help="a Python module that registers models of your own",
+    )  # fmt: skip
+
+
 def add_places(parser: argparse.ArgumentParser) -> None:
     add_storage(parser)
     parser.add_argument("--data", metavar="DIR", help="where datasets are ($STIR_DATA, else data)")

@@ -29,7 +29,9 @@ def _status(args: argparse.Namespace) -> int:
     from tune_jobs.status import take_status
     from tune_jobs.storage import Storage
 
-    status = take_status(Storage(args.storage))
+    storage = Storage(args.storage)
+    storage.require_there()
+    status = take_status(storage)
     if args.json:
         print(json.dumps(_as_json(status), indent=1))
     else:

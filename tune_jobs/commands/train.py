@@ -19,10 +19,7 @@ def add(commands) -> None:
         "tune-jobs train --model standard --dataset emoji --scenario 2 --lr 1e-3 --seed 1",
     )
     parser.add_argument("--model", required=True, metavar="M", help="a name from siconvnet.MODELS")
-    parser.add_argument(
-        "--import", action="append", default=[], dest="imports", metavar="MODULE",
-        help="a Python module that registers models of your own",
-    )  # fmt: skip
+    options.add_imports(parser)
     parser.add_argument("--dataset", required=True, metavar="D", help="a name, or an .npz file")
     parser.add_argument(
         "--scenario", "--evaluation", required=True, type=int, metavar="{1..4}",
