@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from http.client import HTTPConnection
 from pathlib import Path
 
@@ -129,7 +130,13 @@ class Command:
         self._log = home / f"log-{time.monotonic_ns()}"
         with self._log.open("w") as log:
             self.process = subprocess.Popen(
-                [BIN / "tune-jobs", *words], cwd=home, env=variables, stdout=log, stderr=log
+                [BIN / "tune-jobs", *words],
+                cwd=home,
+                env=variables,
+                stdout=log,
+                stderr=log,
+                # A shell that runs the tests in the background has them ignore Ctrl-C.
+                preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
             )
 
     @property
