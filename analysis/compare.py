@@ -15,8 +15,8 @@ LEAST = 3  # runs of ours, below which nothing is said
 PUBLISHED_FILE = "@published"  # ends the name of a dataset that was downloaded, not built
 AGREES, DIFFERS, TOO_FEW = "agrees", "differs", "too few runs"
 NOTHING_COMPARABLE = (
-    "A comparison needs finished runs of ours in a published cell, by the published protocol "
-    f"({published.PROTOCOL}); there are none."
+    "A comparison needs finished runs of ours in a published cell, by exactly the published "
+    f"protocol ({published.PROTOCOL}); there are none."
 )
 
 _COLUMNS = [
