@@ -78,7 +78,6 @@ MODELS: Mapping[str, ModelStyle] = MappingProxyType(
         "conv3d": ModelStyle("Conv3D", "#7e6fd0", "h", _DOTTED),
     }
 )
-PAPER_MODELS = tuple(name for name in MODELS if name not in {"xu_corrected", "energy_pool_valid"})
 
 _RESERVE_COLOURS = ("#2fa594", "#cc5577", "#9c9a2e", "#5f8fd0", "#c08a3e", "#8a5fb0", "#6fae57")
 _RESERVE_MARKERS = ("*", "p", "8", "H")

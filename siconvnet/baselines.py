@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from siconvnet.fast.large_kernel import large_conv2d
-from siconvnet.fast.siconv_volume import volume_peak
+from siconvnet.fast.volume import volume_peak
 from siconvnet.fast.winners import conv_peak, scaled_peak, trim
 from siconvnet.fast.zoomed import zoomed_peak, zoomed_response
 from siconvnet.layers import GlobalMaxPool, check_channels, check_room

@@ -12,8 +12,8 @@ from torch.nn import functional as F
 
 from siconvnet.fast.siconv_peak import pooled_peak
 from siconvnet.fast.siconv_response import pooled_response, response
-from siconvnet.fast.siconv_spectrum import Ladder
 from siconvnet.resample import (
+    Ladder,
     check_interpolation,
     check_kernel_size,
     kernel_sides,

@@ -169,7 +169,7 @@ def same_size_conv_stages(in_channels: int, kernel_size: int, **options: Any) ->
     return conv_stages(in_channels, kernel_size, padding=kernel_size // 2, **options)
 
 
-def pooled_stages(
+def scale_pool_stages(
     mode: str, in_channels: int, kernel_size: int, *, interpolation: str, plain: bool
 ) -> Stages:
     """Two scale-invariant convolutions with all the scales that their input allows."""
@@ -269,7 +269,7 @@ _PAPER = (
     benchmark_model("standard", conv_stages),
     *(
         benchmark_model(
-            f"{mode}_pool", functools.partial(pooled_stages, mode), uses_interpolation=True
+            f"{mode}_pool", functools.partial(scale_pool_stages, mode), uses_interpolation=True
         )
         for mode in POOL_MODES
     ),

@@ -1,6 +1,7 @@
-"""Resizing square kernels: which sizes there are, and the matrix that leads to each."""
+"""Enlarging square kernels: which sizes there are, and the matrix that leads to each."""
 
 import functools
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -98,6 +99,34 @@ def _area_matrix(kernel_size: int, side: int) -> Tensor:
         start, source_start
     )
     return overlap.clamp(min=0).double() / kernel_size
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ladder:
+    """What kernel sizes a ``SiConv2d`` has, and how it enlarges and pads."""
+
+    kernel_size: int
+    num_scales: int
+    interpolation: str
+    padding: bool
+
+    @property
+    def sides(self) -> tuple[int, ...]:
+        """Side of each kernel in pixels, smallest first."""
+        return kernel_sides(self.kernel_size, self.num_scales)
+
+    def border(self, scale: int) -> int:
+        """Width in pixels of the zeros around the answer of a scale."""
+        return 0 if self.padding else scale
+
+    def answer_side(self, image_side: int) -> int:
+        """How long an axis of the answer is."""
+        return image_side if self.padding else image_side - self.kernel_size + 1
+
+    def inner_sides(self, image_side: int) -> list[int]:
+        """How long an axis of each scale's answer is without its border."""
+        whole = self.answer_side(image_side)
+        return [whole - 2 * self.border(scale) for scale in range(self.num_scales)]
 
 
 def zoom(x: Tensor, factor: float) -> Tensor:

@@ -6,8 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stir.errors import StirError
-
-CANVAS = 64  # pixels
+from stir.schema import CANVAS
 
 
 class Corner(NamedTuple):

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from torch import nn
 
 from siconvnet import build_model
-from siconvnet.equivariance import SCALE_PAIRS, equivariance_errors
-from siconvnet.objects import ObjectImages
-from siconvnet.pool_scales import chosen_indices, pool_scales, pooled_stages
+from siconvnet.evaluation.equivariance import SCALE_PAIRS, equivariance_errors
+from siconvnet.evaluation.objects import ObjectImages
+from siconvnet.evaluation.pool_scales import chosen_indices, pool_scales, pooled_stages
 from stir import STIRDataset
 from stir.schema import SPLITS
 from tune_jobs.datasets import dataset_key, fetch_dataset

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import product
 
-# Raised when a change to training or evaluation (siconvnet.fit, siconvnet.evaluate) moves a
+# Raised when a change to training (siconvnet.fit) or evaluation (siconvnet.evaluation) moves a
 # result; it enters every point_id, so that old and new numbers are never taken for each other.
 PROTOCOL_VERSION = 1
 

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from siconvnet import build_model
-from siconvnet.evaluate import ScaleCount, ScaleCounts
+from siconvnet.evaluation.accuracy import ScaleCount, ScaleCounts
 from siconvnet.fit import Fit, Images
 from stir import SCALES, SCENARIOS, STIRDataset
 from tune_jobs.checkpoint import Checkpoint, checkpoint_key, tensors_to_bytes, write_checkpoint

@@ -160,7 +160,7 @@ def _expected_form(scale: int, larger: int) -> PairForm:
     (tap, output pixel, image pixel) says what a tap adds; products of two taps, summed over
     pixels, are the axis's form, and the Kronecker square is the image's.
     """
-    resize = resize_matrix(SCALES[scale] / SCALES[larger])
+    resize = image_resize_matrix(SCALES[scale] / SCALES[larger])
     outputs = torch.arange(MARGIN, len(resize) - MARGIN)
     offsets = range(-(SIDE // 2), SIDE // 2 + 1)
     convolved = torch.stack([resize[outputs].roll(offset, dims=1) for offset in offsets]).flatten(1)
@@ -169,7 +169,7 @@ def _expected_form(scale: int, larger: int) -> PairForm:
     return PairForm(scale, larger, *(torch.kron(axis, axis) for axis in axes))
 
 
-def resize_matrix(factor: float) -> Tensor:
+def image_resize_matrix(factor: float) -> Tensor:
     """Bicubic resizing of IMAGE_SIDE pixels along one axis, (new side, IMAGE_SIDE) float64."""
     columns = torch.eye(IMAGE_SIDE, dtype=torch.float64)[None, None]
     resized = F.interpolate(

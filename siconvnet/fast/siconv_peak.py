@@ -13,8 +13,8 @@ from torch.nn import functional as F
 
 from siconvnet.fast.precision import full_precision
 from siconvnet.fast.siconv_response import loudest_sum, pairs_of_scales, rounding
-from siconvnet.fast.siconv_spectrum import Correlator, Ladder, Spectrum, make_spectrum
-from siconvnet.resample import resize_matrix
+from siconvnet.fast.siconv_spectrum import Correlator, Spectrum, make_spectrum
+from siconvnet.resample import Ladder, resize_matrix
 
 
 def pooled_peak(x: Tensor, weight: Tensor, bias: Tensor, ladder: Ladder, mode: str) -> Tensor:
@@ -112,11 +112,11 @@ def row_peak(x: Tensor, weight: Tensor, ladder: Ladder, scale: Tensor, row: Tens
     x_nhcw = x.transpose(1, 2).reshape(n, height, c * width)
     seen = torch.bmm(taps.view(n, o * k, height), x_nhcw).view(n, o, k * c, width)
     mixed = weight.permute(0, 3, 2, 1).reshape(o, k, k * c) @ seen  # (n, o, b, w)
-    column = first_largest(mixed.detach(), ladder, scale)
+    column = first_largest_column(mixed.detach(), ladder, scale)
     return (mixed * placed_taps(width, ladder, scale, column, x)).sum((2, 3))
 
 
-def first_largest(mixed: Tensor, ladder: Ladder, scale: Tensor) -> Tensor:
+def first_largest_column(mixed: Tensor, ladder: Ladder, scale: Tensor) -> Tensor:
     """Column, counted from the scale's first answer, of the largest answer of a row, (n, o)."""
     n, o, _, width = mixed.shape
     answers = ladder.answer_side(width)

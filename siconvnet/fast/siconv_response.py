@@ -13,8 +13,8 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from siconvnet.fast.precision import full_precision
-from siconvnet.fast.siconv_spectrum import Correlator, Ladder, Spectrum, make_spectrum
-from siconvnet.resample import resize_matrix
+from siconvnet.fast.siconv_spectrum import Correlator, Spectrum, make_spectrum
+from siconvnet.resample import Ladder, resize_matrix
 
 NO_SCALE = -1  # where the zeros around a big kernel's answer were larger than any answer
 

@@ -22,40 +22,12 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from siconvnet.resample import kernel_sides, resize_matrix
+from siconvnet.resample import Ladder, resize_matrix
 
 PARTS = (0, 1)  # cosine, sine
 QUADRANTS = tuple((row, column) for row in PARTS for column in PARTS)
 KEPT_ELEMENTS = 2**24  # of kernel transforms; more than that are made anew each time
 PASS_ELEMENTS = 2**24  # of image blocks; more images than that are taken in several passes
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Ladder:
-    """What kernel sizes a ``SiConv2d`` has, and how it enlarges and pads."""
-
-    kernel_size: int
-    num_scales: int
-    interpolation: str
-    padding: bool
-
-    @property
-    def sides(self) -> tuple[int, ...]:
-        """Side of each kernel in pixels, smallest first."""
-        return kernel_sides(self.kernel_size, self.num_scales)
-
-    def border(self, scale: int) -> int:
-        """Width in pixels of the zeros around the answer of a scale."""
-        return 0 if self.padding else scale
-
-    def answer_side(self, image_side: int) -> int:
-        """How long an axis of the answer is."""
-        return image_side if self.padding else image_side - self.kernel_size + 1
-
-    def inner_sides(self, image_side: int) -> list[int]:
-        """How long an axis of each scale's answer is without its border."""
-        whole = self.answer_side(image_side)
-        return [whole - 2 * self.border(scale) for scale in range(self.num_scales)]
 
 
 @dataclass(frozen=True, slots=True)

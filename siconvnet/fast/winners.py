@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from siconvnet.fast.fourier import spectral_answers
 from siconvnet.fast.precision import above_autocast, full_precision
-from siconvnet.fast.spectrum import spectral_answers
 
 CONVOLUTIONS = {4: F.conv2d, 5: F.conv3d}
 LARGEST_DIRECT_SIDE = 5  # of a kernel in pixels; larger ones are faster in the frequency domain

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 import stir
 import tune_jobs
 from siconvnet import MODELS, build_model
-from siconvnet.equivariance import SCALE_PAIRS, SCALES
-from siconvnet.objects import ObjectImages
+from siconvnet.evaluation.equivariance import SCALE_PAIRS, SCALES
+from siconvnet.evaluation.objects import ObjectImages
 from stir import STIRDataset
 from tune_jobs.cli import main
 from tune_jobs.datasets import put_dataset

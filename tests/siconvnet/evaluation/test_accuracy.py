@@ -3,7 +3,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from siconvnet.evaluate import ScaleCounts
+from siconvnet.evaluation.accuracy import ScaleCounts
 from siconvnet.fit import DivergedError, Images
 
 

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from siconvnet.objects import ObjectImages, object_maps
+from siconvnet.evaluation.objects import ObjectImages, object_maps
 
 
 def objects(**changes) -> ObjectImages:

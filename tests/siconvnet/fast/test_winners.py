@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from siconvnet.fast.spectrum import spectral_answers
+from siconvnet.fast.fourier import spectral_answers
 from siconvnet.fast.winners import first_largest, scaled_peak, unravel, windows
 
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from siconvnet.objects import ObjectImages, object_maps
+from siconvnet.evaluation.objects import ObjectImages, object_maps
 
 SCALE_PAIRS = ((64, 49), (49, 64), (48, 33), (33, 48), (32, 17), (17, 32))  # pixels
 SCALES = (64, 49, 48, 33, 32, 17)

@@ -1,14 +1,13 @@
 """Which kernel sizes a trained scale-pooling model chooses for objects of known size."""
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from siconvnet.evaluation.objects import ObjectImages, object_maps
 from siconvnet.layers import PooledSiConv2d
-from siconvnet.objects import ObjectImages, object_maps
 
 
 @torch.no_grad()
@@ -82,46 +81,3 @@ def pooled_stages(model: nn.Module) -> list[PooledSiConv2d]:
             f"{' and '.join(type(stage).__name__ for stage in stages)}."
         )
     return pooled
-
-
-class Correlation(NamedTuple):
-    """How chosen kernel sizes follow object sizes, of each channel."""
-
-    mean: Tensor  # (channels,), Pearson's r averaged over the objects that have one, else NaN
-    undefined: Tensor  # (channels,), objects that have none: the kernel size never changes
-
-
-def scale_correlation(sizes: Tensor, scales: tuple[int, ...]) -> Correlation:
-    """Correlate one stage's kernel sizes with the objects' over scales, then average the objects.
-
-    ``sizes`` is an answer of ``pool_scales``, (channels, classes, instances, scales). Scales at
-    which a size is NaN are left out of that object's r.
-    """
-    r = pearson(sizes, torch.tensor(scales, dtype=sizes.dtype).expand(sizes.shape)).flatten(1)
-    return Correlation(mean=r.nanmean(dim=1), undefined=r.isnan().sum(dim=1))
-
-
-def pearson(x: Tensor, y: Tensor) -> Tensor:
-    """Pearson's r along the last axis where both are numbers; NaN if either is constant there.
-
-    >>> pearson(torch.tensor([1.0, 2.0, 4.0]), torch.tensor([9.0, 7.0, 3.0]))
-    tensor(-1.)
-    """
-    both = x.isfinite() & y.isfinite()
-    # Exact, while deviations from a rounded mean might not vanish.
-    constant = torch.stack([_range(values, both) == 0 for values in (x, y)]).any(dim=0)
-    dx, dy = (_deviations(values, both) for values in (x, y))
-    r = (dx * dy).sum(-1) / (dx.square().sum(-1) * dy.square().sum(-1)).sqrt()
-    return torch.where(constant | (both.sum(-1) < 2), torch.nan, r)
-
-
-def _range(values: Tensor, valid: Tensor) -> Tensor:
-    highest = values.where(valid, -torch.inf).amax(-1)
-    return highest - values.where(valid, torch.inf).amin(-1)
-
-
-def _deviations(values: Tensor, valid: Tensor) -> Tensor:
-    """Differences from the mean of the valid values, 0 elsewhere."""
-    known = values.where(valid, 0.0)
-    mean = known.sum(-1, keepdim=True) / valid.sum(-1, keepdim=True)
-    return (known - mean).where(valid, 0.0)

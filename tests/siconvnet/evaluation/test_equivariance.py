@@ -4,8 +4,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from siconvnet import build_model
-from siconvnet.equivariance import SCALE_PAIRS, SCALES, equivariance_errors
-from siconvnet.objects import ObjectImages
+from siconvnet.evaluation.equivariance import SCALE_PAIRS, SCALES, equivariance_errors
+from siconvnet.evaluation.objects import ObjectImages
 
 CLASSES, INSTANCES = 2, 3
 GREY = 200

@@ -1,10 +1,10 @@
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from siconvnet import PooledSiConv2d, ScalePool, SiConv2d, build_model
-from siconvnet.objects import ObjectImages
-from siconvnet.pool_scales import chosen_indices, pearson, pool_scales, scale_correlation
+from siconvnet.evaluation.objects import ObjectImages
+from siconvnet.evaluation.pool_scales import chosen_indices, pool_scales
 
 SIDE = 20
 SCALES = (12, 9, 8)
@@ -99,35 +99,3 @@ def test_a_model_that_pools_no_scales_is_refused():
     standard = build_model("standard", in_channels=1, num_classes=2)
     with pytest.raises(ValueError, match=r"pixel_pool.*got TwoStageNetwork with Conv2d and Conv2d"):
         pool_scales(standard, objects())
-
-
-def sizes_of(*per_object: list[float]) -> Tensor:
-    return torch.tensor(per_object, dtype=torch.float64)[None, :, None]
-
-
-def test_kernel_sizes_that_follow_the_object_correlate_perfectly():
-    growing, shrinking = [7.0, 8.0, 10.0], [10.0, 9.0, 7.0]
-    assert float(scale_correlation(sizes_of(growing), (10, 20, 40)).mean) == pytest.approx(1)
-    assert float(scale_correlation(sizes_of(shrinking), (10, 20, 40)).mean) == pytest.approx(-1)
-    mixed = scale_correlation(sizes_of(growing, shrinking), (10, 20, 40))
-    assert float(mixed.mean) == pytest.approx(0, abs=1e-12)
-
-
-def test_objects_with_a_constant_size_are_counted_and_left_out():
-    found = scale_correlation(sizes_of([0.1, 0.1, 0.1], [1.0, 2.0, 4.0]), (10, 20, 40))
-    assert float(found.mean) == pytest.approx(1)
-    assert found.undefined.tolist() == [1]
-
-
-def test_a_channel_without_any_correlation_is_nan():
-    found = scale_correlation(sizes_of([7.0, 7.0, 7.0]), (10, 20, 40))
-    assert found.mean.isnan().tolist() == [True]
-    assert found.undefined.tolist() == [1]
-
-
-def test_scales_without_a_size_are_left_out_of_an_objects_correlation():
-    x = torch.tensor([torch.nan, 1.0, 2.0, 4.0, 3.0])
-    y = torch.tensor([50.0, 1.0, 3.0, 4.0, 0.0])
-    expected = torch.corrcoef(torch.stack([x, y])[:, 1:])[0, 1]
-    torch.testing.assert_close(pearson(x, y), expected)
-    assert pearson(x[:2], y[:2]).isnan()

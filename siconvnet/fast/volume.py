@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from siconvnet.fast.fourier import Transform
 from siconvnet.fast.precision import above_autocast, full_precision
-from siconvnet.fast.spectrum import Transform
 
 ROUNDING_UNITS = 64  # of the largest answer that rounding may be
 
