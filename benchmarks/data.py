@@ -1,6 +1,6 @@
 """How long datasets take to make, and how much memory: ours beside the published procedure.
 
-python benchmarks/data.py --raw FOLDER_OF_MNIST_FILES
+python -m benchmarks.data --raw FOLDER_OF_MNIST_FILES
 """
 
 import argparse

@@ -1,6 +1,6 @@
 """Equivariance error of our DISCO basis beside another one, on white noise.
 
-    python benchmarks/disco_basis.py published.npz
+    python -m benchmarks.disco_basis published.npz
 
 The argument is a .npz with an array (49, 4, 15, 15) under a key that contains "basis"; without it
 only ours is measured. A figure is the mean over functions and images of

@@ -1,6 +1,6 @@
 """Kill workers, drivers and the S3 server of a running study, and count what that cost.
 
-example: python benchmarks/drill.py --faults 60 --trials 60
+example: python -m benchmarks.drill --faults 60 --trials 60
 
 Needs the test extra (SeaweedFS). The exit status is 0 if no result was lost, doubled or changed,
 some trials were resumed and all faults happened. A point whose process is killed five times before
@@ -16,8 +16,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from tune_jobs.testing.drill import drill
-from tune_jobs.testing.s3_server import CREDENTIALS
+from lab.drill import drill
+from lab.s3_server import CREDENTIALS
 
 KINDS = {"worker": 6, "driver": 2, "server": 2}  # how often each is killed, relatively
 

@@ -1,6 +1,6 @@
 """The memory of a training trial of every model: by PyTorch's CPU allocator, and on a GPU if any.
 
-    python benchmarks/gpu_memory.py --models pixel_pool conv3d
+    python -m benchmarks.gpu_memory --models pixel_pool conv3d
 
 The first figure is the table in tune_jobs/gpu_memory.py: the most that PyTorch's allocator holds
 during a training step of 16 images of 64 x 64 pixels (forward, backward, Adam), the largest over

@@ -1,6 +1,6 @@
 """Seconds and memory of a training step, fast beside plain, for every model of the benchmark.
 
-    python benchmarks/layers.py --models pixel_pool slice_pool --channels 1
+    python -m benchmarks.layers --models pixel_pool slice_pool --channels 1
 
 A step is forward, backward and Adam on 16 images of 64 x 64 pixels, kernel size 7, bicubic,
 float32. Plain and fast steps alternate in one process, three fast ones after each plain one;

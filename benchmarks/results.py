@@ -1,6 +1,6 @@
 """How long the analysis takes on the published grid: 5,500 records of 50 epochs each.
 
-    python benchmarks/results.py [--records 5500] [--evaluations 96]
+    python -m benchmarks.results [--records 5500] [--evaluations 96]
                                  [--export mlflow_export.csv.gz --by-scale scale_accuracy.csv.gz]
 
 Records are drawn from a seeded generator around the published means; evaluations are those of

@@ -1,6 +1,6 @@
 """What the service itself costs: seconds a trial, driver memory, time to plan and to look.
 
-example: python benchmarks/service.py --trials 100 2000 --points 5500
+example: python -m benchmarks.service --trials 100 2000 --points 5500
 
 Trials of one epoch over 32 images of two classes stand in for trials that do nothing; the seconds
 their records say they took are subtracted. Needs the test extra (SeaweedFS).
@@ -19,13 +19,13 @@ from pathlib import Path
 import psutil
 
 import stir
+from lab.bars import write_bars
+from lab.records import put_record
+from lab.s3_server import CREDENTIALS, S3Server
 from siconvnet import MODELS
 from tune_jobs.grid import GridPoint, Recipe, TrialSpec
 from tune_jobs.record import TrialRecord
 from tune_jobs.storage import Storage
-from tune_jobs.testing.bars import write_bars
-from tune_jobs.testing.records import put_record
-from tune_jobs.testing.s3_server import CREDENTIALS, S3Server
 
 SLOTS = 2
 

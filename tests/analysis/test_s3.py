@@ -8,8 +8,8 @@ from analysis import load
 from analysis.collect import collect
 from analysis.query import query
 from analysis.report import report
+from lab.s3_server import CREDENTIALS, S3Server
 from tune_jobs.storage import Storage
-from tune_jobs.testing.s3_server import CREDENTIALS, S3Server
 
 
 @pytest.fixture

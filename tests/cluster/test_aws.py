@@ -11,13 +11,13 @@ from subprocess import Popen
 
 import pytest
 
+from lab.bars import write_bars
+from lab.cloud import LabCloud
+from lab.machines import ROOT, Lab, Machine, background, why_not
+from lab.s3_server import CREDENTIALS
+from lab.store import LabStore
 from tune_jobs.cluster_check import check_cluster
 from tune_jobs.record import TrialRecord
-from tune_jobs.testing.bars import write_bars
-from tune_jobs.testing.lab import ROOT, Lab, Machine, background, why_not
-from tune_jobs.testing.lab_cloud import LabCloud
-from tune_jobs.testing.lab_store import LabStore
-from tune_jobs.testing.s3_server import CREDENTIALS
 
 pytestmark = pytest.mark.skipif(bool(why_not()), reason=why_not())
 WAIT_SECONDS = 900.0  # for anything; a busy machine takes long to start a Ray

@@ -12,16 +12,16 @@ import pytest
 import yaml
 
 import stir
+from lab.bars import write_bars
+from lab.machines import WITH_LAB, Lab, Machine, background, why_not
+from lab.s3_server import CREDENTIALS
+from lab.store import LabStore
 from tune_jobs.claim import Claim
 from tune_jobs.plan import open_study
 from tune_jobs.record import TrialRecord, point_id_of
 from tune_jobs.session import Surroundings
 from tune_jobs.storage import Storage
 from tune_jobs.study import load_study
-from tune_jobs.testing.bars import write_bars
-from tune_jobs.testing.lab import Lab, Machine, background, why_not
-from tune_jobs.testing.lab_store import LabStore
-from tune_jobs.testing.s3_server import CREDENTIALS
 from tune_jobs.trial import run_trial
 
 pytestmark = pytest.mark.skipif(bool(why_not()), reason=why_not())
@@ -196,8 +196,9 @@ def cluster(
 def serve_metadata(machine: Machine) -> None:
     """Let the machine be told at Amazon's address what happens to it."""
     machine.run("ip", "addr", "replace", f"{METADATA}/32", "dev", "lo")
-    module = ("python", "-m", "tune_jobs.testing.metadata_service")
-    machine.start(*module, METADATA, 80, NOTICE, log=machine.folder / "metadata.log")
+    machine.start(
+        *WITH_LAB, "lab.metadata_service", METADATA, 80, NOTICE, log=machine.folder / "metadata.log"
+    )
 
 
 def require_equal(cluster: Cluster, name: str, *, points: int) -> Snapshot:

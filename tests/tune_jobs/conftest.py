@@ -3,9 +3,9 @@ from pathlib import Path
 
 import pytest
 
+from lab.bars import write_bars
+from lab.s3_server import CREDENTIALS, S3Server
 from tune_jobs.storage import Storage
-from tune_jobs.testing.bars import write_bars
-from tune_jobs.testing.s3_server import CREDENTIALS, S3Server
 
 
 @pytest.fixture(scope="session")

@@ -3,13 +3,13 @@ from pathlib import Path
 
 import pytest
 
+from lab.records import put_record
 from tune_jobs.claim import new_claim, write_claim
 from tune_jobs.cli import main
 from tune_jobs.grid import GridPoint, Recipe, TrialSpec
 from tune_jobs.leftovers import find_leftovers, remove
 from tune_jobs.plan import State, survey
 from tune_jobs.storage import Storage
-from tune_jobs.testing.records import put_record
 
 POINT = GridPoint(
     model="standard",

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from lab.records import put_failure, put_record
 from stir import StirError
 from tune_jobs.errors import TuneJobsError
 from tune_jobs.evidence import describe_phase
@@ -19,7 +20,6 @@ from tune_jobs.record import RecordError
 from tune_jobs.storage import Storage
 from tune_jobs.study import parse_study
 from tune_jobs.study_record import StudyRecord
-from tune_jobs.testing.records import put_failure, put_record
 
 LOST = "lost.npz"  # a dataset that is not there
 CHOSEN = {"standard": 0.01, "xu": 0.001}

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tune_jobs.testing.metadata_service import MetadataServer
+from lab.metadata_service import MetadataServer
 
 pytestmark = pytest.mark.ray
 

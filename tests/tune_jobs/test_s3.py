@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from lab.faulty_proxy import FAULTS, FaultyProxy, at_random
+from lab.s3_server import READER, S3Server
 from tune_jobs.errors import StorageError, TuneJobsError
 from tune_jobs.s3 import S3Address
 from tune_jobs.storage import Storage
-from tune_jobs.testing.faulty_proxy import FAULTS, FaultyProxy, at_random
-from tune_jobs.testing.s3_server import READER, S3Server
 
 pytestmark = pytest.mark.usefixtures("s3_keys")
 

@@ -14,11 +14,11 @@ from pathlib import Path
 import psutil
 import pytest
 
+from lab.s3_server import CREDENTIALS, S3Server, free_ports
 from tune_jobs.cli import main
 from tune_jobs.ray_session import scratch_folder
 from tune_jobs.record import TrialRecord
 from tune_jobs.storage import Storage
-from tune_jobs.testing.s3_server import CREDENTIALS, S3Server, free_ports
 
 pytestmark = pytest.mark.ray
 

@@ -13,6 +13,7 @@ import pytest
 import ray
 from ray.job_submission import JobDetails, JobStatus, JobType
 
+from lab.s3_server import CREDENTIALS, S3Server
 from tune_jobs import submit
 from tune_jobs.cli import main
 from tune_jobs.datasets import stored_key
@@ -20,7 +21,6 @@ from tune_jobs.errors import TuneJobsError
 from tune_jobs.storage import Storage
 from tune_jobs.study import load_study
 from tune_jobs.submit import End, Head, HeadLostError, Job, run_job
-from tune_jobs.testing.s3_server import CREDENTIALS, S3Server
 
 NOBODY = "http://127.0.0.1:9"  # the discard port
 

@@ -1,9 +1,9 @@
 import pytest
 
+from lab.records import put_record
 from tune_jobs.grid import GridPoint, Recipe, TrialSpec
 from tune_jobs.record import TrialRecord
 from tune_jobs.storage import Storage
-from tune_jobs.testing.records import put_record
 
 
 def spec(seed: int) -> TrialSpec:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from ray.tune.search import Searcher
 
+from lab.records import put_failure, put_record
 from tune_jobs.errors import StorageError
 from tune_jobs.plan import OpenedStudy
 from tune_jobs.search.course import Course, Halving
@@ -16,7 +17,6 @@ from tune_jobs.search.distributions import Choice
 from tune_jobs.search.ledger import Ledger
 from tune_jobs.search_record import Sample
 from tune_jobs.storage import Storage
-from tune_jobs.testing.records import put_failure, put_record
 
 Opened = Callable[..., OpenedStudy]
 ASHA = Asha(grace_epochs=1, reduction_factor=2)  # looks at epochs 1, 2 and 4 of 6

@@ -5,6 +5,7 @@ from threading import Barrier
 
 import pytest
 
+from lab.records import put_failure, put_record
 from tune_jobs.errors import TuneJobsError
 from tune_jobs.plan import OpenedStudy, State, take_inventory
 from tune_jobs.record import RecordError, record_key
@@ -12,7 +13,6 @@ from tune_jobs.search.distributions import Choice, Uniform
 from tune_jobs.search.ledger import Ledger, read_outcomes
 from tune_jobs.search_record import outcome_key, samples_from_lines, samples_key, search_key
 from tune_jobs.storage import Storage
-from tune_jobs.testing.records import put_failure, put_record
 
 Opened = Callable[..., OpenedStudy]
 

@@ -5,13 +5,13 @@ import sys
 import time
 from pathlib import Path
 
+from lab.machines import WITH_LAB, Lab
+from lab.s3_server import S3Server
 from tune_jobs.storage import Storage
-from tune_jobs.testing.lab import Lab
-from tune_jobs.testing.s3_server import S3Server
 
 COPIED = ("records", "weights", "failures", "claims", "checkpoints", "studies")
 START_SECONDS = 60.0
-MODULE = ("python", "-m", "tune_jobs.testing.lab_store")
+MODULE = (*WITH_LAB, "lab.store")
 
 
 class LabStore:

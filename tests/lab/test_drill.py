@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tune_jobs.testing.drill import drill
+from lab.drill import drill
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("s3_keys")]
 

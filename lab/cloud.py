@@ -13,14 +13,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from tune_jobs.testing.lab import Lab, Machine
+from lab.machines import WITH_LAB, Lab, Machine
 
 PORT = 5000
 REGION = "us-east-1"
 START_SECONDS = 60.0
 POLL_SECONDS = 0.5
 LOGIN_FILES = (".bashrc", ".profile")
-MODULE = ("python", "-m", "tune_jobs.testing.lab_cloud")
+MODULE = (*WITH_LAB, "lab.cloud")
 PUBLIC_KEY = """
 pairs = ec2.describe_key_pairs(KeyNames=[sys.argv[1]], IncludePublicKey=True)["KeyPairs"]
 print(json.dumps(pairs[0]["PublicKey"].strip()))

@@ -13,15 +13,15 @@ import psutil
 import yaml
 
 import stir
+from lab.bars import write_bars
+from lab.faulty_proxy import FaultyProxy, at_random
+from lab.s3_server import S3Server
 from siconvnet import MODELS
 from stir import STIRDataset
 from tune_jobs.grid import GridPoint, Recipe, TrialSpec
 from tune_jobs.record import TrialRecord, point_id_of
 from tune_jobs.session import Surroundings
 from tune_jobs.storage import Storage
-from tune_jobs.testing.bars import write_bars
-from tune_jobs.testing.faulty_proxy import FaultyProxy, at_random
-from tune_jobs.testing.s3_server import S3Server
 from tune_jobs.trial import run_trial
 
 REQUESTS_FAILING = 0.05

@@ -13,7 +13,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-ROOT = Path(__file__).parent.parent.parent  # what is under test
+ROOT = Path(__file__).parent.parent  # what is under test
+WITH_LAB = ("env", f"PYTHONPATH={ROOT}", "python", "-m")  # runs a module of the lab on a machine
 PREFIX = "lab"  # of the names of network namespaces: PREFIX-<process id>-<machine>
 TOOLS = ("ip", "unshare", "nsenter", "setpriv", "sshd", "ssh", "ssh-keygen", "rsync")
 PACKAGES = "iproute2 util-linux openssh-server openssh-client rsync"

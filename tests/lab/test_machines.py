@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from tune_jobs.testing.lab import Lab, why_not
+from lab.machines import Lab, why_not
 
 pytestmark = pytest.mark.skipif(bool(why_not()), reason=why_not())
 

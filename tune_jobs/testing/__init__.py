@@ -1,4 +1,0 @@
-"""What tests and drills of the service need: a real S3 server, faults on the way to it, small data.
-
-Nothing here is imported by the service itself.
-"""
