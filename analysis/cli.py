@@ -23,7 +23,8 @@ from analysis.published import import_mlflow
 from analysis.query import FORMATS, REPORTED, query
 from analysis.report import report
 from analysis.schemas import SCHEMAS
-from tune_jobs.storage import Storage, TuneJobsError
+from tune_jobs.errors import TuneJobsError
+from tune_jobs.storage import Storage
 
 LEFT_OUT = 1  # exit status: done, but something was damaged, is named, and is not in the tables
 BAD_INPUT = 2

@@ -12,9 +12,9 @@ from analysis.evaluations import collect_evaluations, new_evaluations
 from analysis.places import Copies, Place, keys_in
 from analysis.rows import Rows, rows_of_failure, rows_of_record, rows_of_study
 from analysis.searches import read_searches
-from tune_jobs.record import FailureRecord, TrialRecord, failure_key, point_id_of, record_key
+from tune_jobs.records.study import StudyRecord, study_key
+from tune_jobs.records.trial import FailureRecord, TrialRecord, failure_key, point_id_of, record_key
 from tune_jobs.storage import Storage
-from tune_jobs.study_record import StudyRecord, study_key
 
 _BATCH = 250  # objects read ahead at a time, which bounds the memory
 

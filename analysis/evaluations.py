@@ -13,8 +13,8 @@ from analysis import places, stats, tables
 from analysis.parts import PartWriter
 from analysis.places import Copies, Place
 from analysis.schemas import SCHEMAS
-from tune_jobs.evaluation_record import Evaluation, IndexMaps, evaluation_key, maps_key
-from tune_jobs.record import RecordError, point_id_of
+from tune_jobs.records.evaluation import Evaluation, IndexMaps, evaluation_key, maps_key
+from tune_jobs.records.trial import RecordError, point_id_of
 from tune_jobs.storage import Storage
 
 FOLDERS = ("evaluations", "index_maps")

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from analysis.errors import AnalysisError
-from tune_jobs.record import RecordError
+from tune_jobs.records.trial import RecordError
 from tune_jobs.storage import Storage
 
 READERS = 8  # threads, for storages that answer slowly

@@ -10,9 +10,9 @@ from typing import Any
 import pyarrow as pa
 
 from analysis.schemas import SCHEMAS
-from tune_jobs.record import FailureRecord, RecordError, TrialRecord, time_of
-from tune_jobs.search_record import Sample, SearchOutcome
-from tune_jobs.study_record import StudyRecord
+from tune_jobs.records.search import Sample, SearchOutcome
+from tune_jobs.records.study import StudyRecord
+from tune_jobs.records.trial import FailureRecord, RecordError, TrialRecord, time_of
 
 Rows = Mapping[str, pa.Table]
 SEARCH_PHASE = "search"  # what study_points calls the points of a search

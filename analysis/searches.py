@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from analysis import places
 from analysis.places import Place, keys_in
 from analysis.rows import Rows, rows_of_search
-from tune_jobs.search_record import (
+from tune_jobs.records.search import (
     Sample,
     SearchOutcome,
     outcome_key,

@@ -29,9 +29,9 @@ from analysis.query import query
 from analysis.report import report
 from analysis.schemas import PARTED
 from stir.scenarios import SCALES
-from tune_jobs.evaluation_record import Evaluation, evaluation_key
-from tune_jobs.grid import GridPoint, Recipe, TrialSpec
-from tune_jobs.record import EpochRecord, Provenance, ScaleRecord, TrialRecord, record_key
+from tune_jobs.point import GridPoint, Recipe, TrialSpec
+from tune_jobs.records.evaluation import Evaluation, evaluation_key
+from tune_jobs.records.trial import EpochRecord, Provenance, ScaleRecord, TrialRecord, record_key
 from tune_jobs.storage import Storage
 
 CLASSES = {"emoji": 36, "mnist": 10, "trafficsign": 16, "aerial": 9}

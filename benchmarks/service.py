@@ -23,8 +23,8 @@ from lab.bars import write_bars
 from lab.records import put_record
 from lab.s3_server import CREDENTIALS, S3Server
 from siconvnet import MODELS
-from tune_jobs.grid import GridPoint, Recipe, TrialSpec
-from tune_jobs.record import TrialRecord
+from tune_jobs.point import GridPoint, Recipe, TrialSpec
+from tune_jobs.records.trial import TrialRecord
 from tune_jobs.storage import Storage
 
 SLOTS = 2

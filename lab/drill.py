@@ -18,8 +18,8 @@ from lab.faulty_proxy import FaultyProxy, at_random
 from lab.s3_server import S3Server
 from siconvnet import MODELS
 from stir import STIRDataset
-from tune_jobs.grid import GridPoint, Recipe, TrialSpec
-from tune_jobs.record import TrialRecord, point_id_of
+from tune_jobs.point import GridPoint, Recipe, TrialSpec
+from tune_jobs.records.trial import TrialRecord, point_id_of
 from tune_jobs.session import Surroundings
 from tune_jobs.storage import Storage
 from tune_jobs.trial import run_trial

@@ -1,7 +1,7 @@
 """Results that nobody trained for: what a test or a benchmark puts into a storage."""
 
-from tune_jobs.grid import TrialSpec
-from tune_jobs.record import (
+from tune_jobs.point import TrialSpec
+from tune_jobs.records.trial import (
     EpochRecord,
     FailureRecord,
     Provenance,

@@ -15,11 +15,9 @@ ALLOWED = {
     "tune_jobs": {"stir", "siconvnet"},
     "analysis": {
         "stir.scenarios",
-        "tune_jobs.evaluation_record",
-        "tune_jobs.record",
-        "tune_jobs.search_record",
+        "tune_jobs.errors",
+        "tune_jobs.records",
         "tune_jobs.storage",
-        "tune_jobs.study_record",
     },
 }
 FORBIDDEN = {

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from tune_jobs.record import EpochRecord, Resumption
+from tune_jobs.records.trial import EpochRecord, Resumption
 from tune_jobs.storage import Storage
 
 logger = logging.getLogger("tune_jobs")

@@ -6,9 +6,8 @@ from math import inf
 from statistics import median
 
 from stir import SCALES, SCENARIOS
-from tune_jobs.cell import Cell, cell_of
-from tune_jobs.grid import Recipe, TrialSpec
-from tune_jobs.record import TrialRecord
+from tune_jobs.point import Cell, Recipe, TrialSpec, cell_of
+from tune_jobs.records.trial import TrialRecord
 
 # Milliseconds an image, training on it and looking at it, of CPU time on one thread of an x86-64
 # server for 7-pixel kernels; measured with this software, batches of 16, in November 2026. A

@@ -16,9 +16,8 @@ from siconvnet.evaluation.objects import ObjectImages
 from siconvnet.evaluation.pool_scales import chosen_indices, pool_scales, pooled_stages
 from stir import STIRDataset
 from stir.schema import SPLITS
-from tune_jobs.datasets import dataset_key, fetch_dataset
 from tune_jobs.errors import TuneJobsError
-from tune_jobs.evaluation_record import (
+from tune_jobs.records.evaluation import (
     ALWAYS,
     Evaluation,
     IndexMaps,
@@ -29,8 +28,9 @@ from tune_jobs.evaluation_record import (
     maps_key,
     predictions_key,
 )
-from tune_jobs.record import TrialRecord, record_key
+from tune_jobs.records.trial import TrialRecord, record_key
 from tune_jobs.storage import Storage
+from tune_jobs.storage.datasets import dataset_key, fetch_dataset
 
 CHANNELS = (1, 3)  # of images in the STIR format
 BATCH_SIZE = 16  # objects, each at six scales for equivariance errors

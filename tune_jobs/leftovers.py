@@ -7,9 +7,8 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from tune_jobs.claim import read_claim
 from tune_jobs.plan import take_inventory
-from tune_jobs.record import (
+from tune_jobs.records.trial import (
     RECORD_SCHEMA,
     RecordError,
     TrialRecord,
@@ -17,6 +16,7 @@ from tune_jobs.record import (
     record_key,
 )
 from tune_jobs.storage import Storage, StoredObject
+from tune_jobs.storage.claim import read_claim
 
 READERS = 8  # threads, for storages that answer slowly
 MEASURED = ("evaluations", "predictions", "index_maps")  # of weights that a record names

@@ -5,10 +5,9 @@ from dataclasses import dataclass
 from typing import Self
 
 from tune_jobs.axes import AXES
-from tune_jobs.cell import OpenPoint
 from tune_jobs.errors import TuneJobsError
-from tune_jobs.grid import GridPoint
 from tune_jobs.names import did_you_mean, look_up
+from tune_jobs.point import GridPoint, OpenPoint
 from tune_jobs.study import Study
 
 

@@ -4,11 +4,10 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from tune_jobs.cell import Cell, OpenPoint, cell_of
 from tune_jobs.cost import Expectation, expect, measure
 from tune_jobs.evidence import make_choices, rates_of, read_records
-from tune_jobs.grid import GridPoint
 from tune_jobs.plan import Inventory, OpenedStudy, State, settle, take_inventory
+from tune_jobs.point import Cell, GridPoint, OpenPoint, cell_of
 from tune_jobs.storage import Storage
 from tune_jobs.study import Phase
 

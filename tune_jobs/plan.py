@@ -9,12 +9,11 @@ from types import MappingProxyType
 import stir
 from siconvnet import MODELS
 from stir import DATASETS, DatasetSummary, StirError
-from tune_jobs.cell import Cell, OpenPoint
-from tune_jobs.claim import read_claim
 from tune_jobs.errors import TuneJobsError
-from tune_jobs.grid import GridPoint, Recipe, TrialSpec
-from tune_jobs.record import point_id_of
+from tune_jobs.point import Cell, GridPoint, OpenPoint, Recipe, TrialSpec
+from tune_jobs.records.trial import point_id_of
 from tune_jobs.storage import Storage
+from tune_jobs.storage.claim import read_claim
 from tune_jobs.study import Phase, Study
 
 

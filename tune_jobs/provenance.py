@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from tune_jobs.record import Provenance
+from tune_jobs.records.trial import Provenance
 
 DISTRIBUTION = "scale-generalization"
 GIT_STATE = "git_state.json"  # beside the metadata of code that was sent to a cluster

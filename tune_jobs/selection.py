@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 from statistics import median
 from types import MappingProxyType
 
-from tune_jobs.cell import Cell
-from tune_jobs.study_record import Choice, Outcome, RateEvidence, RunEvidence
+from tune_jobs.point import Cell
+from tune_jobs.records.study import Choice, Outcome, RateEvidence, RunEvidence
 
 Merit = tuple[float, ...]  # compared entry by entry; more is better
 

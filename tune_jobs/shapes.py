@@ -6,7 +6,7 @@ from dataclasses import replace
 from stir import SCALES, SCENARIOS, DatasetSummary
 from stir.schema import CANVAS
 from tune_jobs.gpu_memory import gpu_share
-from tune_jobs.grid import TrialSpec
+from tune_jobs.point import TrialSpec
 from tune_jobs.study import Resources
 
 Batch = tuple[Resources, Sequence[TrialSpec]]

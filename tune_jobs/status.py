@@ -6,15 +6,14 @@ from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
 
-from tune_jobs.cell import Cell, cell_of
-from tune_jobs.claim import Claim, read_claim
 from tune_jobs.evidence import READERS, last_failure
-from tune_jobs.grid import GridPoint
 from tune_jobs.plan import State, take_inventory
-from tune_jobs.record import RecordError, record_key
+from tune_jobs.point import Cell, GridPoint, cell_of
+from tune_jobs.records.study import StudyRecord
+from tune_jobs.records.trial import RecordError, record_key
 from tune_jobs.search.outlook import SearchStatus, searches_in
 from tune_jobs.storage import Storage
-from tune_jobs.study_record import StudyRecord
+from tune_jobs.storage.claim import Claim, read_claim
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

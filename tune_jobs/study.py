@@ -8,12 +8,11 @@ from typing import Any
 import yaml
 
 from tune_jobs.axes import check_axes, cross
-from tune_jobs.cell import Cell, OpenPoint, cell_of
 from tune_jobs.content import check_count, is_number, is_whole, mapping
 from tune_jobs.errors import TuneJobsError
-from tune_jobs.grid import GridPoint, Recipe
 from tune_jobs.names import did_you_mean, look_up
 from tune_jobs.plugins import import_models
+from tune_jobs.point import Cell, GridPoint, OpenPoint, Recipe, cell_of
 from tune_jobs.search.definition import Search, parse_search
 from tune_jobs.selection import RULES
 

@@ -10,10 +10,9 @@ import torch
 
 from stir import STIRDataset
 from tune_jobs.checkpoint import read_checkpoint
-from tune_jobs.claim import DEATHS_ALLOWED, claim_key, new_claim, read_claim, write_claim
 from tune_jobs.errors import DeviceLostError, StorageError
-from tune_jobs.grid import TrialSpec
-from tune_jobs.record import EpochRecord, FailureRecord, TrialRecord, failure_key, utc_now
+from tune_jobs.point import TrialSpec
+from tune_jobs.records.trial import EpochRecord, FailureRecord, TrialRecord, failure_key, utc_now
 from tune_jobs.session import (
     Progress,
     Session,
@@ -23,6 +22,7 @@ from tune_jobs.session import (
     stored_record,
 )
 from tune_jobs.storage import Storage
+from tune_jobs.storage.claim import DEATHS_ALLOWED, claim_key, new_claim, read_claim, write_claim
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -7,16 +7,23 @@ import numpy as np
 import pytest
 
 from stir.scenarios import SCALES, SCENARIOS
-from tune_jobs.cell import cell_of
-from tune_jobs.evaluation_record import (
+from tune_jobs.point import GridPoint, Recipe, TrialSpec, cell_of
+from tune_jobs.records.evaluation import (
     Evaluation,
     IndexMaps,
     ObjectIndex,
     evaluation_key,
     maps_key,
 )
-from tune_jobs.grid import GridPoint, Recipe, TrialSpec
-from tune_jobs.record import (
+from tune_jobs.records.study import (
+    Choice,
+    RateEvidence,
+    RunEvidence,
+    StudyPoint,
+    StudyRecord,
+    study_key,
+)
+from tune_jobs.records.trial import (
     EpochRecord,
     FailureRecord,
     Provenance,
@@ -26,14 +33,6 @@ from tune_jobs.record import (
     record_key,
 )
 from tune_jobs.storage import Storage
-from tune_jobs.study_record import (
-    Choice,
-    RateEvidence,
-    RunEvidence,
-    StudyPoint,
-    StudyRecord,
-    study_key,
-)
 
 PROVENANCE = Provenance(
     code_version="0.1.0",

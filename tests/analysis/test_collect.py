@@ -197,7 +197,7 @@ def test_interpolation_stays_null_where_a_model_has_none(tmp_path, make_record, 
 
 
 def test_resumptions_are_counted(tmp_path, make_record, put):
-    from tune_jobs.record import Resumption
+    from tune_jobs.records.trial import Resumption
 
     twice = (Resumption(at="2026-11-22T10:01:00+00:00", epoch=2, batch=0, host="lab"),) * 2
     put(tmp_path / "runs", replace(make_record(), resumptions=twice))

@@ -9,8 +9,8 @@ from analysis.collect import collect
 from analysis.compare import compared
 from analysis.frames import Frames
 from analysis.published import import_mlflow, summary
-from tune_jobs.grid import Recipe, TrialSpec
-from tune_jobs.record import TrialRecord
+from tune_jobs.point import Recipe, TrialSpec
+from tune_jobs.records.trial import TrialRecord
 
 EXPORT = Path(__file__).parent.parent / "golden" / "mlflow-emoji-2.csv.gz"
 

@@ -9,7 +9,7 @@ from analysis import AnalysisError, load, parts
 from analysis.collect import collect
 from analysis.query import query
 from analysis.schemas import SCHEMAS
-from tune_jobs.evaluation_record import ObjectIndex
+from tune_jobs.records.evaluation import ObjectIndex
 from tune_jobs.storage import Storage
 
 

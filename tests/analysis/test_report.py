@@ -11,7 +11,7 @@ from analysis.collect import collect
 from analysis.figures import gallery
 from analysis.page import inline
 from analysis.report import report
-from tune_jobs.grid import Recipe
+from tune_jobs.point import Recipe
 
 SHORT = Recipe(max_epochs=30, patience=3)
 

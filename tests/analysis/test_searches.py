@@ -6,8 +6,8 @@ from analysis import load
 from analysis.cells import settled
 from analysis.collect import collect
 from analysis.query import query
-from tune_jobs.grid import GridPoint, Recipe
-from tune_jobs.search_record import (
+from tune_jobs.point import GridPoint, Recipe
+from tune_jobs.records.search import (
     Sample,
     SampleStatus,
     SearchOutcome,

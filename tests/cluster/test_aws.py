@@ -17,7 +17,7 @@ from lab.machines import ROOT, Lab, Machine, background, why_not
 from lab.s3_server import CREDENTIALS
 from lab.store import LabStore
 from tune_jobs.cluster_check import check_cluster
-from tune_jobs.record import TrialRecord
+from tune_jobs.records.trial import TrialRecord
 
 pytestmark = pytest.mark.skipif(bool(why_not()), reason=why_not())
 WAIT_SECONDS = 900.0  # for anything; a busy machine takes long to start a Ray

@@ -16,11 +16,11 @@ from lab.bars import write_bars
 from lab.machines import WITH_LAB, Lab, Machine, background, why_not
 from lab.s3_server import CREDENTIALS
 from lab.store import LabStore
-from tune_jobs.claim import Claim
 from tune_jobs.plan import open_study
-from tune_jobs.record import TrialRecord, point_id_of
+from tune_jobs.records.trial import TrialRecord, point_id_of
 from tune_jobs.session import Surroundings
 from tune_jobs.storage import Storage
+from tune_jobs.storage.claim import Claim
 from tune_jobs.study import load_study
 from tune_jobs.trial import run_trial
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tune_jobs.cli import main
-from tune_jobs.record import TrialRecord
+from tune_jobs.records.trial import TrialRecord
 
 TRAIN = ("train", "--model", "standard", "--scenario", "2", "--kernel-size", "3", "--lr", "3e-3")
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tune_jobs.cli import main
-from tune_jobs.record import TrialRecord
+from tune_jobs.records.trial import TrialRecord
 
 pytestmark = pytest.mark.ray
 

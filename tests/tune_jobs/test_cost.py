@@ -4,9 +4,8 @@ import pytest
 
 from lab.records import put_record
 from siconvnet import MODELS
-from tune_jobs.cell import Cell, cell_of
 from tune_jobs.cost import PRIOR_MS, Measured, costliest_first, expect, measure
-from tune_jobs.grid import Recipe, TrialSpec
+from tune_jobs.point import Cell, Recipe, TrialSpec, cell_of
 from tune_jobs.storage import Storage
 
 CELL = Cell(model="standard", dataset="emoji", scenario=2, kernel_size=7, interpolation=None)

@@ -14,7 +14,6 @@ from siconvnet.evaluation.equivariance import SCALE_PAIRS, SCALES
 from siconvnet.evaluation.objects import ObjectImages
 from stir import STIRDataset
 from tune_jobs.cli import main
-from tune_jobs.datasets import put_dataset
 from tune_jobs.errors import TuneJobsError
 from tune_jobs.evaluation import (
     MAP_SCALES,
@@ -23,7 +22,10 @@ from tune_jobs.evaluation import (
     index_maps,
     objects_to_test,
 )
-from tune_jobs.evaluation_record import (
+from tune_jobs.evaluations import FEW, evaluable, evaluate_points
+from tune_jobs.plugins import import_models
+from tune_jobs.point import GridPoint, Recipe, TrialSpec
+from tune_jobs.records.evaluation import (
     Evaluation,
     IndexMaps,
     ObjectIndex,
@@ -33,15 +35,13 @@ from tune_jobs.evaluation_record import (
     maps_key,
     predictions_key,
 )
-from tune_jobs.evaluations import FEW, evaluable, evaluate_points
-from tune_jobs.grid import GridPoint, Recipe, TrialSpec
-from tune_jobs.plugins import import_models
-from tune_jobs.record import TrialRecord, utc_now
-from tune_jobs.schema import RecordError
-from tune_jobs.search_record import Sample, samples_key, samples_to_lines
+from tune_jobs.records.schema import RecordError
+from tune_jobs.records.search import Sample, samples_key, samples_to_lines
+from tune_jobs.records.study import StudyPoint, StudyRecord, study_key
+from tune_jobs.records.trial import TrialRecord, utc_now
 from tune_jobs.session import Surroundings
 from tune_jobs.storage import Storage
-from tune_jobs.study_record import StudyPoint, StudyRecord, study_key
+from tune_jobs.storage.datasets import put_dataset
 from tune_jobs.trial import run_trial
 
 POINT = GridPoint(

@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tune_jobs.record import TrialRecord
+from tune_jobs.records.trial import TrialRecord
 
 pytestmark = pytest.mark.ray
 

@@ -5,7 +5,7 @@ import pytest
 
 from stir import DatasetSummary
 from tune_jobs.errors import TuneJobsError
-from tune_jobs.grid import GridPoint, Recipe, TrialSpec
+from tune_jobs.point import GridPoint, Recipe, TrialSpec
 from tune_jobs.shapes import batches, resources_of
 from tune_jobs.study import Resources, parse_study
 

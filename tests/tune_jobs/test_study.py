@@ -10,9 +10,8 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tune_jobs.cell import OpenPoint, cell_of
 from tune_jobs.errors import TuneJobsError
-from tune_jobs.grid import Recipe
+from tune_jobs.point import OpenPoint, Recipe, cell_of
 from tune_jobs.study import Resources, Study, load_study, parse_study
 
 GOOD = {

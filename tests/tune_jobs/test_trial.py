@@ -13,14 +13,14 @@ import torch
 import stir
 from siconvnet import build_model
 from stir import SCENARIOS, STIRDataset
-from tune_jobs import claim as claims
 from tune_jobs.checkpoint import checkpoint_key, read_checkpoint
-from tune_jobs.claim import claim_key, read_claim, write_claim
 from tune_jobs.errors import DeviceLostError, StorageError
-from tune_jobs.grid import GridPoint, Recipe, TrialSpec
-from tune_jobs.record import FailureRecord, TrialRecord, record_key
+from tune_jobs.point import GridPoint, Recipe, TrialSpec
+from tune_jobs.records.trial import FailureRecord, TrialRecord, record_key
 from tune_jobs.session import Surroundings
 from tune_jobs.storage import Storage
+from tune_jobs.storage import claim as claims
+from tune_jobs.storage.claim import claim_key, read_claim, write_claim
 from tune_jobs.trial import Outcome, run_trial
 
 HERE = Surroundings(driver="this", threads=1)
@@ -298,7 +298,7 @@ def test_a_claim_goes_stale_after_three_minutes_without_a_heartbeat(storage: Sto
 
 def test_the_claim_of_a_process_that_died_on_this_machine_is_stale_at_once(storage: Storage):
     code = (
-        "from tune_jobs import claim; from tune_jobs.storage import Storage;"
+        "from tune_jobs.storage import claim; from tune_jobs.storage import Storage;"
         f"claim.write_claim(Storage({storage.uri!r}), 'p', claim.new_claim('d', (1, 0), None));"
         "input()"
     )

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tune_jobs.record import TrialRecord
+from tune_jobs.records.trial import TrialRecord
 
 pytestmark = pytest.mark.ray
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from tune_jobs.commands import options
 
 if TYPE_CHECKING:
-    from tune_jobs.evaluation_record import ObjectIndex
+    from tune_jobs.records.evaluation import ObjectIndex
 
 
 def add(commands) -> None:
@@ -46,8 +46,8 @@ def _evaluate(args: argparse.Namespace) -> int:
     from rich.console import Console
     from rich.progress import Progress
 
-    from tune_jobs.evaluation_record import Wanted
     from tune_jobs.evaluations import evaluable, evaluate_points
+    from tune_jobs.records.evaluation import Wanted
     from tune_jobs.storage import Storage
 
     study, imports = _identify(args.study)
@@ -89,7 +89,7 @@ def _evaluate(args: argparse.Namespace) -> int:
 
 def _object(text: str) -> "ObjectIndex":
     """CLASS/INSTANCE, both counted from 0."""
-    from tune_jobs.evaluation_record import ObjectIndex
+    from tune_jobs.records.evaluation import ObjectIndex
 
     numbers = text.split("/")
     if len(numbers) != 2 or not all(number.isdecimal() for number in numbers):

@@ -124,7 +124,7 @@ def _run_search(opened: "OpenedStudy", storage: "Storage", args: argparse.Namesp
 
 def _stored(given: list[str], storage: "Storage") -> dict[str, "DatasetSummary"]:
     """Datasets of the storage by the names that a study has for them."""
-    from tune_jobs.datasets import fetch_dataset
+    from tune_jobs.storage.datasets import fetch_dataset
 
     datasets = {}
     for text in given:

@@ -77,8 +77,8 @@ def _put_datasets(opened: "OpenedStudy", only: "Only", storage: "Storage") -> di
 
     One that is not here may be there already. Raises StirError for one that is in neither.
     """
-    from tune_jobs.datasets import put_dataset, stored_key
     from tune_jobs.phases import require_datasets
+    from tune_jobs.storage.datasets import put_dataset, stored_key
 
     keys: dict[str, str] = {}
     for asked, name in opened.names.items():

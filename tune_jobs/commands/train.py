@@ -51,12 +51,12 @@ def _train(args: argparse.Namespace) -> int:
 
     from stir import STIRDataset
     from tune_jobs.axes import check_point_values
-    from tune_jobs.datasets import put_dataset
-    from tune_jobs.grid import Recipe
     from tune_jobs.plan import make_plan
     from tune_jobs.plugins import import_models
+    from tune_jobs.point import Recipe
     from tune_jobs.session import Progress, Surroundings
     from tune_jobs.storage import Storage
+    from tune_jobs.storage.datasets import put_dataset
     from tune_jobs.study import ONLY_PHASE, Phase, Resources, Study
     from tune_jobs.trial import run_trial
 

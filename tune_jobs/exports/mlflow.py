@@ -16,7 +16,7 @@ from tune_jobs.exports.records import (
     run_name,
     seconds_of,
 )
-from tune_jobs.record import TrialRecord
+from tune_jobs.records.trial import TrialRecord
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
-from tune_jobs.record import EpochRecord, RecordError, TrialRecord, point_id_of
+from tune_jobs.records.trial import EpochRecord, RecordError, TrialRecord, point_id_of
 from tune_jobs.storage import Storage
 
 OF_EPOCHS = ("train_loss", "train_accuracy", "valid_loss", "valid_accuracy", "seconds")

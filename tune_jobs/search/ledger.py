@@ -6,14 +6,11 @@ from dataclasses import asdict
 from typing import Any
 
 from tune_jobs.checkpoint import checkpoint_key, read_checkpoint
-from tune_jobs.claim import claim_key
 from tune_jobs.errors import TuneJobsError
 from tune_jobs.evidence import DIVERGED, READERS, last_failure
-from tune_jobs.grid import TrialSpec
 from tune_jobs.plan import Inventory, OpenedStudy, State, take_inventory
-from tune_jobs.record import RecordError, TrialRecord, record_key, utc_now
-from tune_jobs.search.samplers import Drawn, draw, require_sampler
-from tune_jobs.search_record import (
+from tune_jobs.point import TrialSpec
+from tune_jobs.records.search import (
     Sample,
     SampleStatus,
     SearchOutcome,
@@ -25,7 +22,10 @@ from tune_jobs.search_record import (
     samples_to_lines,
     search_key,
 )
+from tune_jobs.records.trial import RecordError, TrialRecord, record_key, utc_now
+from tune_jobs.search.samplers import Drawn, draw, require_sampler
 from tune_jobs.storage import Storage
+from tune_jobs.storage.claim import claim_key
 
 LASTING = ("fixed", "drawn", "rng", "sampler")  # what a search keeps once it has begun
 

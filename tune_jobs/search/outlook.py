@@ -7,14 +7,11 @@ from statistics import fmean
 
 import numpy as np
 
-from tune_jobs.cell import cell_of
 from tune_jobs.cost import expect, measure
 from tune_jobs.evidence import read_records
-from tune_jobs.grid import GridPoint, Recipe
 from tune_jobs.plan import Inventory, OpenedStudy, State, take_inventory
-from tune_jobs.record import RecordError
-from tune_jobs.search.ledger import Ledger, read_outcomes
-from tune_jobs.search_record import (
+from tune_jobs.point import GridPoint, Recipe, cell_of
+from tune_jobs.records.search import (
     Sample,
     SampleStatus,
     SearchOutcome,
@@ -23,6 +20,8 @@ from tune_jobs.search_record import (
     samples_from_lines,
     samples_key,
 )
+from tune_jobs.records.trial import RecordError
+from tune_jobs.search.ledger import Ledger, read_outcomes
 from tune_jobs.storage import Storage
 
 SAMPLE = 20  # records read to learn how long trials take

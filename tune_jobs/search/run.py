@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from tune_jobs.only import Only
 from tune_jobs.phases import Budget, require_datasets
 from tune_jobs.plan import OpenedStudy, State
+from tune_jobs.records.search import Sample, SampleStatus
 from tune_jobs.search.ledger import Ledger
-from tune_jobs.search_record import Sample, SampleStatus
 from tune_jobs.shapes import resources_of
 from tune_jobs.storage import Storage
 from tune_jobs.study import Resources

@@ -1,8 +1,8 @@
 import pytest
 
 from lab.records import put_record
-from tune_jobs.grid import GridPoint, Recipe, TrialSpec
-from tune_jobs.record import TrialRecord
+from tune_jobs.point import GridPoint, Recipe, TrialSpec
+from tune_jobs.records.trial import TrialRecord
 from tune_jobs.storage import Storage
 
 

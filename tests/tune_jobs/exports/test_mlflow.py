@@ -8,7 +8,7 @@ import pytest
 from tune_jobs.cli import main
 from tune_jobs.exports.mlflow import EXPERIMENT, MlflowRuns
 from tune_jobs.exports.records import export
-from tune_jobs.record import TrialRecord
+from tune_jobs.records.trial import TrialRecord
 from tune_jobs.storage import Storage
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from tune_jobs.errors import TuneJobsError
-from tune_jobs.grid import Recipe
+from tune_jobs.point import Recipe
 from tune_jobs.search.definition import Asha, Search
 from tune_jobs.search.distributions import KINDS
 from tune_jobs.study import load_study, parse_study

@@ -8,10 +8,10 @@ import pytest
 from lab.records import put_failure, put_record
 from tune_jobs.errors import TuneJobsError
 from tune_jobs.plan import OpenedStudy, State, take_inventory
-from tune_jobs.record import RecordError, record_key
+from tune_jobs.records.search import outcome_key, samples_from_lines, samples_key, search_key
+from tune_jobs.records.trial import RecordError, record_key
 from tune_jobs.search.distributions import Choice, Uniform
 from tune_jobs.search.ledger import Ledger, read_outcomes
-from tune_jobs.search_record import outcome_key, samples_from_lines, samples_key, search_key
 from tune_jobs.storage import Storage
 
 Opened = Callable[..., OpenedStudy]

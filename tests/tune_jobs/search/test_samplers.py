@@ -5,11 +5,11 @@ from typing import Any
 import pytest
 
 from tune_jobs.errors import TuneJobsError
+from tune_jobs.records.search import Sample, SampleStatus, SearchOutcome
 from tune_jobs.search.definition import Search
 from tune_jobs.search.distributions import Choice, Steps, Uniform
 from tune_jobs.search.samplers import Drawn, draw, require_sampler
 from tune_jobs.search.space import Space
-from tune_jobs.search_record import Sample, SampleStatus, SearchOutcome
 
 SPACE = Space(
     fixed={

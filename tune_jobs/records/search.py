@@ -11,8 +11,8 @@ from typing import Any, Literal, Self
 
 from pydantic import with_config
 
-from tune_jobs.grid import GridPoint, Recipe
-from tune_jobs.schema import STRICT, RecordError, from_json, to_json
+from tune_jobs.point import GridPoint, Recipe
+from tune_jobs.records.schema import STRICT, RecordError, from_json, to_json
 
 SEARCH_SCHEMA = "stir-search/1"
 SAMPLE_SCHEMA = "stir-sample/1"

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from tune_jobs.grid import GridPoint, Recipe, TrialSpec, grid
+from tune_jobs.point import GridPoint, Recipe, TrialSpec
 
 POINT = GridPoint(
     model="standard",
@@ -35,16 +35,3 @@ def test_the_point_id_of_a_spec_never_changes():
 )
 def test_whatever_decides_the_outcome_changes_the_point_id(changed: TrialSpec):
     assert changed.point_id != SPEC.point_id
-
-
-def test_a_grid_has_every_combination_once_and_its_last_axis_turns_fastest():
-    axes = {"model": ["a", "b"], "dataset": ["d"], "scenario": [1, 2], "kernel_size": [7]}
-    axes |= {"interpolation": [None], "lr": [0.1], "seed": [1, 2, 3]}
-    points = list(grid(axes))
-    assert len(set(points)) == 12
-    assert [(p.model, p.scenario, p.seed) for p in points[:4]] == [
-        ("a", 1, 1),
-        ("a", 1, 2),
-        ("a", 1, 3),
-        ("a", 2, 1),
-    ]

@@ -19,8 +19,8 @@ import pyarrow as pa
 from pyarrow import fs
 
 from stir import archive
-from tune_jobs import s3
 from tune_jobs.errors import StorageError, TuneJobsError
+from tune_jobs.storage import s3
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 PATIENCE_SECONDS = 120.0  # for an S3 server that is busy, away or beyond a bad line

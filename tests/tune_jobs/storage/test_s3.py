@@ -11,8 +11,8 @@ import pytest
 from lab.faulty_proxy import FAULTS, FaultyProxy, at_random
 from lab.s3_server import READER, S3Server
 from tune_jobs.errors import StorageError, TuneJobsError
-from tune_jobs.s3 import S3Address
 from tune_jobs.storage import Storage
+from tune_jobs.storage.s3 import S3Address
 
 pytestmark = pytest.mark.usefixtures("s3_keys")
 
@@ -186,7 +186,7 @@ def test_checking_says_in_one_sentence_what_is_wrong(
 
 
 def test_checking_a_server_that_is_not_there_ends_soon(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("tune_jobs.storage.PROBE_SECONDS", 0.3)
+    monkeypatch.setattr("tune_jobs.storage.storage.PROBE_SECONDS", 0.3)
     with pytest.raises(StorageError, match=r"is not \(it cannot be reached\)"):
         Storage(uri("127.0.0.1:9")).check_writable()
 

@@ -8,8 +8,8 @@ from typing import Self
 from pydantic import with_config
 
 from stir.scenarios import SCENARIOS
-from tune_jobs.grid import GridPoint, Recipe, TrialSpec
-from tune_jobs.schema import STRICT, RecordError, from_json, to_json
+from tune_jobs.point import GridPoint, Recipe, TrialSpec
+from tune_jobs.records.schema import STRICT, RecordError, from_json, to_json
 
 RECORD_SCHEMA = "stir-record/1"
 FAILURE_SCHEMA = "stir-failure/1"

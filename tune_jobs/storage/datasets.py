@@ -9,7 +9,7 @@ from filelock import FileLock
 import stir
 from stir import DatasetSummary, STIRDataset
 from tune_jobs.errors import TuneJobsError
-from tune_jobs.storage import Storage
+from tune_jobs.storage.storage import Storage
 
 CACHE_VARIABLE = "TUNE_JOBS_CACHE"
 

@@ -1,10 +1,8 @@
-"""What a trial is: a point of the grid, how it is trained, and the id that both give it."""
+"""A point of the grid, the recipe it is trained by, the id that both give a trial; its cell."""
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from itertools import product
 
 # Raised when a change to training (siconvnet.fit) or evaluation (siconvnet.evaluation) moves a
 # result; it enters every point_id, so that old and new numbers are never taken for each other.
@@ -70,7 +68,49 @@ class TrialSpec:
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-def grid(axes: Mapping[str, Sequence[object]]) -> Iterator[GridPoint]:
-    """Every combination of the values on the axes; the last axis turns fastest."""
-    for values in product(*axes.values()):
-        yield GridPoint(**dict(zip(axes, values, strict=True)))  # pyright: ignore[reportArgumentType]
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Cell:
+    """What one learning rate is chosen for; the fields are GridPoint's."""
+
+    model: str
+    dataset: str
+    scenario: int
+    kernel_size: int
+    interpolation: str | None
+
+    @property
+    def label(self) -> str:
+        """A short name for a person."""
+        return f"{self.model} {self.dataset} s{self.scenario}"
+
+    def point(self, *, lr: float, seed: int) -> GridPoint:
+        return GridPoint(
+            model=self.model,
+            dataset=self.dataset,
+            scenario=self.scenario,
+            kernel_size=self.kernel_size,
+            interpolation=self.interpolation,
+            lr=lr,
+            seed=seed,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class OpenPoint:
+    """A point whose learning rate an earlier phase chooses."""
+
+    cell: Cell
+    seed: int
+
+
+def cell_of(point: GridPoint | OpenPoint) -> Cell:
+    """The cell that a point lies in."""
+    if isinstance(point, OpenPoint):
+        return point.cell
+    return Cell(
+        model=point.model,
+        dataset=point.dataset,
+        scenario=point.scenario,
+        kernel_size=point.kernel_size,
+        interpolation=point.interpolation,
+    )

@@ -5,10 +5,10 @@ import pytest
 
 import stir
 from stir import archive
-from tune_jobs.datasets import fetch_dataset, put_dataset
 from tune_jobs.errors import TuneJobsError
 from tune_jobs.plan import open_study
 from tune_jobs.storage import Storage
+from tune_jobs.storage.datasets import fetch_dataset, put_dataset
 from tune_jobs.study import parse_study
 
 

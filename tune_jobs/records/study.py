@@ -8,9 +8,8 @@ from typing import Literal, Self
 
 from pydantic import with_config
 
-from tune_jobs.cell import Cell
-from tune_jobs.grid import GridPoint, Recipe
-from tune_jobs.schema import STRICT, RecordError, from_json, to_json
+from tune_jobs.point import Cell, GridPoint, Recipe
+from tune_jobs.records.schema import STRICT, RecordError, from_json, to_json
 
 STUDY_SCHEMA = "stir-study/1"
 

@@ -3,8 +3,8 @@ from dataclasses import replace
 
 import pytest
 
-from tune_jobs.grid import PROTOCOL_VERSION, GridPoint, Recipe, TrialSpec
-from tune_jobs.record import (
+from tune_jobs.point import PROTOCOL_VERSION, GridPoint, Recipe, TrialSpec
+from tune_jobs.records.trial import (
     EpochRecord,
     FailureRecord,
     Provenance,

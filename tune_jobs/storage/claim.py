@@ -7,7 +7,7 @@ import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from tune_jobs.storage import Storage
+from tune_jobs.storage.storage import Storage
 
 HEARTBEAT_SECONDS = 30.0
 STALE_SECONDS = 180.0

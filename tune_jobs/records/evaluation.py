@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stir import archive
-from tune_jobs.schema import RecordError
+from tune_jobs.records.schema import RecordError
 
 EVALUATION_SCHEMA = "stir-evaluation/1"
 PREDICTIONS_SCHEMA = "stir-predictions/1"

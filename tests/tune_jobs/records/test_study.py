@@ -7,10 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tune_jobs.cell import Cell
-from tune_jobs.grid import Recipe
-from tune_jobs.record import RecordError
-from tune_jobs.study_record import Choice, RateEvidence, RunEvidence, StudyPoint, StudyRecord
+from tune_jobs.point import Cell, Recipe
+from tune_jobs.records.study import Choice, RateEvidence, RunEvidence, StudyPoint, StudyRecord
+from tune_jobs.records.trial import RecordError
 
 CELL = Cell(model="standard", dataset="emoji", scenario=2, kernel_size=7, interpolation=None)
 RUN = RunEvidence(
@@ -68,7 +67,7 @@ def test_a_cut_object_is_refused(cut: int):
 
 def test_reading_it_loads_neither_torch_nor_ray():
     code = (
-        "import sys, tune_jobs.study_record;"
+        "import sys, tune_jobs.records.study;"
         "sys.exit(bool({'torch', 'ray', 'siconvnet'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

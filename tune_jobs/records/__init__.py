@@ -1,0 +1,1 @@
+"""What is written down of trials, studies, searches and evaluations. No file, no torch, no Ray."""
