@@ -2,8 +2,8 @@
 
     python -m benchmarks.gpu_memory --models pixel_pool conv3d
 
-The first figure is the table in tune_jobs/gpu_memory.py: the most that PyTorch's allocator holds
-during a training step of 16 images of 64 x 64 pixels (forward, backward, Adam), the largest over
+The first figure is the table in tune_jobs/plan/gpu_memory.py: the most that PyTorch's allocator
+holds during a training step of 16 images of 64 x 64 pixels (forward, backward, Adam), the largest over
 all kernel sizes. It is taken on the CPU, where the layers run the same code. With a GPU, the same
 step runs there in a process of its own, and what that took, its CUDA context included, is set
 against what the table allows for it; nothing else may use that GPU meanwhile. Markdown on stdout,
@@ -23,7 +23,7 @@ from torch.profiler import ProfilerActivity, profile
 
 from siconvnet import MODELS, build_model
 from siconvnet.models import IMAGE_SIDE, KERNEL_SIZES
-from tune_jobs.gpu_memory import BATCH_SIZE, STEP_MB, trial_bytes
+from tune_jobs.plan.gpu_memory import BATCH_SIZE, STEP_MB, trial_bytes
 
 NUM_CLASSES = 36
 MB = 10**6

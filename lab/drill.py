@@ -20,9 +20,9 @@ from siconvnet import MODELS
 from stir import STIRDataset
 from tune_jobs.point import GridPoint, Recipe, TrialSpec
 from tune_jobs.records.trial import TrialRecord, point_id_of
-from tune_jobs.session import Surroundings
 from tune_jobs.storage import Storage
-from tune_jobs.trial import run_trial
+from tune_jobs.trial.session import Surroundings
+from tune_jobs.trial.trial import run_trial
 
 REQUESTS_FAILING = 0.05
 CHECKPOINT_SECONDS = 2.0

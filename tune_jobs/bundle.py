@@ -11,7 +11,7 @@ from importlib import metadata
 from pathlib import Path
 
 from tune_jobs.errors import TuneJobsError
-from tune_jobs.provenance import DISTRIBUTION, GIT_STATE, git_state
+from tune_jobs.trial.provenance import DISTRIBUTION, GIT_STATE, git_state
 
 PACKAGES = ("stir", "siconvnet", "tune_jobs")
 MOST_BYTES = 100 * 10**6

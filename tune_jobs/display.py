@@ -8,7 +8,7 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
-from tune_jobs import session
+from tune_jobs.trial import session
 
 PLAIN_SECONDS = 15.0  # between two lines about what is running, where there are no bars
 LEAST_SECONDS, LEAST_PROGRESS = 3.0, 0.02  # before time left is told; progress in trials

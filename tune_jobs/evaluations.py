@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from functools import partial
 
 from tune_jobs.errors import TuneJobsError
-from tune_jobs.plugins import import_models
 from tune_jobs.records.evaluation import ALWAYS, Wanted
 from tune_jobs.records.search import Sample, samples_from_lines, samples_key
 from tune_jobs.records.study import StudyRecord
 from tune_jobs.records.trial import RecordError, point_id_of
 from tune_jobs.storage import Storage
+from tune_jobs.study.plugins import import_models
 
 FEW = 4  # points; starting Ray takes as long as evaluating some
 QUEUED = 200  # points that a cluster is asked for at once, so that it knows how far to grow

@@ -18,16 +18,16 @@ from ray.tune.search.basic_variant import BasicVariantGenerator
 
 from tune_jobs.display import Display
 from tune_jobs.errors import DeviceLostError
-from tune_jobs.plugins import import_models
 from tune_jobs.point import GridPoint, Recipe, TrialSpec
 from tune_jobs.preempt import NodeLeavingError, leave, spot_watch
-from tune_jobs.session import Progress, Surroundings
 from tune_jobs.stop import Stop, stop_listener
 from tune_jobs.storage import Storage
 from tune_jobs.storage.claim import DEATHS_ALLOWED
 from tune_jobs.storage.datasets import fetch_dataset
-from tune_jobs.study import Resources
-from tune_jobs.trial import Outcome, run_trial
+from tune_jobs.study.plugins import import_models
+from tune_jobs.study.study import Resources
+from tune_jobs.trial.session import Progress, Surroundings
+from tune_jobs.trial.trial import Outcome, run_trial
 
 if TYPE_CHECKING:
     from tune_jobs.search.course import Course

@@ -6,15 +6,15 @@ from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from tune_jobs.cost import costliest_first
 from tune_jobs.errors import TuneJobsError
-from tune_jobs.evidence import describe_phase, rates_of
-from tune_jobs.only import Only
-from tune_jobs.plan import OpenedStudy, Plan, State, settle, survey
+from tune_jobs.plan.choices import describe_phase, rates_of
+from tune_jobs.plan.cost import costliest_first
+from tune_jobs.plan.plan import OpenedStudy, Plan, State, settle, survey
 from tune_jobs.point import Cell, TrialSpec, cell_of
 from tune_jobs.records.study import Choice
 from tune_jobs.storage import Storage
-from tune_jobs.study import Phase
+from tune_jobs.study.study import Phase
+from tune_jobs.study.subset import Only
 
 if TYPE_CHECKING:
     from tune_jobs.runner import RunSummary

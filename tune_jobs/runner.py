@@ -17,15 +17,15 @@ import ray
 from stir import DatasetSummary
 from tune_jobs.display import Display
 from tune_jobs.experiment import Experiment, Shared, Slots
-from tune_jobs.plan import Plan, State, survey
+from tune_jobs.plan.plan import Plan, State, survey
+from tune_jobs.plan.resources import Batch, batches, resources_of
 from tune_jobs.point import TrialSpec
 from tune_jobs.ray_session import LOCAL, count_nodes, ray_session, scratch_folder
-from tune_jobs.session import Surroundings
-from tune_jobs.shapes import Batch, batches, resources_of
 from tune_jobs.stop import Stop
 from tune_jobs.storage import Storage
 from tune_jobs.storage.datasets import put_dataset
-from tune_jobs.study import Resources, Study
+from tune_jobs.study.study import Resources, Study
+from tune_jobs.trial.session import Surroundings
 
 if TYPE_CHECKING:
     from tune_jobs.search.course import Course

@@ -16,13 +16,13 @@ from lab.bars import write_bars
 from lab.machines import WITH_LAB, Lab, Machine, background, why_not
 from lab.s3_server import CREDENTIALS
 from lab.store import LabStore
-from tune_jobs.plan import open_study
+from tune_jobs.plan.plan import open_study
 from tune_jobs.records.trial import TrialRecord, point_id_of
-from tune_jobs.session import Surroundings
 from tune_jobs.storage import Storage
 from tune_jobs.storage.claim import Claim
-from tune_jobs.study import load_study
-from tune_jobs.trial import run_trial
+from tune_jobs.study.study import load_study
+from tune_jobs.trial.session import Surroundings
+from tune_jobs.trial.trial import run_trial
 
 pytestmark = pytest.mark.skipif(bool(why_not()), reason=why_not())
 

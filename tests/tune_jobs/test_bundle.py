@@ -7,7 +7,7 @@ import pytest
 
 from tune_jobs import bundle
 from tune_jobs.errors import TuneJobsError
-from tune_jobs.plugins import import_models
+from tune_jobs.study.plugins import import_models
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ def test_code_study_and_what_a_module_loaded_travel_and_nothing_else(home: Path)
 
 def test_code_that_travelled_knows_its_commit(home: Path):
     folder, _ = pack(home, "packed")
-    code = "import tune_jobs.provenance as p; print(p.__file__, *p.git_state())"
+    code = "import tune_jobs.trial.provenance as p; print(p.__file__, *p.git_state())"
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=True
     )

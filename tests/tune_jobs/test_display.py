@@ -3,7 +3,7 @@ import io
 from rich.console import Console
 
 from tune_jobs.display import Display
-from tune_jobs.session import Progress
+from tune_jobs.trial.session import Progress
 
 
 def text_of(write, *, terminal: bool) -> str:

@@ -23,7 +23,6 @@ from tune_jobs.evaluation import (
     objects_to_test,
 )
 from tune_jobs.evaluations import FEW, evaluable, evaluate_points
-from tune_jobs.plugins import import_models
 from tune_jobs.point import GridPoint, Recipe, TrialSpec
 from tune_jobs.records.evaluation import (
     Evaluation,
@@ -39,10 +38,11 @@ from tune_jobs.records.schema import RecordError
 from tune_jobs.records.search import Sample, samples_key, samples_to_lines
 from tune_jobs.records.study import StudyPoint, StudyRecord, study_key
 from tune_jobs.records.trial import TrialRecord, utc_now
-from tune_jobs.session import Surroundings
 from tune_jobs.storage import Storage
 from tune_jobs.storage.datasets import put_dataset
-from tune_jobs.trial import run_trial
+from tune_jobs.study.plugins import import_models
+from tune_jobs.trial.session import Surroundings
+from tune_jobs.trial.trial import run_trial
 
 POINT = GridPoint(
     model="standard",

@@ -11,15 +11,15 @@ import pytest
 from lab.records import put_failure, put_record
 from stir import StirError
 from tune_jobs.errors import TuneJobsError
-from tune_jobs.evidence import describe_phase
-from tune_jobs.only import Only
 from tune_jobs.phases import Budget, run_phases
-from tune_jobs.plan import OpenedStudy, Plan, State, open_study, survey
+from tune_jobs.plan.choices import describe_phase
+from tune_jobs.plan.plan import OpenedStudy, Plan, State, open_study, survey
 from tune_jobs.point import GridPoint
 from tune_jobs.records.study import StudyRecord
 from tune_jobs.records.trial import RecordError
 from tune_jobs.storage import Storage
-from tune_jobs.study import parse_study
+from tune_jobs.study.study import parse_study
+from tune_jobs.study.subset import Only
 
 LOST = "lost.npz"  # a dataset that is not there
 CHOSEN = {"standard": 0.01, "xu": 0.001}

@@ -212,7 +212,7 @@ def test_ctrl_c_leaves_a_study_running_until_it_is_stopped_with_checkpoints(
 
 
 def git_sha() -> str | None:
-    from tune_jobs.provenance import git_state
+    from tune_jobs.trial.provenance import git_state
 
     return git_state()[0]
 

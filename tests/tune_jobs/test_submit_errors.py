@@ -19,7 +19,7 @@ from tune_jobs.cli import main
 from tune_jobs.errors import TuneJobsError
 from tune_jobs.storage import Storage
 from tune_jobs.storage.datasets import stored_key
-from tune_jobs.study import load_study
+from tune_jobs.study.study import load_study
 from tune_jobs.submit import End, Head, HeadLostError, Job, run_job
 
 NOBODY = "http://127.0.0.1:9"  # the discard port

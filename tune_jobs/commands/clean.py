@@ -19,7 +19,7 @@ def add(commands) -> None:
 
 
 def _clean(args: argparse.Namespace) -> int:
-    from tune_jobs.leftovers import find_leftovers, remove
+    from tune_jobs.plan.leftovers import find_leftovers, remove
     from tune_jobs.storage import Storage
 
     storage = Storage(args.storage)

@@ -11,8 +11,8 @@ from tune_jobs.commands import options
 TABLE_WIDTH = 110  # characters, where there is no terminal
 
 if TYPE_CHECKING:
-    from tune_jobs.outlook import CellOutlook, Outlook, PhaseOutlook
-    from tune_jobs.plan import OpenedStudy
+    from tune_jobs.plan.outlook import CellOutlook, Outlook, PhaseOutlook
+    from tune_jobs.plan.plan import OpenedStudy
     from tune_jobs.storage import Storage
 
 
@@ -38,10 +38,10 @@ def add(commands) -> None:
 
 
 def _plan(args: argparse.Namespace) -> int:
-    from tune_jobs.outlook import look_ahead
-    from tune_jobs.plan import open_study
+    from tune_jobs.plan.outlook import look_ahead
+    from tune_jobs.plan.plan import open_study
     from tune_jobs.storage import Storage
-    from tune_jobs.study import load_study
+    from tune_jobs.study.study import load_study
 
     opened = open_study(load_study(args.study), args.data)
     cpus = opened.study.resources.cpus
@@ -136,7 +136,7 @@ def _source(outlook: "Outlook") -> str:
 def _table(phase: "PhaseOutlook", title: str) -> Any:
     from rich.table import Table
 
-    from tune_jobs.plan import State
+    from tune_jobs.plan.plan import State
 
     waiting = any(cell.waiting for cell in phase.cells)
     heads = [*State, "waiting"] if waiting else list(State)

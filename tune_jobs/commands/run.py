@@ -10,7 +10,7 @@ from tune_jobs.errors import TuneJobsError
 
 if TYPE_CHECKING:
     from stir import DatasetSummary
-    from tune_jobs.plan import OpenedStudy
+    from tune_jobs.plan.plan import OpenedStudy
     from tune_jobs.storage import Storage
 
 
@@ -57,11 +57,11 @@ def add_study(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(args: argparse.Namespace) -> int:
-    from tune_jobs.only import Only
     from tune_jobs.phases import Budget, counts, run_study
-    from tune_jobs.plan import State, open_study
+    from tune_jobs.plan.plan import State, open_study
     from tune_jobs.storage import Storage
-    from tune_jobs.study import load_study
+    from tune_jobs.study.study import load_study
+    from tune_jobs.study.subset import Only
 
     study = load_study(args.study)
     storage = Storage(args.storage)

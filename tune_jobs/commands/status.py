@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from tune_jobs.commands import options
 
 if TYPE_CHECKING:
+    from tune_jobs.plan.status import Status
     from tune_jobs.search.outlook import SearchStatus
-    from tune_jobs.status import Status
 
 
 def add(commands) -> None:
@@ -26,7 +26,7 @@ def add(commands) -> None:
 
 
 def _status(args: argparse.Namespace) -> int:
-    from tune_jobs.status import take_status
+    from tune_jobs.plan.status import take_status
     from tune_jobs.storage import Storage
 
     storage = Storage(args.storage)
@@ -43,7 +43,7 @@ def _show(status: "Status", title: str) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from tune_jobs.plan import State
+    from tune_jobs.plan.plan import State
 
     console = Console(highlight=False, soft_wrap=True, markup=False)
     if not status.cells and not status.searches:
@@ -114,7 +114,7 @@ def _search_as_json(one: "SearchStatus") -> dict[str, Any]:
 
 
 def _as_json(status: "Status") -> dict[str, Any]:
-    from tune_jobs.plan import State
+    from tune_jobs.plan.plan import State
 
     return {
         "cells": [

@@ -8,9 +8,9 @@ from tune_jobs.commands import options, run
 from tune_jobs.errors import TuneJobsError
 
 if TYPE_CHECKING:
-    from tune_jobs.only import Only
-    from tune_jobs.plan import OpenedStudy
+    from tune_jobs.plan.plan import OpenedStudy
     from tune_jobs.storage import Storage
+    from tune_jobs.study.subset import Only
 
 
 def add(commands) -> None:
@@ -36,10 +36,10 @@ def _submit(args: argparse.Namespace) -> int:
     from tempfile import TemporaryDirectory
 
     from tune_jobs.bundle import write_bundle
-    from tune_jobs.only import Only
-    from tune_jobs.plan import open_study
+    from tune_jobs.plan.plan import open_study
     from tune_jobs.storage import Storage
-    from tune_jobs.study import load_study, shipped_studies
+    from tune_jobs.study.study import load_study, shipped_studies
+    from tune_jobs.study.subset import Only
     from tune_jobs.submit import Head, Job, run_job
 
     storage = Storage(args.storage)

@@ -50,15 +50,15 @@ def _train(args: argparse.Namespace) -> int:
     import socket
 
     from stir import STIRDataset
-    from tune_jobs.axes import check_point_values
-    from tune_jobs.plan import make_plan
-    from tune_jobs.plugins import import_models
+    from tune_jobs.plan.plan import make_plan
     from tune_jobs.point import Recipe
-    from tune_jobs.session import Progress, Surroundings
     from tune_jobs.storage import Storage
     from tune_jobs.storage.datasets import put_dataset
-    from tune_jobs.study import ONLY_PHASE, Phase, Resources, Study
-    from tune_jobs.trial import run_trial
+    from tune_jobs.study.axes import check_point_values
+    from tune_jobs.study.plugins import import_models
+    from tune_jobs.study.study import ONLY_PHASE, Phase, Resources, Study
+    from tune_jobs.trial.session import Progress, Surroundings
+    from tune_jobs.trial.trial import run_trial
 
     _require_device(args.device)
     import_models(args.imports)

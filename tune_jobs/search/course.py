@@ -14,8 +14,8 @@ from tune_jobs.errors import StorageError
 from tune_jobs.experiment import spec_of
 from tune_jobs.records.search import Sample
 from tune_jobs.records.trial import RecordError
-from tune_jobs.search.definition import Asha
 from tune_jobs.search.ledger import Ledger
+from tune_jobs.study.search import Asha
 
 _NOBODY: Any = None  # Tune's controller, which ASHA does not look at
 LEFT_A_TRACE = ("finished", "found", "failed")  # ends of a trial with a record or a failure

@@ -5,10 +5,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from typing import Any
 
-from tune_jobs.checkpoint import checkpoint_key, read_checkpoint
 from tune_jobs.errors import TuneJobsError
-from tune_jobs.evidence import DIVERGED, READERS, last_failure
-from tune_jobs.plan import Inventory, OpenedStudy, State, take_inventory
+from tune_jobs.plan.choices import DIVERGED, READERS, last_failure
+from tune_jobs.plan.plan import Inventory, OpenedStudy, State, take_inventory
 from tune_jobs.point import TrialSpec
 from tune_jobs.records.search import (
     Sample,
@@ -26,6 +25,7 @@ from tune_jobs.records.trial import RecordError, TrialRecord, record_key, utc_no
 from tune_jobs.search.samplers import Drawn, draw, require_sampler
 from tune_jobs.storage import Storage
 from tune_jobs.storage.claim import claim_key
+from tune_jobs.trial.checkpoint import checkpoint_key, read_checkpoint
 
 LASTING = ("fixed", "drawn", "rng", "sampler")  # what a search keeps once it has begun
 

@@ -7,9 +7,9 @@ from statistics import fmean
 
 import numpy as np
 
-from tune_jobs.cost import expect, measure
-from tune_jobs.evidence import read_records
-from tune_jobs.plan import Inventory, OpenedStudy, State, take_inventory
+from tune_jobs.plan.choices import read_records
+from tune_jobs.plan.cost import expect, measure
+from tune_jobs.plan.plan import Inventory, OpenedStudy, State, take_inventory
 from tune_jobs.point import GridPoint, Recipe, cell_of
 from tune_jobs.records.search import (
     Sample,

@@ -6,14 +6,14 @@ from dataclasses import dataclass, field
 from itertools import product
 from typing import TYPE_CHECKING
 
-from tune_jobs.only import Only
 from tune_jobs.phases import Budget, require_datasets
-from tune_jobs.plan import OpenedStudy, State
+from tune_jobs.plan.plan import OpenedStudy, State
+from tune_jobs.plan.resources import resources_of
 from tune_jobs.records.search import Sample, SampleStatus
 from tune_jobs.search.ledger import Ledger
-from tune_jobs.shapes import resources_of
 from tune_jobs.storage import Storage
-from tune_jobs.study import Resources
+from tune_jobs.study.study import Resources
+from tune_jobs.study.subset import Only
 
 if TYPE_CHECKING:
     from tune_jobs.runner import Run

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tune_jobs.content import is_whole
 from tune_jobs.errors import TuneJobsError
 from tune_jobs.records.search import Sample, SearchOutcome
-from tune_jobs.search.definition import Search
-from tune_jobs.search.distributions import Choice, Distribution, Uniform
+from tune_jobs.study.checks import is_whole
+from tune_jobs.study.distributions import Choice, Distribution, Uniform
+from tune_jobs.study.search import Search
 
 if TYPE_CHECKING:
     import optuna

@@ -10,13 +10,13 @@ from ray.tune.search import Searcher
 
 from lab.records import put_failure, put_record
 from tune_jobs.errors import StorageError
-from tune_jobs.plan import OpenedStudy
+from tune_jobs.plan.plan import OpenedStudy
 from tune_jobs.records.search import Sample
 from tune_jobs.search.course import Course, Halving
-from tune_jobs.search.definition import Asha
-from tune_jobs.search.distributions import Choice
 from tune_jobs.search.ledger import Ledger
 from tune_jobs.storage import Storage
+from tune_jobs.study.distributions import Choice
+from tune_jobs.study.search import Asha
 
 Opened = Callable[..., OpenedStudy]
 ASHA = Asha(grace_epochs=1, reduction_factor=2)  # looks at epochs 1, 2 and 4 of 6

@@ -7,12 +7,12 @@ import pytest
 
 from lab.records import put_failure, put_record
 from tune_jobs.errors import TuneJobsError
-from tune_jobs.plan import OpenedStudy, State, take_inventory
+from tune_jobs.plan.plan import OpenedStudy, State, take_inventory
 from tune_jobs.records.search import outcome_key, samples_from_lines, samples_key, search_key
 from tune_jobs.records.trial import RecordError, record_key
-from tune_jobs.search.distributions import Choice, Uniform
 from tune_jobs.search.ledger import Ledger, read_outcomes
 from tune_jobs.storage import Storage
+from tune_jobs.study.distributions import Choice, Uniform
 
 Opened = Callable[..., OpenedStudy]
 

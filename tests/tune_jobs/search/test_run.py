@@ -19,11 +19,11 @@ from analysis.collect import collect
 from analysis.query import query
 from tune_jobs.cli import main
 from tune_jobs.errors import TuneJobsError
-from tune_jobs.plan import OpenedStudy, open_study
+from tune_jobs.plan.plan import OpenedStudy, open_study
 from tune_jobs.records.search import Sample, SearchOutcome, samples_from_lines
 from tune_jobs.records.trial import TrialRecord
 from tune_jobs.storage import Storage
-from tune_jobs.study import Resources, parse_study
+from tune_jobs.study.study import Resources, parse_study
 
 StudyFile = Callable[..., str]
 RANKING = """

@@ -6,10 +6,10 @@ import pytest
 
 from tune_jobs.errors import TuneJobsError
 from tune_jobs.records.search import Sample, SampleStatus, SearchOutcome
-from tune_jobs.search.definition import Search
-from tune_jobs.search.distributions import Choice, Steps, Uniform
 from tune_jobs.search.samplers import Drawn, draw, require_sampler
-from tune_jobs.search.space import Space
+from tune_jobs.study.distributions import Choice, Steps, Uniform
+from tune_jobs.study.search import Search
+from tune_jobs.study.space import Space
 
 SPACE = Space(
     fixed={

@@ -6,10 +6,10 @@ import pytest
 import stir
 from stir import archive
 from tune_jobs.errors import TuneJobsError
-from tune_jobs.plan import open_study
+from tune_jobs.plan.plan import open_study
 from tune_jobs.storage import Storage
 from tune_jobs.storage.datasets import fetch_dataset, put_dataset
-from tune_jobs.study import parse_study
+from tune_jobs.study.study import parse_study
 
 
 @pytest.fixture

@@ -8,11 +8,11 @@ from typing import Any
 
 from numpy.random import Generator
 
-from tune_jobs.axes import AXES, check_kernel_size, check_value, make_point
-from tune_jobs.content import check_count, mapping
 from tune_jobs.errors import TuneJobsError
 from tune_jobs.point import GridPoint, Recipe
-from tune_jobs.search.distributions import Choice, Distribution, parse_distribution
+from tune_jobs.study.axes import AXES, check_kernel_size, check_value, make_point
+from tune_jobs.study.checks import check_count, mapping
+from tune_jobs.study.distributions import Choice, Distribution, parse_distribution
 
 RECIPE = tuple(field.name for field in fields(Recipe))
 

@@ -9,10 +9,10 @@ from typing import Any
 from siconvnet import MODELS
 from siconvnet.resample import INTERPOLATIONS
 from stir import DATASETS, SCENARIOS
-from tune_jobs.content import is_whole, mapping, number
 from tune_jobs.errors import TuneJobsError
 from tune_jobs.names import look_up
 from tune_jobs.point import Cell, GridPoint, OpenPoint
+from tune_jobs.study.checks import is_whole, mapping, number
 
 AXES = tuple(field.name for field in fields(GridPoint))
 CHOSEN = "chosen"  # stands for the learning rate that an earlier phase chose

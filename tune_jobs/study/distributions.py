@@ -8,9 +8,9 @@ from typing import Any
 
 from numpy.random import Generator
 
-from tune_jobs.content import is_whole, number
 from tune_jobs.errors import TuneJobsError
 from tune_jobs.names import did_you_mean
+from tune_jobs.study.checks import is_whole, number
 
 DIGITS = 4  # significant ones of a number drawn from a continuous range: it can be typed again
 MOST_LISTED = 1000  # values of a finite range that are looked at one by one

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from tune_jobs.plan import take_inventory
+from tune_jobs.plan.plan import take_inventory
 from tune_jobs.records.trial import (
     RECORD_SCHEMA,
     RecordError,

@@ -4,12 +4,12 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from tune_jobs.cost import Expectation, expect, measure
-from tune_jobs.evidence import make_choices, rates_of, read_records
-from tune_jobs.plan import Inventory, OpenedStudy, State, settle, take_inventory
+from tune_jobs.plan.choices import make_choices, rates_of, read_records
+from tune_jobs.plan.cost import Expectation, expect, measure
+from tune_jobs.plan.plan import Inventory, OpenedStudy, State, settle, take_inventory
 from tune_jobs.point import Cell, GridPoint, OpenPoint, cell_of
 from tune_jobs.storage import Storage
-from tune_jobs.study import Phase
+from tune_jobs.study.study import Phase
 
 SAMPLE = 3  # records read of a cell to learn how long its trials take
 

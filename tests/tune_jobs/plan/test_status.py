@@ -3,12 +3,12 @@ from pathlib import Path
 import pytest
 
 from lab.records import put_failure, put_record
-from tune_jobs.evidence import describe_phase
-from tune_jobs.plan import OpenedStudy, State, open_study
-from tune_jobs.status import take_status
+from tune_jobs.plan.choices import describe_phase
+from tune_jobs.plan.plan import OpenedStudy, State, open_study
+from tune_jobs.plan.status import take_status
 from tune_jobs.storage import Storage
 from tune_jobs.storage.claim import new_claim, write_claim
-from tune_jobs.study import parse_study
+from tune_jobs.study.study import parse_study
 
 
 @pytest.fixture

@@ -13,15 +13,15 @@ import torch
 import stir
 from siconvnet import build_model
 from stir import SCENARIOS, STIRDataset
-from tune_jobs.checkpoint import checkpoint_key, read_checkpoint
 from tune_jobs.errors import DeviceLostError, StorageError
 from tune_jobs.point import GridPoint, Recipe, TrialSpec
 from tune_jobs.records.trial import FailureRecord, TrialRecord, record_key
-from tune_jobs.session import Surroundings
 from tune_jobs.storage import Storage
 from tune_jobs.storage import claim as claims
 from tune_jobs.storage.claim import claim_key, read_claim, write_claim
-from tune_jobs.trial import Outcome, run_trial
+from tune_jobs.trial.checkpoint import checkpoint_key, read_checkpoint
+from tune_jobs.trial.session import Surroundings
+from tune_jobs.trial.trial import Outcome, run_trial
 
 HERE = Surroundings(driver="this", threads=1)
 POINT = GridPoint(
@@ -265,7 +265,7 @@ def test_of_two_drivers_that_begin_at_once_the_last_to_claim_trains(
         write_claim(storage, point_id, theirs)
         return ours
 
-    monkeypatch.setattr("tune_jobs.trial.write_claim", overwritten)
+    monkeypatch.setattr("tune_jobs.trial.trial.write_claim", overwritten)
     assert run_trial(spec, dataset, storage, HERE).status == "elsewhere"
     assert keys(storage) == [claim_key(spec.point_id)]
 
@@ -281,7 +281,7 @@ def test_a_trial_that_lost_its_claim_to_a_live_driver_leaves_the_point_at_the_ne
             write_claim(storage, spec.point_id, theirs)
         return False
 
-    monkeypatch.setattr("tune_jobs.session.HEARTBEAT_SECONDS", 0)
+    monkeypatch.setattr("tune_jobs.trial.session.HEARTBEAT_SECONDS", 0)
     outcome = run_trial(spec, dataset, storage, HERE, stop_asked=lose_claim)
     assert outcome.status == "elsewhere"
     assert next(calls) == 6

@@ -14,9 +14,7 @@ from siconvnet import build_model
 from siconvnet.evaluation.accuracy import ScaleCount, ScaleCounts
 from siconvnet.fit import Fit, Images
 from stir import SCALES, SCENARIOS, STIRDataset
-from tune_jobs.checkpoint import Checkpoint, checkpoint_key, tensors_to_bytes, write_checkpoint
 from tune_jobs.point import TrialSpec
-from tune_jobs.provenance import provenance
 from tune_jobs.records.trial import (
     EpochRecord,
     Provenance,
@@ -28,6 +26,13 @@ from tune_jobs.records.trial import (
 )
 from tune_jobs.storage import Storage
 from tune_jobs.storage.claim import HEARTBEAT_SECONDS, Claim, read_claim, write_claim
+from tune_jobs.trial.checkpoint import (
+    Checkpoint,
+    checkpoint_key,
+    tensors_to_bytes,
+    write_checkpoint,
+)
+from tune_jobs.trial.provenance import provenance
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -4,11 +4,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Self
 
-from tune_jobs.axes import AXES
 from tune_jobs.errors import TuneJobsError
 from tune_jobs.names import did_you_mean, look_up
 from tune_jobs.point import GridPoint, OpenPoint
-from tune_jobs.study import Study
+from tune_jobs.study.axes import AXES
+from tune_jobs.study.study import Study
 
 
 @dataclass(frozen=True, slots=True)

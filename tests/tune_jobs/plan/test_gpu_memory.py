@@ -2,8 +2,8 @@
 
 import pytest
 
-from tune_jobs.cost import PRIOR_MS
-from tune_jobs.gpu_memory import (
+from tune_jobs.plan.cost import PRIOR_MS
+from tune_jobs.plan.gpu_memory import (
     CONTEXT_BYTES,
     MOST_TRIALS,
     SPARE,

@@ -14,7 +14,7 @@ from tune_jobs.point import Cell, GridPoint, OpenPoint, Recipe, TrialSpec
 from tune_jobs.records.trial import point_id_of
 from tune_jobs.storage import Storage
 from tune_jobs.storage.claim import read_claim
-from tune_jobs.study import Phase, Study
+from tune_jobs.study.study import Phase, Study
 
 
 class State(StrEnum):

@@ -7,16 +7,16 @@ from typing import Any
 
 import yaml
 
-from tune_jobs.axes import check_axes, cross
-from tune_jobs.content import check_count, is_number, is_whole, mapping
 from tune_jobs.errors import TuneJobsError
 from tune_jobs.names import did_you_mean, look_up
-from tune_jobs.plugins import import_models
 from tune_jobs.point import Cell, GridPoint, OpenPoint, Recipe, cell_of
-from tune_jobs.search.definition import Search, parse_search
-from tune_jobs.selection import RULES
+from tune_jobs.study.axes import check_axes, cross
+from tune_jobs.study.checks import check_count, is_number, is_whole, mapping
+from tune_jobs.study.plugins import import_models
+from tune_jobs.study.rules import RULES
+from tune_jobs.study.search import Search, parse_search
 
-SHIPPED = Path(__file__).parent / "studies"
+SHIPPED = Path(__file__).parent / "shipped"
 ONLY_PHASE = "all"  # the name of the phase of a study that has no phases
 MOST_PHASES = 100
 SMALL_GPU_GB = 16.0  # where a study does not say how much memory a GPU has

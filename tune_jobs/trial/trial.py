@@ -9,11 +9,13 @@ from typing import Literal
 import torch
 
 from stir import STIRDataset
-from tune_jobs.checkpoint import read_checkpoint
 from tune_jobs.errors import DeviceLostError, StorageError
 from tune_jobs.point import TrialSpec
 from tune_jobs.records.trial import EpochRecord, FailureRecord, TrialRecord, failure_key, utc_now
-from tune_jobs.session import (
+from tune_jobs.storage import Storage
+from tune_jobs.storage.claim import DEATHS_ALLOWED, claim_key, new_claim, read_claim, write_claim
+from tune_jobs.trial.checkpoint import read_checkpoint
+from tune_jobs.trial.session import (
     Progress,
     Session,
     StopAskedError,
@@ -21,8 +23,6 @@ from tune_jobs.session import (
     TakenOverError,
     stored_record,
 )
-from tune_jobs.storage import Storage
-from tune_jobs.storage.claim import DEATHS_ALLOWED, claim_key, new_claim, read_claim, write_claim
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

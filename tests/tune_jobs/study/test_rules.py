@@ -2,7 +2,7 @@ import pytest
 
 from tune_jobs.point import Cell
 from tune_jobs.records.study import Choice, RunEvidence
-from tune_jobs.selection import choose, has_collapsed
+from tune_jobs.study.rules import choose, has_collapsed
 
 CELL = Cell(model="pixel_pool", dataset="emoji", scenario=4, kernel_size=7, interpolation="bicubic")
 CLASSES = 36

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
-from tune_jobs.content import check_count, is_whole, mapping, number
 from tune_jobs.errors import TuneJobsError
 from tune_jobs.names import did_you_mean
-from tune_jobs.search.space import Space, parse_space
+from tune_jobs.study.checks import check_count, is_whole, mapping, number
+from tune_jobs.study.space import Space, parse_space
 
 SAMPLERS = ("random", "optuna")
 MOST_TRIALS = 1000  # Tune writes the state of a whole search again and again

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tune_jobs.errors import TuneJobsError
-from tune_jobs.search.distributions import Choice, Steps, Uniform, parse_distribution
+from tune_jobs.study.distributions import Choice, Steps, Uniform, parse_distribution
 
 
 def parsed(content: dict[str, Any]):

@@ -5,9 +5,9 @@ from dataclasses import replace
 
 from stir import SCALES, SCENARIOS, DatasetSummary
 from stir.schema import CANVAS
-from tune_jobs.gpu_memory import gpu_share
+from tune_jobs.plan.gpu_memory import gpu_share
 from tune_jobs.point import TrialSpec
-from tune_jobs.study import Resources
+from tune_jobs.study.study import Resources
 
 Batch = tuple[Resources, Sequence[TrialSpec]]
 

@@ -5,9 +5,9 @@ import pytest
 
 from stir import DatasetSummary
 from tune_jobs.errors import TuneJobsError
+from tune_jobs.plan.resources import batches, resources_of
 from tune_jobs.point import GridPoint, Recipe, TrialSpec
-from tune_jobs.shapes import batches, resources_of
-from tune_jobs.study import Resources, parse_study
+from tune_jobs.study.study import Resources, parse_study
 
 EMOJI = DatasetSummary(
     name="emoji",

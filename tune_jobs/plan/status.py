@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
 
-from tune_jobs.evidence import READERS, last_failure
-from tune_jobs.plan import State, take_inventory
+from tune_jobs.plan.choices import READERS, last_failure
+from tune_jobs.plan.plan import State, take_inventory
 from tune_jobs.point import Cell, GridPoint, cell_of
 from tune_jobs.records.study import StudyRecord
 from tune_jobs.records.trial import RecordError, record_key

@@ -4,13 +4,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
-from tune_jobs.plan import Inventory, OpenedStudy, take_inventory
+from tune_jobs.plan.plan import Inventory, OpenedStudy, take_inventory
 from tune_jobs.point import Cell, GridPoint, TrialSpec, cell_of
 from tune_jobs.records.study import Choice, RunEvidence, StudyPoint, StudyRecord, study_key
 from tune_jobs.records.trial import FailureRecord, RecordError, TrialRecord, record_key, utc_now
-from tune_jobs.selection import choose, has_collapsed
 from tune_jobs.storage import Storage
-from tune_jobs.study import Phase
+from tune_jobs.study.rules import choose, has_collapsed
+from tune_jobs.study.study import Phase
 
 READERS = 8  # threads, for storages that answer slowly
 DIVERGED = "DivergedError:"  # how siconvnet.fit's error begins in a failure

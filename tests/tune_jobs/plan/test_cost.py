@@ -4,7 +4,7 @@ import pytest
 
 from lab.records import put_record
 from siconvnet import MODELS
-from tune_jobs.cost import PRIOR_MS, Measured, costliest_first, expect, measure
+from tune_jobs.plan.cost import PRIOR_MS, Measured, costliest_first, expect, measure
 from tune_jobs.point import Cell, Recipe, TrialSpec, cell_of
 from tune_jobs.storage import Storage
 

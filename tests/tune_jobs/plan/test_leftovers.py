@@ -5,8 +5,8 @@ import pytest
 
 from lab.records import put_record
 from tune_jobs.cli import main
-from tune_jobs.leftovers import find_leftovers, remove
-from tune_jobs.plan import State, survey
+from tune_jobs.plan.leftovers import find_leftovers, remove
+from tune_jobs.plan.plan import State, survey
 from tune_jobs.point import GridPoint, Recipe, TrialSpec
 from tune_jobs.storage import Storage
 from tune_jobs.storage.claim import new_claim, write_claim

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tune_jobs.errors import TuneJobsError
 from tune_jobs.point import OpenPoint, Recipe, cell_of
-from tune_jobs.study import Resources, Study, load_study, parse_study
+from tune_jobs.study.study import Resources, Study, load_study, parse_study
 
 GOOD = {
     "name": "mine",

@@ -1,0 +1,1 @@
+"""Studies: which points, in which phases or searches, trained how; read and checked."""
