@@ -3,12 +3,11 @@
     python -m benchmarks.gpu_memory --models pixel_pool conv3d
 
 The first figure is the table in tune_jobs/plan/gpu_memory.py: the most that PyTorch's allocator
-holds during a training step of 16 images of 64 x 64 pixels (forward, backward, Adam), the largest over
-all kernel sizes. It is taken on the CPU, where the layers run the same code. With a GPU, the same
-step runs there in a process of its own, and what that took, its CUDA context included, is set
-against what the table allows for it; nothing else may use that GPU meanwhile. Markdown on stdout,
-progress on stderr; the exit status is 1 where a trial took more than it is allowed.
-"""
+holds during a training step of 16 images of 64 x 64 pixels (forward, backward, Adam), the largest
+over all kernel sizes. It is taken on the CPU, where the layers run the same code. With a GPU, the
+same step runs there in a process of its own, and what that took, its CUDA context included, is
+set against what the table allows for it; nothing else may use that GPU meanwhile. Markdown on
+stdout, progress on stderr; the exit status is 1 where a trial took more than it is allowed."""
 
 import argparse
 import multiprocessing

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from tune_jobs.preempt import DISABLED_VARIABLE, ENDPOINT_VARIABLE, NOTICE_PATH, TOKEN_PATH
+from tune_jobs.cluster.preempt import DISABLED_VARIABLE, ENDPOINT_VARIABLE, NOTICE_PATH, TOKEN_PATH
 
 
 class MetadataServer(ThreadingHTTPServer):

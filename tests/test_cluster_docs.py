@@ -15,7 +15,7 @@ from ray.scripts.scripts import cli as ray_cli
 import analysis.cli
 import stir.cli
 import tune_jobs.cli
-from tune_jobs.cluster_check.versions import local_versions, same_versions
+from tune_jobs.cluster.check.versions import local_versions, same_versions
 
 ROOT = Path(__file__).parent.parent
 DOCUMENT = "".join((ROOT / "docs" / name).read_text() for name in ("cluster.md", "submit.md"))

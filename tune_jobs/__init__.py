@@ -4,20 +4,20 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tune_jobs.evaluation import load_model
-    from tune_jobs.phases import run_study
+    from tune_jobs.driver.phases import run_study
+    from tune_jobs.driver.search import run_search
+    from tune_jobs.evaluation.measures import load_model
     from tune_jobs.plan.plan import open_study
-    from tune_jobs.search.run import run_search
     from tune_jobs.study.study import load_study
 
 __all__ = ["load_model", "load_study", "open_study", "run_search", "run_study"]
 
 _HOMES = {  # imported when asked for: torch takes seconds
-    "load_model": "tune_jobs.evaluation",
+    "load_model": "tune_jobs.evaluation.measures",
     "load_study": "tune_jobs.study.study",
     "open_study": "tune_jobs.plan.plan",
-    "run_search": "tune_jobs.search.run",
-    "run_study": "tune_jobs.phases",
+    "run_search": "tune_jobs.driver.search",
+    "run_study": "tune_jobs.driver.phases",
 }
 
 

@@ -16,7 +16,7 @@ from lab.cloud import LabCloud
 from lab.machines import ROOT, Lab, Machine, background, why_not
 from lab.s3_server import CREDENTIALS
 from lab.store import LabStore
-from tune_jobs.cluster_check import check_cluster
+from tune_jobs.cluster.check import check_cluster
 from tune_jobs.records.trial import TrialRecord
 
 pytestmark = pytest.mark.skipif(bool(why_not()), reason=why_not())

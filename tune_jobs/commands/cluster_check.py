@@ -18,7 +18,7 @@ def add(commands) -> None:
 
 
 def _check(args: argparse.Namespace) -> int:
-    from tune_jobs.cluster_check import check_cluster
+    from tune_jobs.cluster.check import check_cluster
 
     report = check_cluster(args.file)
     for rule in report.checked:

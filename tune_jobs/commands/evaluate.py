@@ -46,7 +46,7 @@ def _evaluate(args: argparse.Namespace) -> int:
     from rich.console import Console
     from rich.progress import Progress
 
-    from tune_jobs.evaluations import evaluable, evaluate_points
+    from tune_jobs.evaluation.points import evaluable, evaluate_points
     from tune_jobs.records.evaluation import Wanted
     from tune_jobs.storage import Storage
 

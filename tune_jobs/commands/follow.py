@@ -18,7 +18,7 @@ def add(commands) -> None:
 
 
 def _follow(args: argparse.Namespace) -> int:
-    from tune_jobs.submit import Head, follow_job
+    from tune_jobs.cluster.submit import Head, follow_job
 
     head = Head(args.address)
     head.find(args.job)

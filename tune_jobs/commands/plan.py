@@ -59,8 +59,8 @@ def _plan(args: argparse.Namespace) -> int:
 def _plan_search(
     opened: "OpenedStudy", storage: "Storage", slots: int, args: argparse.Namespace
 ) -> int:
+    from tune_jobs.driver.search import words
     from tune_jobs.search.outlook import look_at_search
-    from tune_jobs.search.run import words
 
     outlook = look_at_search(opened, storage)
     seconds = outlook.trial_seconds_left

@@ -57,7 +57,7 @@ def add_study(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(args: argparse.Namespace) -> int:
-    from tune_jobs.phases import Budget, counts, run_study
+    from tune_jobs.driver.phases import Budget, counts, run_study
     from tune_jobs.plan.plan import State, open_study
     from tune_jobs.storage import Storage
     from tune_jobs.study.study import load_study
@@ -97,7 +97,7 @@ def _run(args: argparse.Namespace) -> int:
 
 
 def _run_search(opened: "OpenedStudy", storage: "Storage", args: argparse.Namespace) -> int:
-    from tune_jobs.search.run import run_search, words
+    from tune_jobs.driver.search import run_search, words
 
     summary = run_search(
         opened,

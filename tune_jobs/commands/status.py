@@ -83,7 +83,7 @@ def _show(status: "Status", title: str) -> None:
 
 
 def _search_line(one: "SearchStatus") -> str:
-    from tune_jobs.search.run import words
+    from tune_jobs.driver.search import words
 
     line = f"search {one.search.study}: {words(one.states, one.search.trials - one.drawn)}"
     if one.best:

@@ -17,7 +17,7 @@ def add(commands) -> None:
 
 
 def _stop(args: argparse.Namespace) -> int:
-    from tune_jobs.submit import Head, stop_job
+    from tune_jobs.cluster.submit import Head, stop_job
 
     head = Head(args.address)
     if head.find(args.job).status.is_terminal():

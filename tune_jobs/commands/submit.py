@@ -35,12 +35,12 @@ def _submit(args: argparse.Namespace) -> int:
     from pathlib import Path
     from tempfile import TemporaryDirectory
 
-    from tune_jobs.bundle import write_bundle
+    from tune_jobs.cluster.bundle import write_bundle
+    from tune_jobs.cluster.submit import Head, Job, run_job
     from tune_jobs.plan.plan import open_study
     from tune_jobs.storage import Storage
     from tune_jobs.study.study import load_study, shipped_studies
     from tune_jobs.study.subset import Only
-    from tune_jobs.submit import Head, Job, run_job
 
     storage = Storage(args.storage)
     if storage.is_local:
@@ -77,7 +77,7 @@ def _put_datasets(opened: "OpenedStudy", only: "Only", storage: "Storage") -> di
 
     One that is not here may be there already. Raises StirError for one that is in neither.
     """
-    from tune_jobs.phases import require_datasets
+    from tune_jobs.driver.phases import require_datasets
     from tune_jobs.storage.datasets import put_dataset, stored_key
 
     keys: dict[str, str] = {}

@@ -210,7 +210,7 @@ def test_trials_of_a_search_take_the_share_of_a_gpu_that_the_hungriest_model_nee
     def driving(*args: object, **options: object) -> Iterator[Followed]:
         yield Followed()
 
-    monkeypatch.setattr("tune_jobs.runner.driving", driving)
+    monkeypatch.setattr("tune_jobs.driver.runner.driving", driving)
     tune_jobs.run_search(opened, storage)
     # 6 GB hold three of conv3d: 0.8 GB each for CUDA, 1.3 times 499 MB for a step, and the images.
     assert taken == [Resources(cpus=2, gpus=0.3333, gpu_gb=6.0)]

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from importlib import metadata
 from typing import Any
 
-from tune_jobs.cluster_check.nodes import part
+from tune_jobs.cluster.check.nodes import part
 
 DISTRIBUTION = "scale-generalization"
 # An image's tag says what is in it: 0.1.0-ray2.60.0-torch2.13.0-py3.11.

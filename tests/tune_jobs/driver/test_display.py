@@ -2,7 +2,7 @@ import io
 
 from rich.console import Console
 
-from tune_jobs.display import Display
+from tune_jobs.driver.display import Display
 from tune_jobs.trial.session import Progress
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tune_jobs import bundle
+from tune_jobs.cluster import bundle
 from tune_jobs.errors import TuneJobsError
 from tune_jobs.study.plugins import import_models
 

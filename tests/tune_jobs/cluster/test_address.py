@@ -19,7 +19,8 @@ CPUS, SLOTS = 4, 2
 # The command, with experiments so small that a study takes several.
 RUN = """
 import sys
-from tune_jobs import cli, runner
+from tune_jobs import cli
+from tune_jobs.driver import runner
 runner.EXPERIMENT_TRIALS = 2
 sys.exit(cli.main())
 """

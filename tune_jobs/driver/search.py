@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from itertools import product
 from typing import TYPE_CHECKING
 
-from tune_jobs.phases import Budget, require_datasets
+from tune_jobs.driver.phases import Budget, require_datasets
 from tune_jobs.plan.plan import OpenedStudy, State
 from tune_jobs.plan.resources import resources_of
 from tune_jobs.records.search import Sample, SampleStatus
@@ -16,7 +16,7 @@ from tune_jobs.study.study import Resources
 from tune_jobs.study.subset import Only
 
 if TYPE_CHECKING:
-    from tune_jobs.runner import Run
+    from tune_jobs.driver.runner import Run
 
 ANSWERS = ("finished", "stopped", "diverged")  # ends of a trial that tell what a search asked
 
@@ -69,7 +69,7 @@ def run_search(
     if not todo + ledger.undrawn:
         say(f"search {ledger.study}: nothing is left to do")
         return summary
-    from tune_jobs.runner import driving
+    from tune_jobs.driver.runner import driving
 
     say(f"search {ledger.study}: {words(summary.states, summary.undrawn)}; storage {storage.uri}")
     with driving(
@@ -118,7 +118,7 @@ def _until_done(
     run: "Run", ledger: Ledger, resources: Resources, retry_failed: bool, limit: int | None
 ) -> None:
     """Run every trial that has not ended once, and wait for those of other drivers."""
-    from tune_jobs.search.course import Course
+    from tune_jobs.driver.course import Course
 
     tried: set[str] = set()
     while not run.stop.asked and (limit is None or len(tried) < limit):

@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 import pytest
 
 from lab.metadata_service import MetadataServer
-from tune_jobs import preempt
-from tune_jobs.preempt import MetadataService, SpotWatch
+from tune_jobs.cluster import preempt
+from tune_jobs.cluster.preempt import MetadataService, SpotWatch
 
 WHEN = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 

@@ -10,8 +10,8 @@ import pytest
 
 from lab.records import put_failure, put_record
 from stir import StirError
+from tune_jobs.driver.phases import Budget, run_phases
 from tune_jobs.errors import TuneJobsError
-from tune_jobs.phases import Budget, run_phases
 from tune_jobs.plan.choices import describe_phase
 from tune_jobs.plan.plan import OpenedStudy, Plan, State, open_study, survey
 from tune_jobs.point import GridPoint

@@ -10,8 +10,8 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
+from tune_jobs.driver.experiment import spec_of
 from tune_jobs.errors import StorageError
-from tune_jobs.experiment import spec_of
 from tune_jobs.records.search import Sample
 from tune_jobs.records.trial import RecordError
 from tune_jobs.search.ledger import Ledger

@@ -16,11 +16,11 @@ from ray.tune.experiment import Trial
 from ray.tune.search import SearchAlgorithm, SearchGenerator
 from ray.tune.search.basic_variant import BasicVariantGenerator
 
-from tune_jobs.display import Display
+from tune_jobs.cluster.preempt import NodeLeavingError, leave, spot_watch
+from tune_jobs.driver.display import Display
+from tune_jobs.driver.stop import Stop, stop_listener
 from tune_jobs.errors import DeviceLostError
 from tune_jobs.point import GridPoint, Recipe, TrialSpec
-from tune_jobs.preempt import NodeLeavingError, leave, spot_watch
-from tune_jobs.stop import Stop, stop_listener
 from tune_jobs.storage import Storage
 from tune_jobs.storage.claim import DEATHS_ALLOWED
 from tune_jobs.storage.datasets import fetch_dataset
@@ -30,7 +30,7 @@ from tune_jobs.trial.session import Progress, Surroundings
 from tune_jobs.trial.trial import Outcome, run_trial
 
 if TYPE_CHECKING:
-    from tune_jobs.search.course import Course
+    from tune_jobs.driver.course import Course
 
 LAST_ERROR_CHARACTERS = 160
 PENDING_TRIALS = 200  # that a cluster is shown at once, so that it knows how far to grow

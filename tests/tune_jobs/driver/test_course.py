@@ -9,10 +9,10 @@ import pytest
 from ray.tune.search import Searcher
 
 from lab.records import put_failure, put_record
+from tune_jobs.driver.course import Course, Halving
 from tune_jobs.errors import StorageError
 from tune_jobs.plan.plan import OpenedStudy
 from tune_jobs.records.search import Sample
-from tune_jobs.search.course import Course, Halving
 from tune_jobs.search.ledger import Ledger
 from tune_jobs.storage import Storage
 from tune_jobs.study.distributions import Choice

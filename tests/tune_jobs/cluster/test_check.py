@@ -8,8 +8,8 @@ import pytest
 import yaml
 
 from tune_jobs.cli import main
-from tune_jobs.cluster_check import check_cluster
-from tune_jobs.cluster_check.versions import local_versions
+from tune_jobs.cluster.check import check_cluster
+from tune_jobs.cluster.check.versions import local_versions
 from tune_jobs.errors import TuneJobsError
 
 SHIPPED = Path(__file__).parent.parent.parent / "cluster.yaml"
@@ -226,7 +226,7 @@ def test_a_file_that_is_not_there_is_named(capsys):
 
 
 def test_without_boto3_the_command_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch):
-    from tune_jobs.cluster_check.nodes import _session
+    from tune_jobs.cluster.check.nodes import _session
 
     _session.cache_clear()
     monkeypatch.setitem(__import__("sys").modules, "botocore.session", None)

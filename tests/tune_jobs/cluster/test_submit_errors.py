@@ -14,13 +14,13 @@ import ray
 from ray.job_submission import JobDetails, JobStatus, JobType
 
 from lab.s3_server import CREDENTIALS, S3Server
-from tune_jobs import submit
 from tune_jobs.cli import main
+from tune_jobs.cluster import submit
+from tune_jobs.cluster.submit import End, Head, HeadLostError, Job, run_job
 from tune_jobs.errors import TuneJobsError
 from tune_jobs.storage import Storage
 from tune_jobs.storage.datasets import stored_key
 from tune_jobs.study.study import load_study
-from tune_jobs.submit import End, Head, HeadLostError, Job, run_job
 
 NOBODY = "http://127.0.0.1:9"  # the discard port
 

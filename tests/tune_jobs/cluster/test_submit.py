@@ -16,7 +16,7 @@ import pytest
 
 from lab.s3_server import CREDENTIALS, S3Server, free_ports
 from tune_jobs.cli import main
-from tune_jobs.ray_session import scratch_folder
+from tune_jobs.cluster.connection import scratch_folder
 from tune_jobs.records.trial import TrialRecord
 from tune_jobs.storage import Storage
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from tune_jobs.cluster_check.access import (
+from tune_jobs.cluster.check.access import (
     closed_ports,
     instance_metadata,
     instance_profiles,
@@ -16,9 +16,9 @@ from tune_jobs.cluster_check.access import (
     no_secrets,
     token_mode,
 )
-from tune_jobs.cluster_check.nodes import ended_nodes, head_node, launch_words, provider_words
-from tune_jobs.cluster_check.schema import effective, schema_faults
-from tune_jobs.cluster_check.versions import same_versions
+from tune_jobs.cluster.check.nodes import ended_nodes, head_node, launch_words, provider_words
+from tune_jobs.cluster.check.schema import effective, schema_faults
+from tune_jobs.cluster.check.versions import same_versions
 from tune_jobs.errors import TuneJobsError
 
 Config = Mapping[str, Any]

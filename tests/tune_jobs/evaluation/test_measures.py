@@ -15,14 +15,14 @@ from siconvnet.evaluation.objects import ObjectImages
 from stir import STIRDataset
 from tune_jobs.cli import main
 from tune_jobs.errors import TuneJobsError
-from tune_jobs.evaluation import (
+from tune_jobs.evaluation.measures import (
     MAP_SCALES,
     evaluate,
     evaluate_point,
     index_maps,
     objects_to_test,
 )
-from tune_jobs.evaluations import FEW, evaluable, evaluate_points
+from tune_jobs.evaluation.points import FEW, evaluable, evaluate_points
 from tune_jobs.point import GridPoint, Recipe, TrialSpec
 from tune_jobs.records.evaluation import (
     Evaluation,
@@ -237,7 +237,9 @@ def test_a_point_without_a_record_is_named(storage: Storage):
 def test_what_is_there_is_not_evaluated_again(plain: tuple, monkeypatch: pytest.MonkeyPatch):
     storage, record = plain
     evaluate_point(record.point_id, storage)
-    monkeypatch.setattr("tune_jobs.evaluation.evaluate", lambda *args: pytest.fail("again"))
+    monkeypatch.setattr(
+        "tune_jobs.evaluation.measures.evaluate", lambda *args: pytest.fail("again")
+    )
     evaluate_point(record.point_id, storage)
 
 

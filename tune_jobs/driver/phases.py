@@ -17,7 +17,7 @@ from tune_jobs.study.study import Phase
 from tune_jobs.study.subset import Only
 
 if TYPE_CHECKING:
-    from tune_jobs.runner import RunSummary
+    from tune_jobs.driver.runner import RunSummary
 
 Runner = Callable[[Plan, float | None], "RunSummary"]  # trials to run, seconds to stop after
 
@@ -91,7 +91,7 @@ def run_study(
         )
 
     def run(plan: Plan, stop_after_seconds: float | None) -> "RunSummary":
-        from tune_jobs.runner import run_plan
+        from tune_jobs.driver.runner import run_plan
 
         return run_plan(
             plan,

@@ -159,7 +159,8 @@ def test_ctrl_c_leaves_checkpoints_and_the_same_command_goes_on(
 # The command, with an experiment for each trial.
 ONE_BY_ONE = """
 import sys
-from tune_jobs import cli, runner
+from tune_jobs import cli
+from tune_jobs.driver import runner
 runner.EXPERIMENT_TRIALS = 1
 sys.exit(cli.main())
 """

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from tune_jobs.cluster_check.nodes import head_path, node_types, part, parts
+from tune_jobs.cluster.check.nodes import head_path, node_types, part, parts
 
 LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 ANYWHERE = {"0.0.0.0/0", "::/0"}

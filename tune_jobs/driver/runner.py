@@ -15,20 +15,20 @@ from typing import TYPE_CHECKING
 import ray
 
 from stir import DatasetSummary
-from tune_jobs.display import Display
-from tune_jobs.experiment import Experiment, Shared, Slots
+from tune_jobs.cluster.connection import LOCAL, count_nodes, ray_session, scratch_folder
+from tune_jobs.driver.display import Display
+from tune_jobs.driver.experiment import Experiment, Shared, Slots
+from tune_jobs.driver.stop import Stop
 from tune_jobs.plan.plan import Plan, State, survey
 from tune_jobs.plan.resources import Batch, batches, resources_of
 from tune_jobs.point import TrialSpec
-from tune_jobs.ray_session import LOCAL, count_nodes, ray_session, scratch_folder
-from tune_jobs.stop import Stop
 from tune_jobs.storage import Storage
 from tune_jobs.storage.datasets import put_dataset
 from tune_jobs.study.study import Resources, Study
 from tune_jobs.trial.session import Surroundings
 
 if TYPE_CHECKING:
-    from tune_jobs.search.course import Course
+    from tune_jobs.driver.course import Course
 
 EXPERIMENT_TRIALS = 300  # Tune writes the state of a whole experiment again and again
 ELSEWHERE_SECONDS = 5.0  # between two looks at what other drivers are running

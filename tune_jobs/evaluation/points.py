@@ -101,7 +101,7 @@ def _on_ray(
     import ray
     from ray.exceptions import RayError
 
-    from tune_jobs.ray_session import ray_session, scratch_folder
+    from tune_jobs.cluster.connection import ray_session, scratch_folder
 
     cpus = max_concurrent or os.cpu_count() or 1
     with scratch_folder() as scratch, ray_session(scratch / "ray", address=address, cpus=cpus):
@@ -128,7 +128,7 @@ def _reason_not_evaluated(
     point_id: str, *, storage: Storage, wanted: Wanted, imports: Sequence[str]
 ) -> str:
     """Evaluate a point; why that failed, or nothing."""
-    from tune_jobs.evaluation import evaluate_point  # torch takes seconds to import
+    from tune_jobs.evaluation.measures import evaluate_point  # torch takes seconds to import
 
     try:
         import_models(imports)

@@ -1,0 +1,1 @@
+"""Clusters of Ray: connecting, submitting jobs, what travels, spot machines, checks of a file."""
