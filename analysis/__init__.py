@@ -1,6 +1,6 @@
 """From records to answers: tables, statistics, figures, a report."""
 
 from analysis.errors import AnalysisError
-from analysis.tables import load
+from analysis.tables.parquet import load
 
 __all__ = ["AnalysisError", "load"]

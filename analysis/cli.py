@@ -11,18 +11,18 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from analysis.collect import Collected, collect
-from analysis.compare import MARGIN, NOTHING_COMPARABLE, compared
+from analysis.collection.collect import Collected, collect
+from analysis.collection.mlflow import import_mlflow
 from analysis.errors import AnalysisError
 from analysis.figures import canvas
 from analysis.figures.gallery import FIGURES, drawn
-from analysis.frames import Frames
-from analysis.printed import FORMATS as PRINTED
-from analysis.printed import TABLES
-from analysis.published import import_mlflow
-from analysis.query import FORMATS, REPORTED, query
-from analysis.report import report
-from analysis.schemas import SCHEMAS
+from analysis.report.printed import FORMATS as PRINTED
+from analysis.report.printed import TABLES
+from analysis.report.report import report
+from analysis.results.comparison import MARGIN, NOTHING_COMPARABLE, compared
+from analysis.results.folder import Frames
+from analysis.results.query import FORMATS, REPORTED, query
+from analysis.tables.schemas import SCHEMAS
 from tune_jobs.errors import TuneJobsError
 from tune_jobs.storage import Storage
 

@@ -20,14 +20,14 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from analysis.collect import collect
+from analysis.collection.collect import collect
+from analysis.collection.mlflow import import_mlflow, summary
 from analysis.figures import canvas
 from analysis.figures.gallery import drawn
-from analysis.frames import Frames
-from analysis.published import import_mlflow, summary
-from analysis.query import query
-from analysis.report import report
-from analysis.schemas import PARTED
+from analysis.report.report import report
+from analysis.results.folder import Frames
+from analysis.results.query import query
+from analysis.tables.schemas import PARTED
 from stir.scenarios import SCALES
 from tune_jobs.point import GridPoint, Recipe, TrialSpec
 from tune_jobs.records.evaluation import Evaluation, evaluation_key

@@ -69,7 +69,7 @@ def test_no_import_goes_against_the_direction(package: str):
         ("stir", "siconvnet", True),
         ("siconvnet", "stir.scenarios", True),
         ("tune_jobs", "siconvnet.models", False),
-        ("tune_jobs", "analysis.tables", True),
+        ("tune_jobs", "analysis.tables.parquet", True),
         ("analysis", "stir.scenarios.SCENARIOS", False),
         ("analysis", "tune_jobs.trial.trial", True),
         ("analysis", "torch.nn", True),

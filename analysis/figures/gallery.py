@@ -7,8 +7,7 @@ from types import MappingProxyType
 import numpy as np
 from matplotlib.figure import Figure
 
-from analysis import measured, style
-from analysis.compare import MARGIN, NOTHING_COMPARABLE, compared
+from analysis import style
 from analysis.errors import AnalysisError
 from analysis.figures.comparison import comparison
 from analysis.figures.equivariance import equivariance
@@ -18,8 +17,10 @@ from analysis.figures.overview import boxes, overview
 from analysis.figures.pooling import correlation, index_maps, pooling_scale
 from analysis.figures.ranks import critical_difference
 from analysis.figures.time import epoch_time
-from analysis.frames import Frames
-from analysis.summary import ranked
+from analysis.results import evaluations as measured
+from analysis.results.comparison import MARGIN, NOTHING_COMPARABLE, compared
+from analysis.results.folder import Frames
+from analysis.results.summary import ranked
 
 
 @dataclass(frozen=True, slots=True)

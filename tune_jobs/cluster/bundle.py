@@ -24,7 +24,7 @@ def write_bundle(folder: Path, *, study_file: Path | None, imports: Iterable[str
     they loaded from their own folder. Modules of a package go with the whole package. No data, no
     credentials. Raises TuneJobsError if that is more than a cluster should be sent.
     """
-    ours = Path(__file__).parent.parent
+    ours = Path(__file__).parents[2]
     sources = {name: ours / name for name in PACKAGES}
     for module in imports:
         sources |= _with_neighbours(module.partition(".")[0])

@@ -36,7 +36,7 @@ def provenance(*, device: str, threads: int, ray_version: str | None) -> Provena
 @cache
 def git_state() -> tuple[str | None, bool | None]:
     """The commit this code is from and whether it was changed since; Nones if that is not known."""
-    root = Path(__file__).parent.parent.parent
+    root = Path(__file__).parents[2]
     if not (root / ".git").exists():
         sent = metadata.distribution(DISTRIBUTION).read_text(GIT_STATE)
         return tuple(json.loads(sent)) if sent else (None, None)

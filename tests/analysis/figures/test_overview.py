@@ -4,9 +4,9 @@ import pytest
 from matplotlib.colors import to_hex
 
 from analysis import AnalysisError, style
+from analysis.collection.mlflow import summary
 from analysis.figures import canvas
 from analysis.figures.overview import boxes, overview
-from analysis.published import summary
 
 
 @pytest.fixture(scope="module")

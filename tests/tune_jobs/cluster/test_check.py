@@ -12,7 +12,7 @@ from tune_jobs.cluster.check import check_cluster
 from tune_jobs.cluster.check.versions import local_versions
 from tune_jobs.errors import TuneJobsError
 
-SHIPPED = Path(__file__).parent.parent.parent / "cluster.yaml"
+SHIPPED = Path(__file__).parents[3] / "cluster.yaml"
 WORLD = """
   security_group:
     GroupName: open

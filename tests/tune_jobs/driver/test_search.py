@@ -15,8 +15,8 @@ import pytest
 import yaml
 
 import tune_jobs
-from analysis.collect import collect
-from analysis.query import query
+from analysis.collection.collect import collect
+from analysis.results.query import query
 from tune_jobs.cli import main
 from tune_jobs.errors import TuneJobsError
 from tune_jobs.plan.plan import OpenedStudy, open_study

@@ -1,0 +1,84 @@
+"""What must be said about a results folder before its numbers are read."""
+
+from collections.abc import Mapping
+
+import pandas as pd
+
+from analysis import style
+from analysis.collection.mlflow import RECIPE, recipe_words
+from analysis.report import page
+from analysis.results.cells import rate_choices, settled
+from analysis.results.folder import Frames
+
+
+def notes(frames: Frames) -> list[str]:
+    """What a reader must know before the numbers, a sentence or two each."""
+    trials = frames.chosen
+    lines = [_other_recipes(trials)]
+    if failed := int((trials["status"] == "failed").sum()):
+        lines.append(
+            f"In no mean: {page.counted(failed, 'failed point')}, listed under Failed below."
+        )
+    if frames.passed_over:
+        lines.append(f"In no mean: {frames.passed_over}.")
+    if left := len(frames.all_trials) - len(trials):
+        lines.append(
+            f"Not on this page, but in the same tables: {page.counted(left, 'trial')} of another "
+            "source; --source shows them."
+        )
+    lines += _unfinished_studies(frames)
+    lines += frames.disagreements
+    for row in frames.cells[frames.cells["undecided"] != ""].to_dict("records"):
+        lines.append(
+            f"Study {row['study']} has no learning rate for {row['model']} on {row['dataset']}, "
+            f"{style.scenario_name(row['scenario'])}, yet and reports none of its runs: "
+            f"{row['undecided']}."
+        )
+    for choice in rate_choices(settled(trials, frames.study_points)):
+        medians = ", ".join(f"{rate:g}: {median:.3f}" for rate, median in choice.medians.items())
+        lines.append(
+            f"{choice.model} on {choice.dataset}, {style.scenario_name(choice.scenario)}, ran at "
+            f"several learning rates; only {choice.lr:g} is reported (median best validation "
+            f"accuracy over {page.counted(choice.shared_seeds, 'shared seed')}: {medians})."
+        )
+    return [line for line in lines if line]
+
+
+def _unfinished_studies(frames: Frames) -> list[str]:
+    """A sentence for each study of which points have no record."""
+    trials = frames.all_trials
+    finished = trials.loc[trials["status"] == "finished", "point_id"]
+    points = frames.grid_points
+    points = points.assign(finished=points["point_id"].isin(finished))
+    counts = points.drop_duplicates(["study", "point_id"]).groupby("study")["finished"]
+    return [
+        f"Study {study}: {done:,} of {all_of_it:,} points have a record."
+        for study, done, all_of_it in zip(counts.groups, counts.sum(), counts.size(), strict=True)
+        if done < all_of_it
+    ]
+
+
+def _other_recipes(trials: pd.DataFrame) -> str:
+    """What is said of trials by another recipe than the published one."""
+    counts = trials.groupby(list(RECIPE)).size()
+    other = [
+        ({name: int(row[name]) for name in RECIPE}, int(row["count"]))
+        for row in counts.reset_index(name="count").to_dict("records")
+        if any(row[name] != value for name, value in RECIPE.items())
+    ]
+    if not other:
+        return ""
+    words = [f"{recipe_words(recipe)} ({page.counted(count, 'trial')})" for recipe, count in other]
+    short = all(_is_shorter(recipe) for recipe, _ in other)
+    kind = "A shortened recipe" if short else "Another recipe than the published one"
+    return (
+        f"{kind}: {'; '.join(words)}. The published recipe is {recipe_words(RECIPE)}. "
+        "Numbers of different recipes are not to be compared."
+    )
+
+
+def _is_shorter(recipe: Mapping[str, int]) -> bool:
+    """Whether a recipe trains like the published one, at most as long."""
+    return recipe["batch_size"] == RECIPE["batch_size"] and all(
+        recipe[name] <= RECIPE[name] for name in ("max_epochs", "patience")
+    )

@@ -1,0 +1,1 @@
+"""The Parquet tables of a results folder: their columns, and how they are read and written."""

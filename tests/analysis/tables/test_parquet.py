@@ -1,0 +1,57 @@
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from analysis import AnalysisError, load
+from analysis.collection.collect import collect
+from analysis.tables import parquet
+from tune_jobs.storage import Storage
+
+
+@pytest.fixture
+def results(tmp_path, make_record, put):
+    put(tmp_path / "runs", make_record())
+    collect([str(tmp_path / "runs")], str(tmp_path / "results"))
+    return tmp_path / "results"
+
+
+def test_a_file_carries_its_schema_version_and_row_count(results):
+    metadata = pq.read_metadata(results / "scale_accuracy.parquet").metadata
+    assert metadata[b"schema_version"] == b"2"
+    assert metadata[b"row_count"] == b"48"
+
+
+def test_an_unknown_table_names_those_there_are(results):
+    with pytest.raises(
+        AnalysisError, match="one of trials, epochs, scale_accuracy, study_points, cells"
+    ):
+        load("trial", str(results))
+
+
+def test_a_damaged_file_is_named(results):
+    path = results / "trials.parquet"
+    path.write_bytes(path.read_bytes()[:-30])
+    with pytest.raises(AnalysisError, match=r"trials\.parquet in .* must be a whole Parquet file"):
+        load("trials", str(results))
+
+
+def test_a_table_of_another_schema_version_is_refused(results):
+    table = pq.read_table(results / "trials.parquet")
+    pq.write_table(
+        table.replace_schema_metadata({"schema_version": "7"}), results / "trials.parquet"
+    )
+    with pytest.raises(AnalysisError, match="schema of version 2; it has version 7"):
+        load("trials", str(results))
+
+
+def test_rows_lost_behind_our_back_are_noticed(results):
+    table = pq.read_table(results / "epochs.parquet")
+    pq.write_table(table.slice(1), results / "epochs.parquet")
+    with pytest.raises(AnalysisError, match="as many rows as it says, 3; it holds 2"):
+        load("epochs", str(results))
+
+
+def test_doubled_rows_are_refused(results):
+    table = parquet.read("trials", Storage(results))
+    with pytest.raises(AnalysisError, match="1 of 2 rows are doubled"):
+        parquet.write("trials", pa.concat_tables([table, table]), Storage(results))
