@@ -1,5 +1,6 @@
 """The trunk that all models share, and the two models that wrap it."""
 
+import functools
 from typing import Any, Protocol
 
 import torch
@@ -75,8 +76,7 @@ class PyramidEnsemble(nn.Module):
 
 def pyramid(x: Tensor, levels: int) -> list[Tensor]:
     """An image and its copies of half, a quarter, ... the size, each blurred before it shrinks."""
-    row = x.new_tensor([1.0, 4.0, 6.0, 4.0, 1.0]) / 16
-    kernel = torch.outer(row, row).expand(x.shape[1], 1, 5, 5)
+    kernel = blur_kernel(x.dtype, x.device).expand(x.shape[1], 1, 5, 5)
     images = [x]
     for _ in range(levels - 1):
         framed = F.pad(images[-1], (2, 2, 2, 2), mode="reflect")
@@ -84,6 +84,15 @@ def pyramid(x: Tensor, levels: int) -> list[Tensor]:
         size = (blurred.shape[2] // 2, blurred.shape[3] // 2)
         images.append(F.interpolate(blurred, size=size, mode="bilinear", align_corners=False))
     return images
+
+
+@functools.lru_cache(maxsize=16)
+def blur_kernel(dtype: torch.dtype, device: torch.device) -> Tensor:
+    """The 5 x 5 binomial kernel; cached and shared, do not write into it."""
+    # A tensor made in inference mode could not be used in training later on.
+    with torch.inference_mode(False):
+        row = torch.tensor([1.0, 4.0, 6.0, 4.0, 1.0], dtype=dtype, device="cpu") / 16
+        return torch.outer(row, row).to(device)
 
 
 class SpatialTransformer(nn.Module):

@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, ParamSpec, TypeVar
 
 import torch
@@ -31,11 +31,18 @@ def full_precision(device: torch.device) -> Iterator[None]:
     for backend in backends:
         backend.fp32_precision = "ieee"
     try:
-        with torch.autocast(device.type, enabled=False):
+        with without_autocast(device.type):
             yield
     finally:
         for backend, precision in zip(backends, before, strict=True):
             backend.fp32_precision = precision
+
+
+def without_autocast(device_type: str) -> AbstractContextManager[Any]:
+    """Autocast switched off; devices such as ``meta`` know none, and refuse to switch it off."""
+    if torch.amp.is_autocast_available(device_type):
+        return torch.autocast(device_type, enabled=False)
+    return nullcontext()
 
 
 def above_autocast(function: Callable[P, Result]) -> Callable[P, Result]:
@@ -47,10 +54,10 @@ def above_autocast(function: Callable[P, Result]) -> Callable[P, Result]:
     @functools.wraps(function)
     def run(*args: P.args, **kwargs: P.kwargs) -> Result:
         device = next(arg.device.type for arg in args if isinstance(arg, Tensor))
-        if not torch.is_autocast_enabled(device):
+        if not (torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)):
             return function(*args, **kwargs)
         whole: Any = [in_float32(arg) if isinstance(arg, Tensor) else arg for arg in args]
-        with torch.autocast(device, enabled=False):
+        with without_autocast(device):
             return function(*whole, **kwargs)
 
     return run

@@ -243,9 +243,7 @@ def loudest_sum(x: Tensor, weight: Tensor, bias: Tensor, ladder: Ladder) -> Tens
         seen = torch.einsum("sah,nchw->scanw", rows, x)
         seen = torch.einsum("scanw,sbw->sncab", seen, columns)
         sums = seen.flatten(2) @ weight.flatten(1).T
-        sides = zip(ladder.inner_sides(height), ladder.inner_sides(width), strict=True)
-        counts = [inner_height * inner_width for inner_height, inner_width in sides]
-        sums += x.new_tensor(counts)[:, None, None] * bias
+        sums += answer_counts(height, width, ladder, x.dtype, x.device) * bias
         return sums.max(dim=0).indices.flatten()
 
 
@@ -263,6 +261,17 @@ def meeting_taps(
             resize = resize_matrix(ladder.kernel_size, side, ladder.interpolation, dtype)
             met.append((meets @ resize.double()).T * (ladder.kernel_size / side))
         return torch.stack(met).to(dtype).to(device)
+
+
+@functools.lru_cache(maxsize=32)
+def answer_counts(
+    height: int, width: int, ladder: Ladder, dtype: torch.dtype, device: torch.device
+) -> Tensor:
+    """How many answers each scale gives to an image, (S, 1, 1)."""
+    with torch.inference_mode(False):
+        sides = zip(ladder.inner_sides(height), ladder.inner_sides(width), strict=True)
+        counts = [inner_height * inner_width for inner_height, inner_width in sides]
+        return torch.tensor(counts, dtype=dtype, device="cpu")[:, None, None].to(device)
 
 
 def reach(spectrum: Spectrum, device: torch.device) -> Tensor:
