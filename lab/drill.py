@@ -15,6 +15,7 @@ import yaml
 import stir
 from lab.bars import write_bars
 from lab.faulty_proxy import FaultyProxy, at_random
+from lab.records import numbers
 from lab.s3_server import S3Server
 from siconvnet import MODELS
 from stir import STIRDataset
@@ -217,7 +218,7 @@ def _compare(
         lost=len(expected.keys() - found.keys()),
         doubled=len(surplus) + sum(count > 1 for count in weights.values()),
         different=sum(
-            _numbers(found[point_id]) != _numbers(record)
+            numbers(found[point_id]) != numbers(record)
             for point_id, record in expected.items()
             if point_id in found
         ),
@@ -229,12 +230,6 @@ def _records(storage: Storage) -> dict[str, TrialRecord]:
         point_id_of(item.key): TrialRecord.from_json(storage.read(item.key))
         for item in storage.list("records")
     }
-
-
-def _numbers(record: TrialRecord) -> tuple[object, ...]:
-    """All that a trial measured, but for times."""
-    epochs = [replace(epoch, seconds=0.0, finished_at="") for epoch in record.epochs]
-    return epochs, record.scales, record.test_accuracy, record.test_loss, record.weights_key
 
 
 def _command(process: psutil.Process) -> str:

@@ -1,5 +1,7 @@
 """Results that nobody trained for: what a test or a benchmark puts into a storage."""
 
+from dataclasses import replace
+
 from tune_jobs.point import TrialSpec
 from tune_jobs.records.trial import (
     EpochRecord,
@@ -95,3 +97,10 @@ def put_failure(storage: Storage, spec: TrialSpec, error: str) -> None:
         provenance=PROVENANCE,
     )
     storage.write(failure_key(spec.point_id, attempt), failure.to_json())
+
+
+def numbers(record: TrialRecord) -> tuple[object, ...]:
+    """What two runs of one trial must agree on to the last digit: all but when and how long."""
+    untimed = {"seconds": 0.0, "train_seconds": None, "valid_seconds": None, "finished_at": ""}
+    epochs = [replace(epoch, **untimed) for epoch in record.epochs]
+    return epochs, record.scales, record.test_accuracy, record.test_loss, record.weights_key

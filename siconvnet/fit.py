@@ -107,8 +107,8 @@ class Fit:
         self.batch = 0  # batches of it already done
         self.best: Epoch | None = None
         self.best_weights: dict[str, Tensor] = {}
-        self._train_batches = math.ceil(len(train) / batch_size)
-        self._batches = self._train_batches + math.ceil(len(valid) / batch_size)
+        self.train_batches = math.ceil(len(train) / batch_size)
+        self._batches = self.train_batches + math.ceil(len(valid) / batch_size)
         device = train.labels.device
         # Loss sum and number correct, of training and of validation; read once an epoch.
         self._sums = torch.zeros(2, 2, dtype=torch.float64, device=device)
@@ -144,11 +144,11 @@ class Fit:
         self.best_weights = state["best_weights"]
 
     def _step(self) -> Step:
-        training = self.batch < self._train_batches
+        training = self.batch < self.train_batches
         if training:
             self._train_batch(self.batch * self.batch_size)
         else:
-            self._valid_batch((self.batch - self._train_batches) * self.batch_size)
+            self._valid_batch((self.batch - self.train_batches) * self.batch_size)
         epoch, self.batch = self.epoch, self.batch + 1
         batch = self.batch
         finished = self._finish_epoch() if batch == self._batches else None

@@ -4,7 +4,6 @@ import json
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import yaml
 import stir
 from lab.bars import write_bars
 from lab.machines import WITH_LAB, Lab, Machine, background, why_not
+from lab.records import numbers
 from lab.s3_server import CREDENTIALS
 from lab.store import LabStore
 from tune_jobs.plan.plan import open_study
@@ -158,12 +158,6 @@ class Snapshot:
     def trains_since(self, when: float, machine: str) -> bool:
         """Whether the machine has kept up a claim after a time, in seconds since 1970."""
         return any(c.host == machine and c.heartbeat > when for c in self.claims.values())
-
-
-def numbers(record: TrialRecord) -> tuple[object, ...]:
-    """All that a trial measured, but for times."""
-    epochs = [replace(epoch, seconds=0.0, finished_at="") for epoch in record.epochs]
-    return epochs, record.scales, record.test_accuracy, record.test_loss, record.weights_key
 
 
 def wait_for(condition: Callable[[], object], running: subprocess.Popen[str], said) -> None:

@@ -8,7 +8,10 @@ from typing import Any, Protocol
 from tune_jobs.records.trial import EpochRecord, RecordError, TrialRecord, point_id_of
 from tune_jobs.storage import Storage
 
-OF_EPOCHS = ("train_loss", "train_accuracy", "valid_loss", "valid_accuracy", "seconds")
+OF_EPOCHS = (
+    *("train_loss", "train_accuracy", "valid_loss", "valid_accuracy"),
+    *("seconds", "train_seconds", "valid_seconds"),
+)
 
 
 class Target(Protocol):
@@ -74,7 +77,8 @@ def results(record: TrialRecord) -> dict[str, float]:
 
 def of_epochs(record: TrialRecord) -> Iterator[tuple[EpochRecord, dict[str, float]]]:
     for epoch in record.epochs:
-        yield epoch, {name: getattr(epoch, name) for name in OF_EPOCHS}
+        values = {name: getattr(epoch, name) for name in OF_EPOCHS}
+        yield epoch, {name: value for name, value in values.items() if value is not None}
 
 
 def by_scale(record: TrialRecord) -> Iterator[tuple[int, float]]:

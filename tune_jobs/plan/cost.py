@@ -9,7 +9,7 @@ from stir import SCALES, SCENARIOS
 from tune_jobs.point import Cell, Recipe, TrialSpec, cell_of
 from tune_jobs.records.trial import TrialRecord
 
-# Milliseconds an image, training on it and looking at it, of CPU time on one thread of an x86-64
+# Milliseconds per image in training and in inference, of CPU time on one thread of an x86-64
 # server for 7-pixel kernels; measured with this software, batches of 16, in November 2026. A
 # GPU is faster by a factor that only records can tell.
 PRIOR_MS: Mapping[str, tuple[float, float]] = {
@@ -59,25 +59,37 @@ class Expectation:
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
-    """What records tell: seconds an epoch takes per training image, and numbers of epochs."""
+class ImageSeconds:
+    """How long a model takes for one image."""
 
-    image_seconds: Mapping[tuple[str, str], float]  # of model and dataset
+    train: float
+    valid: float  # without a gradient, as in the test
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What records say of each model and dataset: seconds per image, and numbers of epochs."""
+
+    image_seconds: Mapping[tuple[str, str], ImageSeconds]
     epochs: Mapping[Cell, float]
 
 
 def measure(records: Iterable[TrialRecord], images_per_scale: Mapping[str, int]) -> Measured:
     """Medians over records; ``images_per_scale`` of each dataset, in one split."""
-    seconds: dict[tuple[str, str], list[float]] = {}
+    seconds: dict[tuple[str, str], list[ImageSeconds]] = {}
     epochs: dict[Cell, list[int]] = {}
     for record in records:
         point = record.point
         images = images_per_scale[point.dataset] * len(SCENARIOS[point.scenario].train_scales)
-        epoch_seconds = median(epoch.seconds for epoch in record.epochs)
-        seconds.setdefault((point.model, point.dataset), []).append(epoch_seconds / images)
+        seconds.setdefault((point.model, point.dataset), []).append(_per_image(record, images))
         epochs.setdefault(cell_of(point), []).append(len(record.epochs))
     return Measured(
-        {key: median(values) for key, values in seconds.items()},
+        {
+            key: ImageSeconds(
+                median(value.train for value in values), median(value.valid for value in values)
+            )
+            for key, values in seconds.items()
+        },
         {cell: median(values) for cell, values in epochs.items()},
     )
 
@@ -89,15 +101,13 @@ def expect(
     key = (cell.model, cell.dataset)
     if key not in measured.image_seconds and cell.model not in PRIOR_MS:
         return None
-    train_ms, look_ms = PRIOR_MS.get(cell.model, (1.0, 1.0))
-    # An epoch trains on as many images as it validates.
-    image_seconds = measured.image_seconds.get(key, (train_ms + look_ms) / 1000)
-    look_seconds = image_seconds * look_ms / (train_ms + look_ms)
+    each = measured.image_seconds.get(key, _prior(cell.model))
     train_images = images_per_scale * len(SCENARIOS[cell.scenario].train_scales)
     epochs = measured.epochs.get(cell, _prior_epochs(cell, recipe))
-    testing = look_seconds * images_per_scale * len(SCALES)
+    testing = each.valid * images_per_scale * len(SCALES)
+    # An epoch validates on as many images as it trains on.
     return Expectation(
-        seconds=epochs * image_seconds * train_images + testing,
+        seconds=epochs * (each.train + each.valid) * train_images + testing,
         measured=key in measured.image_seconds,
     )
 
@@ -117,6 +127,30 @@ def costliest_first(
         return trial.seconds if trial else inf
 
     return tuple(sorted(specs, key=seconds, reverse=True))
+
+
+def _per_image(record: TrialRecord, images: int) -> ImageSeconds:
+    """Medians over the epochs of a record, which has as many validation as training images.
+
+    A record that did not time the two apart is divided as the table says.
+    """
+    timed = [
+        (epoch.train_seconds, epoch.valid_seconds)
+        for epoch in record.epochs
+        if epoch.train_seconds is not None and epoch.valid_seconds is not None
+    ]
+    if timed:
+        train, valid = (median(seconds) for seconds in zip(*timed, strict=True))
+        return ImageSeconds(train / images, valid / images)
+    prior = _prior(record.point.model)
+    both = median(epoch.seconds for epoch in record.epochs) / images
+    share = prior.train / (prior.train + prior.valid)
+    return ImageSeconds(both * share, both * (1 - share))
+
+
+def _prior(model: str) -> ImageSeconds:
+    train_ms, valid_ms = PRIOR_MS.get(model, (1.0, 1.0))
+    return ImageSeconds(train_ms / 1000, valid_ms / 1000)
 
 
 def _prior_epochs(cell: Cell, recipe: Recipe) -> int:

@@ -18,7 +18,11 @@ FAILURE_SCHEMA = "stir-failure/1"
 @with_config(STRICT)
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EpochRecord:
-    """One pass over the training images. Losses are nats per image, accuracies 0..1."""
+    """One pass over the training and validation images. Losses are nats per image, accuracies 0..1.
+
+    ``seconds`` is the whole epoch: training, validation, checkpoints and, in the first, the set-up
+    of the device. Records written before training and validation were timed apart hold only this.
+    """
 
     epoch: int  # counted from 1
     train_loss: float
@@ -27,6 +31,8 @@ class EpochRecord:
     valid_accuracy: float
     seconds: float
     finished_at: str
+    train_seconds: float | None = None  # in training batches; None: not measured
+    valid_seconds: float | None = None  # in validation batches; None: not measured
 
 
 @with_config(STRICT)

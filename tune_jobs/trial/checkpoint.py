@@ -2,6 +2,7 @@
 
 import io
 import logging
+import math
 import pickle
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -24,6 +25,9 @@ class Checkpoint:
     started_at: str
     wall_seconds: float  # spent so far
     epoch_seconds: float  # of those, in the epoch that is not finished
+    # Of these, in batches; NaN in checkpoints of versions that did not time them.
+    train_seconds: float = math.nan
+    valid_seconds: float = math.nan
 
     @property
     def position(self) -> tuple[int, int]:
@@ -43,6 +47,8 @@ def write_checkpoint(storage: Storage, point_id: str, checkpoint: Checkpoint) ->
         "started_at": checkpoint.started_at,
         "wall_seconds": checkpoint.wall_seconds,
         "epoch_seconds": checkpoint.epoch_seconds,
+        "train_seconds": checkpoint.train_seconds,
+        "valid_seconds": checkpoint.valid_seconds,
     }
     storage.write(checkpoint_key(point_id), tensors_to_bytes(content))
 

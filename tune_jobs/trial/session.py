@@ -1,10 +1,11 @@
 """One process's work on one point: it trains, checkpoints, tests and stores."""
 
 import hashlib
+import math
 import platform
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +13,7 @@ import torch
 
 from siconvnet import build_model
 from siconvnet.evaluation.accuracy import ScaleCount, ScaleCounts
-from siconvnet.fit import Fit, Images
+from siconvnet.fit import Epoch, Fit, Images, Step
 from stir import SCALES, SCENARIOS, STIRDataset
 from tune_jobs.point import TrialSpec
 from tune_jobs.records.trial import (
@@ -97,6 +98,8 @@ class Session:
         # When the trial and the running epoch would have begun had they never been cut off.
         self.began = self.epoch_began = now
         self.checkpointed = self.heard = now
+        # Of the running epoch, in batches; NaN after a resumption that does not know.
+        self.train_seconds = self.valid_seconds = 0.0
 
     def run(self, checkpoint: Checkpoint | None) -> TrialRecord:
         """Train, test, store weights and record; raises StopAskedError when asked to stop."""
@@ -137,29 +140,53 @@ class Session:
         self.started_at = checkpoint.started_at
         self.began -= checkpoint.wall_seconds
         self.epoch_began -= checkpoint.epoch_seconds
+        self.train_seconds = checkpoint.train_seconds
+        self.valid_seconds = checkpoint.valid_seconds
         self.epochs = list(checkpoint.epochs)
         epoch, batch = checkpoint.position
         here = Resumption(at=utc_now(), epoch=epoch, batch=batch, host=platform.node())
         self.resumptions = [*checkpoint.resumptions, here]
 
     def _train(self) -> None:
-        for step in self.fit:
+        steps = iter(self.fit)
+        while step := self._timed(steps):
             if step.finished:
-                now = time.monotonic()
-                self.epochs.append(
-                    EpochRecord(
-                        epoch=step.finished.number,
-                        train_loss=step.finished.train_loss,
-                        train_accuracy=step.finished.train_accuracy,
-                        valid_loss=step.finished.valid_loss,
-                        valid_accuracy=step.finished.valid_accuracy,
-                        seconds=now - self.epoch_began,
-                        finished_at=utc_now(),
-                    )
-                )
-                self.epoch_began = now
+                self._end_epoch(step.finished)
                 self._report()
             self._between_batches()
+
+    def _timed(self, steps: Iterator[Step]) -> Step | None:
+        """The next batch; its time counts as training or as validation."""
+        began = time.monotonic()
+        step = next(steps, None)
+        if step and step.batch == self.fit.train_batches and torch.cuda.is_initialized():
+            torch.cuda.synchronize()  # what is still queued belongs to training
+        spent = time.monotonic() - began
+        if step is None:
+            return None
+        if step.batch <= self.fit.train_batches:
+            self.train_seconds += spent
+        else:
+            self.valid_seconds += spent
+        return step
+
+    def _end_epoch(self, finished: Epoch) -> None:
+        now = time.monotonic()
+        self.epochs.append(
+            EpochRecord(
+                epoch=finished.number,
+                train_loss=finished.train_loss,
+                train_accuracy=finished.train_accuracy,
+                valid_loss=finished.valid_loss,
+                valid_accuracy=finished.valid_accuracy,
+                seconds=now - self.epoch_began,
+                finished_at=utc_now(),
+                train_seconds=_known(self.train_seconds),
+                valid_seconds=_known(self.valid_seconds),
+            )
+        )
+        self.epoch_began = now
+        self.train_seconds = self.valid_seconds = 0.0
 
     def _test(self) -> tuple[ScaleCount, ...]:
         self.fit.model.load_state_dict(self.fit.best_weights)
@@ -200,6 +227,8 @@ class Session:
             started_at=self.started_at,
             wall_seconds=now - self.began,
             epoch_seconds=now - self.epoch_began,
+            train_seconds=self.train_seconds,
+            valid_seconds=self.valid_seconds,
         )
         write_checkpoint(self.storage, self.spec.point_id, checkpoint)
         self.checkpointed = time.monotonic()
@@ -259,6 +288,10 @@ class Session:
             self.storage.write(record_key(point_id), record.to_json())
         self.storage.delete(checkpoint_key(point_id))
         return existing or record
+
+
+def _known(seconds: float) -> float | None:
+    return None if math.isnan(seconds) else seconds
 
 
 def _settle(seed: int, threads: int) -> None:

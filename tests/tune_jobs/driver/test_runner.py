@@ -6,12 +6,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import psutil
 import pytest
 
+from lab.records import numbers
 from tune_jobs.records.trial import TrialRecord
 
 pytestmark = pytest.mark.ray
@@ -68,11 +68,6 @@ def trial_processes(process: subprocess.Popen[str]) -> list[psutil.Process]:
 def records(storage: Path) -> dict[str, TrialRecord]:
     found = [TrialRecord.from_json(p.read_bytes()) for p in (storage / "records").iterdir()]
     return {record.point_id: record for record in found}
-
-
-def numbers(record: TrialRecord) -> tuple:
-    epochs = [replace(epoch, seconds=0, finished_at="") for epoch in record.epochs]
-    return epochs, record.scales, record.test_accuracy, record.test_loss, record.weights_key
 
 
 @pytest.fixture(scope="module")

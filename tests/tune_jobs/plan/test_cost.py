@@ -58,8 +58,22 @@ def test_records_of_a_cell_replace_the_table(storage: Storage):
     expected = expect(CELL, Recipe(), PER_SCALE, measured)
     assert expected is not None
     assert expected.measured
-    # Four epochs of two seconds; looking at an image is 1.8 / 3.8 of an epoch's share of it.
+    # Four epochs of two seconds, of which the table gives validation 1.8 / 3.8.
     assert expected.seconds == pytest.approx(4 * 2 + 2 / 16 * 48 * 1.8 / 3.8)
+
+
+def test_a_trial_is_expected_to_train_validate_and_test_as_measured(storage: Storage):
+    record = put_record(storage, spec(CELL), valid_accuracy=0.5, epochs=4, epoch_seconds=9.0)
+    epochs = [replace(epoch, train_seconds=3.0, valid_seconds=1.0) for epoch in record.epochs]
+    expected = expect(
+        CELL,
+        Recipe(),
+        PER_SCALE,
+        measure([replace(record, epochs=tuple(epochs))], {"emoji": PER_SCALE}),
+    )
+    # Four epochs of 3 + 1 seconds over 16 scales, and a test of 48 scales at validation's speed.
+    assert expected is not None
+    assert expected.seconds == pytest.approx(4 * 4 + 3 * 1.0)
 
 
 def test_a_cell_without_records_learns_from_the_same_model_on_other_scales(storage: Storage):

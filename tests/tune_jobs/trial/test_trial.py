@@ -11,6 +11,7 @@ import pytest
 import torch
 
 import stir
+from lab.records import numbers
 from siconvnet import build_model
 from stir import SCENARIOS, STIRDataset
 from tune_jobs.errors import DeviceLostError, StorageError
@@ -69,11 +70,6 @@ def stop_after(batches: int):
     return lambda: next(calls) >= batches
 
 
-def numbers(record: TrialRecord) -> tuple:
-    epochs = [replace(epoch, seconds=0, finished_at="") for epoch in record.epochs]
-    return epochs, record.scales, record.test_accuracy, record.test_loss, record.weights_key
-
-
 def keys(storage: Storage) -> list[str]:
     return sorted(str(path.relative_to(storage.uri)) for path in Path(storage.uri).rglob("*.*"))
 
@@ -113,7 +109,7 @@ def test_another_seed_gives_another_result(
 
 
 @pytest.mark.parametrize("batches", [1, 4, 5, 12, 33, 40])
-def test_a_trial_stopped_between_any_two_batches_goes_on_with_the_same_numbers(
+def test_a_trial_stopped_between_any_two_batches_goes_on_with_the_samenumbers(
     spec: TrialSpec, dataset: STIRDataset, storage: Storage, whole: TrialRecord, batches: int
 ):
     # 4 training and 4 validation batches an epoch, 4 epochs, then 12 test batches
