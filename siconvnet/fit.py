@@ -1,7 +1,6 @@
-"""Training as an iterator that can stop between any two batches and go on there.
+"""Training as an iterator that can stop between any two batches and resume there.
 
-It owns neither clock nor file nor generator: nothing is drawn at random, and saving, reporting and
-stopping belong to the caller.
+It uses no clock, no file and no random numbers; saving, reporting and stopping are the caller's.
 """
 
 import math
@@ -15,7 +14,30 @@ from torch.nn import functional as F
 
 
 class DivergedError(ArithmeticError):
-    """A loss that is no longer a finite number; training on would be in vain."""
+    """A loss is no longer a finite number, so that training on would be useless."""
+
+
+class LogitsError(ValueError):
+    """A network's output is not one row of class scores for each image."""
+
+
+def check_logits(logits: object, shape: tuple[int, int], name: str) -> Tensor:
+    """A network's output, which must be floating-point logits of the shape (N, num_classes).
+
+    Raises LogitsError that names the network ``name`` otherwise: cross-entropy and accuracy would
+    be computed without an error from some other shapes, and mean something else.
+    """
+    if isinstance(logits, Tensor) and logits.shape == shape and logits.is_floating_point():
+        return logits
+    got = (
+        f"{logits.dtype} {tuple(logits.shape)}"
+        if isinstance(logits, Tensor)
+        else f"an object of type {type(logits).__name__}"
+    )
+    raise LogitsError(
+        f"{name} must return floating-point logits of the shape (N, num_classes), which is {shape} "
+        f"here; got {got}."
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +92,16 @@ class Fit:
     Iteration ends after ``max_epochs``, or after ``patience`` epochs in a row whose validation
     accuracy did not beat the best one (strictly). ``best_weights`` then holds the best epoch's.
 
+    With ``stop_on_divergence``, iteration also ends with an epoch whose loss is not finite, which
+    is not reported, if an epoch before it was: the published code would train on without ever
+    beating that one. Without it, or if there is no such epoch, DivergedError is raised there.
+
+    With ``num_classes``, every output must have the shape (N, num_classes); LogitsError, which
+    calls the network ``name``, is raised before the first step otherwise.
+
     ``state_dict()`` between any two batches holds all there is to go on from: training that was
     stopped, saved, loaded into a fresh ``Fit`` and continued gives the very same numbers.
 
-    Raises DivergedError at the end of an epoch whose loss is not finite.
     Source: Altstidl et al. (2023), arXiv:2211.10288, section 4.3.
 
     >>> images = Images(torch.zeros(4, 1, 8, 8, dtype=torch.uint8), torch.tensor([0, 1, 0, 1]))
@@ -93,6 +121,9 @@ class Fit:
         max_epochs: int = 200,
         patience: int = 10,
         batch_size: int = 16,
+        stop_on_divergence: bool = False,
+        num_classes: int | None = None,
+        name: str = "The network",
     ) -> None:
         if not len(train) or not len(valid):
             raise ValueError(
@@ -102,6 +133,8 @@ class Fit:
         self.model = model
         self.train, self.valid = train, valid
         self.max_epochs, self.patience, self.batch_size = max_epochs, patience, batch_size
+        self.stop_on_divergence = stop_on_divergence
+        self.num_classes, self.name = num_classes, name
         self.optimizer = torch.optim.Adam(model.parameters(), lr=lr)
         self.epoch = 1  # the one that the next batch belongs to
         self.batch = 0  # batches of it already done
@@ -115,8 +148,13 @@ class Fit:
 
     @property
     def done(self) -> bool:
+        return self.epoch > self._last_epoch
+
+    @property
+    def _last_epoch(self) -> int:
+        """The last epoch to train unless a better one comes before it."""
         best_epoch = self.best.number if self.best else 0
-        return self.epoch > min(self.max_epochs, best_epoch + self.patience)
+        return min(self.max_epochs, best_epoch + self.patience)
 
     def __iter__(self) -> Iterator[Step]:
         while not self.done:
@@ -158,7 +196,7 @@ class Fit:
         images, labels = self.train.batch(start, self.batch_size)
         self.model.train()
         self.optimizer.zero_grad()
-        logits = self.model(images)
+        logits = self._logits(images)
         loss = F.cross_entropy(logits, labels)
         loss.backward()
         self.optimizer.step()
@@ -168,14 +206,20 @@ class Fit:
     def _valid_batch(self, start: int) -> None:
         images, labels = self.valid.batch(start, self.batch_size)
         self.model.eval()
-        logits = self.model(images)
+        logits = self._logits(images)
         self._count(1, F.cross_entropy(logits, labels), logits, labels)
+
+    def _logits(self, images: Tensor) -> Tensor:
+        logits = self.model(images)
+        if self.num_classes is None:
+            return logits
+        return check_logits(logits, (len(images), self.num_classes), self.name)
 
     def _count(self, row: int, mean_loss: Tensor, logits: Tensor, labels: Tensor) -> None:
         self._sums[row, 0] += mean_loss.double() * len(labels)
         self._sums[row, 1] += (logits.argmax(dim=1) == labels).sum()
 
-    def _finish_epoch(self) -> Epoch:
+    def _finish_epoch(self) -> Epoch | None:
         (train_loss, train_correct), (valid_loss, valid_correct) = self._sums.tolist()
         result = Epoch(
             number=self.epoch,
@@ -185,6 +229,9 @@ class Fit:
             valid_accuracy=valid_correct / len(self.valid),
         )
         if not math.isfinite(train_loss + valid_loss):
+            if self.stop_on_divergence and self.best:
+                self._begin(self._last_epoch + 1)
+                return None
             raise DivergedError(
                 f"A loss must be a finite number; in epoch {self.epoch} training gave "
                 f"{result.train_loss} and validation {result.valid_loss}. A smaller learning rate "
@@ -195,6 +242,9 @@ class Fit:
             self.best_weights = {
                 key: value.detach().clone() for key, value in self.model.state_dict().items()
             }
-        self.epoch, self.batch = self.epoch + 1, 0
-        self._sums.zero_()
+        self._begin(self.epoch + 1)
         return result
+
+    def _begin(self, epoch: int) -> None:
+        self.epoch, self.batch = epoch, 0
+        self._sums.zero_()

@@ -106,10 +106,12 @@ def register_model(
     """Let ``build_model`` and studies know a model of your own.
 
     ``build`` is called with ``in_channels``, ``num_classes``, ``kernel_size``, ``interpolation``
-    and ``plain`` by keyword, and may ignore the last three with ``**options``. Without a
-    ``version``, the source of the module that ``build`` is written in stands for it: any edit of
-    that file makes new results of all its models. ``kernel_sizes`` are those that ``build_model``
-    and studies accept for it; without, any is passed on.
+    and ``plain`` by keyword, and may ignore the last three with ``**options``. It returns a network
+    that maps images (N, in_channels, 64, 64) to logits (N, num_classes), scores before softmax.
+
+    Without a ``version``, the source of the module that ``build`` is written in stands for it: any
+    edit of that file makes new results of all its models. ``kernel_sizes`` are those that
+    ``build_model`` and studies accept for it; without, any is passed on.
 
     >>> def tiny(*, in_channels, num_classes, **options):
     ...     return nn.Sequential(nn.Flatten(), nn.Linear(in_channels * 64 * 64, num_classes))

@@ -8,13 +8,13 @@ if TYPE_CHECKING:
     from tune_jobs.driver.search import run_search
     from tune_jobs.evaluation.measures import load_model
     from tune_jobs.plan.plan import open_study
-    from tune_jobs.study.study import load_study
+    from tune_jobs.study.file import load_study
 
 __all__ = ["load_model", "load_study", "open_study", "run_search", "run_study"]
 
 _HOMES = {  # imported when asked for: torch takes seconds
     "load_model": "tune_jobs.evaluation.measures",
-    "load_study": "tune_jobs.study.study",
+    "load_study": "tune_jobs.study.file",
     "open_study": "tune_jobs.plan.plan",
     "run_search": "tune_jobs.driver.search",
     "run_study": "tune_jobs.driver.phases",

@@ -1,12 +1,30 @@
-"""A point of the grid, the recipe it is trained by, the id that both give a trial; its cell."""
+"""What a trial is: a point of the grid, the recipe that trains it, and the id that both give."""
 
 import hashlib
 import json
 from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 # Raised when a change to training (siconvnet.fit) or evaluation (siconvnet.evaluation) moves a
 # result; it enters every point_id, so that old and new numbers are never taken for each other.
 PROTOCOL_VERSION = 1
+
+# Fields younger than the first records. At this value they are left out of ids and objects, which
+# are then what they were before there was a choice.
+LATER_FIELDS: dict[str, Any] = {"on_divergence": "fail"}
+
+
+def content_of(value: "DataclassInstance") -> dict[str, Any]:
+    """A dataclass as nested dictionaries, as ids are made of and storages hold."""
+    return asdict(
+        value,
+        dict_factory=lambda pairs: {
+            name: field for name, field in pairs if (name, field) not in LATER_FIELDS.items()
+        },
+    )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,6 +63,7 @@ class Recipe:
     max_epochs: int = 200
     patience: int = 10  # epochs in a row without a better validation accuracy
     batch_size: int = 16  # images
+    on_divergence: Literal["fail", "stop"] = "fail"  # or end there and report the best epoch
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -64,7 +83,7 @@ class TrialSpec:
     @property
     def point_id(self) -> str:
         """Twelve hex digits that depend on the values only, not on their order or on time."""
-        text = json.dumps(asdict(self), sort_keys=True, separators=(",", ":"), allow_nan=False)
+        text = json.dumps(content_of(self), sort_keys=True, separators=(",", ":"), allow_nan=False)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 

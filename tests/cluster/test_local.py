@@ -20,7 +20,7 @@ from tune_jobs.plan.plan import open_study
 from tune_jobs.records.trial import TrialRecord, point_id_of
 from tune_jobs.storage import Storage
 from tune_jobs.storage.claim import Claim
-from tune_jobs.study.study import load_study
+from tune_jobs.study.file import load_study
 from tune_jobs.trial.session import Surroundings
 from tune_jobs.trial.trial import run_trial
 

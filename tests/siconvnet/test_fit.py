@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from siconvnet.fit import DivergedError, Fit, Images
+from siconvnet.fit import DivergedError, Fit, Images, LogitsError
 
 
 def images(count: int, seed: int) -> Images:
@@ -95,4 +95,83 @@ def test_the_best_weights_are_those_of_the_best_epoch_and_not_of_the_last():
 def test_a_loss_that_is_not_finite_ends_training_with_the_epoch_named():
     training = fit(lr=math.inf)
     with pytest.raises(DivergedError, match="in epoch 1 training gave nan"):
+        list(training)
+
+
+class Spoilt(nn.Module):
+    """A network whose logits are not finite after a number of training batches."""
+
+    def __init__(self, batches: int) -> None:
+        super().__init__()
+        self.network = network()
+        self.register_buffer("left", torch.tensor(batches))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.left -= int(self.training)
+        return self.network(x) * (1.0 if self.left >= 0 else math.nan)
+
+
+def spoilt(batches: int, **options) -> Fit:
+    """Five training batches and three validation batches an epoch."""
+    options = {"lr": 1e-2, "max_epochs": 9, "batch_size": 8, "stop_on_divergence": True} | options
+    return Fit(Spoilt(batches), images(35, 1), images(20, 2), **options)
+
+
+@pytest.mark.parametrize("batches", [10, 11, 14])
+def test_training_that_diverges_may_end_with_the_best_of_the_epochs_before(batches: int):
+    training = spoilt(batches)
+    epochs = [step.finished for step in training if step.finished]
+    assert [epoch.number for epoch in epochs] == [1, 2]
+    assert training.done
+    assert training.best == max(epochs, key=lambda epoch: epoch.valid_accuracy)
+    assert all(weight.isfinite().all() for weight in training.best_weights.values())
+    with pytest.raises(DivergedError, match="in epoch 3 training gave nan"):
+        list(spoilt(batches, stop_on_divergence=False))
+
+
+def test_training_that_diverges_in_its_first_epoch_fails_all_the_same():
+    with pytest.raises(DivergedError, match="in epoch 1 training gave nan"):
+        list(spoilt(4))
+
+
+def test_training_that_ended_by_divergence_is_over_after_it_was_saved_and_loaded():
+    before, after = spoilt(10), spoilt(10)
+    list(before)
+    after.load_state_dict(through_a_file(before.state_dict()))
+    assert after.done
+    assert after.best == before.best
+
+
+@pytest.mark.parametrize(
+    ("output", "got"),
+    [
+        (lambda logits: logits[:, :, None], r"torch\.float32 \(8, 2, 1\)"),
+        (lambda logits: torch.cat([logits, logits], 1), r"torch\.float32 \(8, 4\)"),
+        (lambda logits: logits[:1], r"torch\.float32 \(1, 2\)"),
+        (lambda logits: logits[:, 0], r"torch\.float32 \(8,\)"),
+        (lambda logits: logits.argmax(1), r"torch\.int64 \(8,\)"),
+        (lambda logits: logits.to(torch.complex64), r"torch\.complex64 \(8, 2\)"),
+        (lambda logits: (logits, logits), "an object of type tuple"),
+        (lambda logits: {"logits": logits}, "an object of type dict"),
+        (lambda logits: [logits], "an object of type list"),
+    ],
+)
+def test_an_output_that_is_no_logits_is_refused_before_the_first_step(output, got: str):
+    training = fit(num_classes=2, name="The model mine")
+    model, before = training.model, copy.deepcopy(training.model.state_dict())
+    model.register_forward_hook(lambda module, given, logits: output(logits))
+    said = (
+        rf"^The model mine must return floating-point logits .* which is \(8, 2\) here; got {got}"
+    )
+    with pytest.raises(LogitsError, match=said):
+        list(training)
+    assert all(torch.equal(weight, before[key]) for key, weight in model.state_dict().items())
+
+
+def test_logits_are_also_checked_in_validation():
+    training = fit(num_classes=2)
+    training.model.register_forward_hook(
+        lambda module, given, logits: logits if module.training else logits[..., None]
+    )
+    with pytest.raises(LogitsError, match=r"got torch\.float32 \(8, 2, 1\)"):
         list(training)

@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from tune_jobs.plan.plan import OpenedStudy, open_study
-from tune_jobs.study.study import parse_study
+from tune_jobs.study.file import parse_study
 
 
 def content_of(dataset: Path | str, **search: Any) -> dict[str, Any]:

@@ -27,6 +27,7 @@ def test_the_point_id_of_a_spec_never_changes():
         replace(SPEC, point=replace(POINT, lr=0.002)),
         replace(SPEC, point=replace(POINT, interpolation="area")),
         replace(SPEC, recipe=Recipe(max_epochs=199)),
+        replace(SPEC, recipe=Recipe(on_divergence="stop")),
         replace(SPEC, model_version=2),
         replace(SPEC, model_version="1"),
         replace(SPEC, dataset_fingerprint="0124"),

@@ -101,7 +101,7 @@ def _object(text: str) -> "ObjectIndex":
 
 def _identify(study: str | None) -> tuple[str | None, tuple[str, ...]]:
     """The name under which a study's points are stored, and the modules with its models."""
-    from tune_jobs.study.study import load_study
+    from tune_jobs.study.file import load_study
 
     if study is None or Path(study).suffix not in (".yaml", ".yml"):
         return study, ()

@@ -41,7 +41,7 @@ def _plan(args: argparse.Namespace) -> int:
     from tune_jobs.plan.outlook import look_ahead
     from tune_jobs.plan.plan import open_study
     from tune_jobs.storage import Storage
-    from tune_jobs.study.study import load_study
+    from tune_jobs.study.file import load_study
 
     opened = open_study(load_study(args.study), args.data)
     cpus = opened.study.resources.cpus

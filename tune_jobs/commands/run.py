@@ -60,7 +60,7 @@ def _run(args: argparse.Namespace) -> int:
     from tune_jobs.driver.phases import Budget, counts, run_study
     from tune_jobs.plan.plan import State, open_study
     from tune_jobs.storage import Storage
-    from tune_jobs.study.study import load_study
+    from tune_jobs.study.file import load_study
     from tune_jobs.study.subset import Only
 
     study = load_study(args.study)

@@ -39,7 +39,7 @@ def _submit(args: argparse.Namespace) -> int:
     from tune_jobs.cluster.submit import Head, Job, run_job
     from tune_jobs.plan.plan import open_study
     from tune_jobs.storage import Storage
-    from tune_jobs.study.study import load_study, shipped_studies
+    from tune_jobs.study.file import load_study, shipped_studies
     from tune_jobs.study.subset import Only
 
     storage = Storage(args.storage)

@@ -38,6 +38,10 @@ def add(commands) -> None:
     parser.add_argument(
         "--batch-size", type=options.positive, default=16, metavar="N", help="images (16)"
     )
+    parser.add_argument(
+        "--on-divergence", choices=["fail", "stop"], default="fail",
+        help="when a loss is not finite: fail, or stop and report the best epoch (fail)",
+    )  # fmt: skip
     parser.add_argument("--threads", type=options.positive, default=1, metavar="N", help="(1)")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="(cpu)")
     options.add_places(parser)
@@ -64,7 +68,12 @@ def _train(args: argparse.Namespace) -> int:
     import_models(args.imports)
     axes = ("model", "dataset", "scenario", "kernel_size", "interpolation", "lr", "seed")
     point = check_point_values({axis: getattr(args, axis) for axis in axes})
-    recipe = Recipe(max_epochs=args.max_epochs, patience=args.patience, batch_size=args.batch_size)
+    recipe = Recipe(
+        max_epochs=args.max_epochs,
+        patience=args.patience,
+        batch_size=args.batch_size,
+        on_divergence=args.on_divergence,
+    )
     phase = Phase(name=ONLY_PHASE, points=(point,))
     study = Study(name="train", phases=(phase,), recipe=recipe, resources=Resources())
     plan = make_plan(study, args.data)

@@ -1,10 +1,11 @@
 """What every target gets: the records that it does not have yet, as names and numbers."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
+from tune_jobs.point import content_of
 from tune_jobs.records.trial import EpochRecord, RecordError, TrialRecord, point_id_of
 from tune_jobs.storage import Storage
 
@@ -59,7 +60,7 @@ def export(
 
 def parameters(record: TrialRecord) -> dict[str, Any]:
     """What was chosen: the fields of point and recipe; interpolation only where it is used."""
-    found = {**asdict(record.point), **asdict(record.recipe)}
+    found = {**content_of(record.point), **content_of(record.recipe)}
     return {name: value for name, value in found.items() if value is not None}
 
 

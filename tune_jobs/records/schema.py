@@ -1,13 +1,13 @@
 """Objects of a storage as JSON: a dataclass and the name of its schema, checked when read."""
 
 import json
-from dataclasses import asdict
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from tune_jobs.errors import TuneJobsError
+from tune_jobs.point import content_of
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -22,7 +22,8 @@ class RecordError(TuneJobsError):
 
 
 def to_json(record: "DataclassInstance", schema: str) -> bytes:
-    return json.dumps({"schema": schema} | asdict(record), allow_nan=False, indent=1).encode()
+    content = {"schema": schema} | content_of(record)
+    return json.dumps(content, allow_nan=False, indent=1).encode()
 
 
 def from_json(cls: type[Form], data: bytes, schema: str) -> Form:

@@ -6,12 +6,12 @@
 
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Literal, Self
 
 from pydantic import with_config
 
-from tune_jobs.point import GridPoint, Recipe
+from tune_jobs.point import GridPoint, Recipe, content_of
 from tune_jobs.records.schema import STRICT, RecordError, from_json, to_json
 
 SEARCH_SCHEMA = "stir-search/1"
@@ -101,7 +101,7 @@ class SearchOutcome:
 
 def samples_to_lines(samples: Iterable[Sample]) -> bytes:
     """One JSON object a line, in the order of the numbers."""
-    lines = (json.dumps({"schema": SAMPLE_SCHEMA} | asdict(sample)) for sample in samples)
+    lines = (json.dumps({"schema": SAMPLE_SCHEMA} | content_of(sample)) for sample in samples)
     return "".join(f"{line}\n" for line in lines).encode()
 
 

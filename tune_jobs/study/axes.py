@@ -1,7 +1,7 @@
 """The axes of a grid as a study file gives them: lists, ranges and single values, checked."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from itertools import product
 from math import prod
 from typing import Any
@@ -16,7 +16,7 @@ from tune_jobs.study.checks import is_whole, mapping, number
 
 AXES = tuple(field.name for field in fields(GridPoint))
 CHOSEN = "chosen"  # stands for the learning rate that an earlier phase chose
-MOST_POINTS = 200_000  # in one group of a study
+MOST_POINTS = 200_000  # of a study, those in several phases or groups counted each time
 
 
 def check_point_values(values: Mapping[str, object]) -> GridPoint:
@@ -51,14 +51,31 @@ def check_axes(given: object, where: str) -> dict[str, list[Any]]:
     }
 
 
-def cross(axes: Mapping[str, list[Any]], where: str) -> list[GridPoint | OpenPoint]:
-    """Every combination of checked values, each once; the last axis, the seed, turns fastest."""
+@dataclass(slots=True)
+class Tally:
+    """How many points a study has asked for so far."""
+
+    points: int = 0
+
+    def add(self, count: int, where: str) -> None:
+        """Count what ``where`` in the file asks for; TuneJobsError if the study has too many."""
+        self.points += count
+        if self.points > MOST_POINTS:
+            raise TuneJobsError(
+                f"A study must give at most {MOST_POINTS:,} points; got {self.points:,} up to "
+                f"{where}."
+            )
+
+
+def cross(axes: Mapping[str, list[Any]], where: str, tally: Tally) -> list[GridPoint | OpenPoint]:
+    """Every combination of checked values, each once; the last axis, the seed, turns fastest.
+
+    They are counted before they are made.
+    """
     missing = [axis for axis in AXES if axis not in axes]
     if missing:
         raise TuneJobsError(f"{where} must give every axis; missing: {', '.join(missing)}.")
-    count = prod(len(axes[axis]) for axis in AXES)
-    if count > MOST_POINTS:
-        raise TuneJobsError(f"{where} must give at most {MOST_POINTS:,} points; got {count:,}.")
+    tally.add(prod(len(axes[axis]) for axis in AXES), where)
     points: dict[GridPoint | OpenPoint, None] = {}
     for *place, lr, seed in product(*(axes[axis] for axis in AXES)):
         cell = _cell(*place)

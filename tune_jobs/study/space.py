@@ -1,7 +1,7 @@
 """The space of a search: which fields of point and recipe are fixed, and what the others are."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from itertools import product
 from typing import Any
@@ -11,10 +11,9 @@ from numpy.random import Generator
 from tune_jobs.errors import TuneJobsError
 from tune_jobs.point import GridPoint, Recipe
 from tune_jobs.study.axes import AXES, check_kernel_size, check_value, make_point
-from tune_jobs.study.checks import check_count, mapping
+from tune_jobs.study.checks import mapping
 from tune_jobs.study.distributions import Choice, Distribution, parse_distribution
-
-RECIPE = tuple(field.name for field in fields(Recipe))
+from tune_jobs.study.recipe import RECIPE, check_field
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +57,7 @@ def parse_space(axes: object, recipe: object) -> Space:
     found = {axis: _field(given[axis], f"axes.{axis}", partial(check_value, axis)) for axis in AXES}
     found |= asdict(Recipe())
     for name, content in mapping({} if recipe is None else recipe, "recipe", RECIPE).items():
-        where = f"recipe.{name}"
-        found[name] = _field(content, where, partial(check_count, where=where))
+        found[name] = _field(content, f"recipe.{name}", check_field(name))
     space = Space(
         {name: value for name, value in found.items() if not isinstance(value, Distribution)},
         {name: value for name, value in found.items() if isinstance(value, Distribution)},

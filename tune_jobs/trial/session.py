@@ -133,6 +133,9 @@ class Session:
             max_epochs=recipe.max_epochs,
             patience=recipe.patience,
             batch_size=recipe.batch_size,
+            stop_on_divergence=recipe.on_divergence == "stop",
+            num_classes=self.dataset.num_classes,
+            name=f"The model {point.model}",
         )
 
     def _resume(self, checkpoint: Checkpoint) -> None:

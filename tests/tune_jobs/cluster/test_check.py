@@ -199,9 +199,9 @@ def test_ray_asking_in_its_start_commands_is_as_good_as_in_the_container(tmp_pat
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("provider: {type: aws", "must be YAML"),
+        ("provider: {type: aws", "must be valid YAML"),
         ("- a list", "must be a mapping"),
-        ("\udcff: not UTF-8", "must be YAML"),
+        ("\udcff: not UTF-8", "must be valid YAML"),
         ("cluster_name: x", "has a mapping called provider"),
         ("cluster_name: x\nprovider: {type: gcp}", "got 'gcp'"),
         ("cluster_name: x\nprovider: {type: aws, region: us-east-1}\nmax_workers: few", "few"),

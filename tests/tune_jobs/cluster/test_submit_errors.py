@@ -20,7 +20,7 @@ from tune_jobs.cluster.submit import End, Head, HeadLostError, Job, run_job
 from tune_jobs.errors import TuneJobsError
 from tune_jobs.storage import Storage
 from tune_jobs.storage.datasets import stored_key
-from tune_jobs.study.study import load_study
+from tune_jobs.study.file import load_study
 
 NOBODY = "http://127.0.0.1:9"  # the discard port
 

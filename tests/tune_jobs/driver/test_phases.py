@@ -18,7 +18,7 @@ from tune_jobs.point import GridPoint
 from tune_jobs.records.study import StudyRecord
 from tune_jobs.records.trial import RecordError
 from tune_jobs.storage import Storage
-from tune_jobs.study.study import parse_study
+from tune_jobs.study.file import parse_study
 from tune_jobs.study.subset import Only
 
 LOST = "lost.npz"  # a dataset that is not there

@@ -23,7 +23,8 @@ from tune_jobs.plan.plan import OpenedStudy, open_study
 from tune_jobs.records.search import Sample, SearchOutcome, samples_from_lines
 from tune_jobs.records.trial import TrialRecord
 from tune_jobs.storage import Storage
-from tune_jobs.study.study import Resources, parse_study
+from tune_jobs.study.file import parse_study
+from tune_jobs.study.study import Resources
 
 StudyFile = Callable[..., str]
 RANKING = """

@@ -6,7 +6,7 @@ from lab.records import put_failure, put_record
 from tune_jobs.plan.outlook import Outlook, look_ahead
 from tune_jobs.plan.plan import OpenedStudy, State, open_study
 from tune_jobs.storage import Storage
-from tune_jobs.study.study import load_study, parse_study
+from tune_jobs.study.file import load_study, parse_study
 
 
 def opened(bars: Path) -> OpenedStudy:

@@ -7,7 +7,8 @@ from stir import DatasetSummary
 from tune_jobs.errors import TuneJobsError
 from tune_jobs.plan.resources import batches, resources_of
 from tune_jobs.point import GridPoint, Recipe, TrialSpec
-from tune_jobs.study.study import Resources, parse_study
+from tune_jobs.study.file import parse_study
+from tune_jobs.study.study import Resources
 
 EMOJI = DatasetSummary(
     name="emoji",

@@ -8,7 +8,7 @@ from tune_jobs.plan.plan import OpenedStudy, State, open_study
 from tune_jobs.plan.status import take_status
 from tune_jobs.storage import Storage
 from tune_jobs.storage.claim import new_claim, write_claim
-from tune_jobs.study.study import parse_study
+from tune_jobs.study.file import parse_study
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from tune_jobs.errors import TuneJobsError
 from tune_jobs.plan.plan import open_study
 from tune_jobs.storage import Storage
 from tune_jobs.storage.datasets import fetch_dataset, put_dataset
-from tune_jobs.study.study import parse_study
+from tune_jobs.study.file import parse_study
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ import yaml
 from tune_jobs.errors import TuneJobsError
 from tune_jobs.point import Recipe
 from tune_jobs.study.distributions import KINDS
+from tune_jobs.study.file import load_study, parse_study
 from tune_jobs.study.search import Asha, Search
-from tune_jobs.study.study import load_study, parse_study
 
 SEARCH = {
     "name": "wide",

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from tune_jobs.errors import TuneJobsError
 from tune_jobs.point import OpenPoint, Recipe, cell_of
-from tune_jobs.study.study import Resources, Study, load_study, parse_study
+from tune_jobs.study.file import load_study, parse_study
+from tune_jobs.study.study import Resources, Study
 
 GOOD = {
     "name": "mine",
@@ -158,7 +159,10 @@ def test_the_demo_is_cheap_models_on_two_seeds_with_a_shortened_recipe():
         (with_axis(seed=[]), "axes.seed must have at least one value"),
         (with_axis(seed={"from": 5, "to": 1}), "axes.seed must be a range {from: 1, to: 5}"),
         (with_axis(seed={"form": 1, "to": 2}), "axes.seed has no key 'form'. Did you mean 'from'"),
-        (with_axis(seed={"from": 0, "to": 90_000}), "axes must give at most 200,000 points; got"),
+        (
+            with_axis(seed={"from": 0, "to": 90_000}),
+            "A study must give at most 200,000 points; got 720,008 up to axes",
+        ),
         (GOOD | {"groups": []}, "groups must be a list of mappings .*; got \\[\\]"),
         (GOOD | {"groups": [{"sed": 1}]}, r"groups\[1\] has no key 'sed'. Did you mean 'seed'"),
         (GOOD | {"groups": [{"seed": -1}]}, "seed must be a whole number"),
@@ -188,12 +192,41 @@ def test_the_demo_is_cheap_models_on_two_seeds_with_a_shortened_recipe():
         (GOOD | {"recipe": {"max_epoch": 3}}, "recipe has no key 'max_epoch'. Did you mean 'max_"),
         (GOOD | {"recipe": {"patience": 0}}, "recipe.patience must be a whole number from 1; got"),
         (GOOD | {"recipe": {"batch_size": 1.5}}, "recipe.batch_size must be a whole number"),
+        (
+            GOOD | {"recipe": {"on_divergence": "stpo"}},
+            "recipe.on_divergence must say .*, fail or stop; got 'stpo'. Did you mean 'stop'",
+        ),
+        (GOOD | {"recipe": {"on_divergence": False}}, "recipe.on_divergence must say .*got False"),
         (GOOD | {"resources": {"cpus": 0}}, "resources.cpus must be a whole number from 1; got 0"),
         (GOOD | {"resources": {"gpus": 1.5}}, "resources.gpus must be a share of a GPU"),
     ],
 )
 def test_a_bad_study_is_refused_with_file_key_and_remedy(content: object, message: str):
     with pytest.raises(TuneJobsError, match=f"^x.yaml: {message}"):
+        parse_study(content, where="x.yaml")
+
+
+ALMOST_ALL = {"from": 1, "to": 199_999}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {
+            "name": "x",
+            "axes": SHARED | {"lr": 0.1},
+            "groups": [{"seed": 1}, {"seed": 1, "lr": 0.2}, {"seed": ALMOST_ALL}],
+        },
+        with_phases(RATES, {"name": "next", "axes": {"lr": 0.1, "seed": ALMOST_ALL}}),
+        with_phases(
+            RATES,
+            {"name": "next", "groups": [{"lr": [0.1, 0.1], "seed": {"from": 0, "to": 99_999}}]},
+        ),
+    ],
+    ids=["groups", "phases", "a group of a later phase"],
+)
+def test_the_points_of_a_whole_study_are_counted_before_they_are_made(content: dict):
+    with pytest.raises(TuneJobsError, match="A study must give at most 200,000 points; got"):
         parse_study(content, where="x.yaml")
 
 

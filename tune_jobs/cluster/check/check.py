@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from tune_jobs.cluster.check.access import (
     closed_ports,
     instance_metadata,
@@ -20,6 +18,7 @@ from tune_jobs.cluster.check.nodes import ended_nodes, head_node, launch_words, 
 from tune_jobs.cluster.check.schema import effective, schema_faults
 from tune_jobs.cluster.check.versions import same_versions
 from tune_jobs.errors import TuneJobsError
+from tune_jobs.yaml_file import parse_yaml, read_bytes
 
 Config = Mapping[str, Any]
 
@@ -60,12 +59,8 @@ def check_cluster(path: str | Path) -> Report:
     Raises TuneJobsError for what is no YAML mapping or no cluster on AWS, OSError for a file that
     cannot be read.
     """
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-        config = yaml.safe_load(text)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        reason = " ".join(str(error).split())
-        raise TuneJobsError(f"A cluster file must be YAML; {path} is not: {reason}.") from None
+    data = read_bytes(path, "a cluster file")
+    config = parse_yaml(data, "a cluster file", where=str(path))
     kind = _provider_type(config, path)
     if kind != "aws":
         raise TuneJobsError(f"cluster-check knows provider.type aws; got {kind!r} in {path}.")
@@ -77,7 +72,7 @@ def check_cluster(path: str | Path) -> Report:
     return Report(
         checked=tuple(faults),
         faults={name: found for name, found in faults.items() if found},
-        blanks=tuple(dict.fromkeys(_PLACEHOLDER.findall(text))),
+        blanks=tuple(dict.fromkeys(_PLACEHOLDER.findall(data.decode(errors="replace")))),
         absent=tuple(_absent(config.get("file_mounts"))),
     )
 
