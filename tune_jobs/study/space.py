@@ -1,7 +1,7 @@
 """The space of a search: which fields of point and recipe are fixed, and what the others are."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import product
 from typing import Any
@@ -9,7 +9,7 @@ from typing import Any
 from numpy.random import Generator
 
 from tune_jobs.errors import TuneJobsError
-from tune_jobs.point import GridPoint, Recipe
+from tune_jobs.point import LATER_FIELDS, GridPoint, Recipe, content_of
 from tune_jobs.study.axes import AXES, check_kernel_size, check_value, make_point
 from tune_jobs.study.checks import mapping
 from tune_jobs.study.distributions import Choice, Distribution, parse_distribution
@@ -18,7 +18,7 @@ from tune_jobs.study.recipe import RECIPE, check_field
 
 @dataclass(frozen=True, slots=True)
 class Space:
-    """Every field of GridPoint and Recipe is in one of the two."""
+    """Every field of GridPoint and Recipe is in one of the two, or a recipe's younger default."""
 
     fixed: Mapping[str, Any]
     drawn: Mapping[str, Distribution]
@@ -31,7 +31,7 @@ class Space:
         """The point and the recipe that drawn values make."""
         found = {**self.fixed, **values}
         point = make_point({axis: found[axis] for axis in AXES})
-        return point, Recipe(**{name: found[name] for name in RECIPE})
+        return point, Recipe(**{name: found[name] for name in RECIPE if name in found})
 
     def probes(self, name: str) -> tuple[Any, ...]:
         """Values of a field: all if they are few, else the ends of its range."""
@@ -55,11 +55,15 @@ def parse_space(axes: object, recipe: object) -> Space:
     if missing:
         raise TuneJobsError(f"axes must give every axis; missing: {', '.join(missing)}.")
     found = {axis: _field(given[axis], f"axes.{axis}", partial(check_value, axis)) for axis in AXES}
-    found |= asdict(Recipe())
+    found |= content_of(Recipe())
     for name, content in mapping({} if recipe is None else recipe, "recipe", RECIPE).items():
         found[name] = _field(content, f"recipe.{name}", check_field(name))
     space = Space(
-        {name: value for name, value in found.items() if not isinstance(value, Distribution)},
+        {
+            name: value
+            for name, value in found.items()
+            if not isinstance(value, Distribution) and (name, value) not in LATER_FIELDS.items()
+        },
         {name: value for name, value in found.items() if isinstance(value, Distribution)},
     )
     for model, kernel_size in product(space.probes("model"), space.probes("kernel_size")):

@@ -76,6 +76,23 @@ def test_what_is_drawn_makes_a_point_and_a_recipe_with_the_fixed_values():
     assert recipe == Recipe(max_epochs=40, patience=10, batch_size=24)
 
 
+@pytest.mark.parametrize("given", [{}, {"on_divergence": "fail"}], ids=["left out", "said"])
+def test_a_search_that_fails_on_divergence_is_stored_as_it_was_before_there_was_a_choice(given):
+    space = parsed(SEARCH | {"recipe": SEARCH["recipe"] | given}).space
+    assert "on_divergence" not in space.fixed
+    assert space.at(space.draw(np.random.default_rng(1)))[1].on_divergence == "fail"
+
+
+def test_what_to_do_on_divergence_can_be_fixed_or_drawn():
+    fixed = parsed(SEARCH | {"recipe": {"on_divergence": "stop", "max_epochs": 9}}).space
+    assert fixed.at(fixed.draw(np.random.default_rng(1)))[1].on_divergence == "stop"
+    drawn = parsed(
+        SEARCH | {"recipe": {"on_divergence": {"choice": ["fail", "stop"]}, "max_epochs": 9}}
+    ).space
+    rng = np.random.default_rng(1)
+    assert {drawn.at(drawn.draw(rng))[1].on_divergence for _ in range(20)} == {"fail", "stop"}
+
+
 def test_an_interpolation_drawn_for_a_model_that_has_none_is_dropped():
     space = parsed().space
     values = space.draw(np.random.default_rng(1)) | {"model": "standard"}
@@ -114,6 +131,10 @@ def test_the_example_of_the_documentation_is_a_search_that_uses_every_distributi
         (SEARCH | {"search": None}, "search must be a mapping with the keys trials, rng, .*None"),
         (SEARCH | {"search": {}}, "search.trials must be a whole number from 1; got None"),
         (with_search(trails=3), "search has no key 'trails'. Did you mean 'trials'?"),
+        (
+            SEARCH | {"recipe": {"on_divergence": {"choice": ["fail", "go on"]}}},
+            "recipe.on_divergence must say .*; got 'go on'",
+        ),
         (with_search(trials=0), "search.trials must be a whole number from 1; got 0"),
         (with_search(trials=5000), "search.trials must be at most 1,000; got 5000"),
         (with_search(rng=-1), "search.rng must be a whole number"),
