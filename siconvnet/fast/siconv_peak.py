@@ -2,7 +2,8 @@
 
 All scales are searched without autograd for the row of the largest answer; the answers of that row
 are then computed in separable form, ``A_s^T patch A_s`` against the learned kernel, and the largest
-of them is differentiated. Axes as in ``siconv_spectrum``; a and b count a kernel's taps.
+of them is differentiated. Axes as in ``siconv_spectrum``; a and b count a kernel's taps, m rows
+that are candidates for the largest answer.
 """
 
 import functools
@@ -12,8 +13,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from siconvnet.fast.precision import full_precision
-from siconvnet.fast.siconv_response import loudest_sum, pairs_of_scales, rounding
-from siconvnet.fast.siconv_spectrum import Correlator, Spectrum, make_spectrum
+from siconvnet.fast.siconv_choice import loudest_sum, pairs_of_groups, rounding
+from siconvnet.fast.siconv_correlator import Correlator
+from siconvnet.fast.siconv_response import joined
+from siconvnet.fast.siconv_spectrum import Spectrum, spectrum_of
 from siconvnet.resample import Ladder, resize_matrix
 
 
@@ -23,70 +26,41 @@ def pooled_peak(x: Tensor, weight: Tensor, bias: Tensor, ladder: Ladder, mode: s
     Of equal answers the one that comes first in the plain formulation receives the gradient.
     """
     with full_precision(x.device):
-        spectrum = make_spectrum(x.shape[2], x.shape[3], ladder, x.dtype, x.device)
-        return torch.cat(
+        spectrum = spectrum_of(x, len(weight), ladder)
+        return joined(
             [peak_of_pass(images, weight, bias, spectrum, mode) for images in spectrum.passes(x)]
         )
 
 
 def peak_of_pass(x: Tensor, weight: Tensor, bias: Tensor, spectrum: Spectrum, mode: str) -> Tensor:
     """The peaks of as many images as are searched at once."""
-    n, o = x.shape[0], weight.shape[0]
     ladder = spectrum.ladder
     choice = loudest_sum(x, weight, bias, ladder) if mode == "energy" else None
-    scale, row = winning_rows(x, weight, spectrum, choice)
-    value = row_peak(x, weight, ladder, scale, row) + bias
+    value = answers_at(x, weight, ladder, *winners(x, weight, spectrum, choice)) + bias
     if ladder.padding or ladder.num_scales == 1:
         return value
-    if choice is None:
-        return value.clamp(min=0)  # the zeros around some kernel's answers
-    return torch.where(choice.view(n, o) > 0, value.clamp(min=0), value)
+    zeros_won = value.clamp(min=0)  # the zeros around some kernel's answers
+    return zeros_won if choice is None else torch.where(choice > 0, zeros_won, value)
 
 
 @torch.no_grad()
-def winning_rows(
+def winners(
     x: Tensor, weight: Tensor, spectrum: Spectrum, choice: Tensor | None
-) -> tuple[Tensor, Tensor]:
-    """Scale and row, counted from the scale's first answer, of each largest answer, (N, O)."""
-    ladder = spectrum.ladder
-    parts = spectrum.kernel_parts(weight)
-    correlator = Correlator(spectrum, spectrum.image_blocks(x), parts)
-    scales, rows = row_numbers(x.shape[2], ladder, x.device)
-    if choice is None:
-        peaks = torch.cat([found.amax(1) for _, found in correlator.responses()])
-    else:
-        peaks = x.new_full((len(rows), len(choice)), -torch.inf)
-        of_scales = peaks.split(ladder.inner_sides(x.shape[2]))
-        for number, pairs in pairs_of_scales(choice, ladder):
-            found = correlator.response(number, pairs).amax(1)
-            of_scales[number].index_copy_(1, pairs, found)
-    largest, loudest = peaks.max(0)
-    first = (peaks >= largest - rounding(x, weight)).to(torch.uint8).argmax(0)
-    size = (x.shape[0], weight.shape[0])
-    found_first, found_loudest = (
-        (scales[winner].view(size), rows[winner].view(size)) for winner in (first, loudest)
-    )
-    if torch.equal(first, loudest):
-        return found_first
-    return first_unless_louder(x, weight, ladder, found_first, found_loudest)
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Scale, row and column, counted from the scale's first answer, of each largest answer, (N, O).
 
-
-def first_unless_louder(
-    x: Tensor,
-    weight: Tensor,
-    ladder: Ladder,
-    first: tuple[Tensor, Tensor],
-    loudest: tuple[Tensor, Tensor],
-) -> tuple[Tensor, Tensor]:
-    """Scales and rows after a look at the exact answers of two rows that the search cannot tell.
-
-    A patch that is black at some scale is black at the smallest, so the order of the scales serves
-    every way of pooling.
+    The search cannot tell answers apart that differ by rounding, so the exact answers of two rows
+    are compared, the first that may be largest and the loudest. A patch that is black at some scale
+    is black at the smallest, so the order of the scales serves every way of pooling.
     """
-    first_peak = row_peak(x, weight, ladder, *first)
-    loudest_peak = row_peak(x, weight, ladder, *loudest)
-    louder = loudest_peak > first_peak + loudest_peak.abs() * slack(x)
-    return torch.where(louder, loudest[0], first[0]), torch.where(louder, loudest[1], first[1])
+    scale, row = candidate_rows(x, weight, spectrum, choice)
+    column, value = largest_in_row(x, weight, spectrum.ladder, scale, row)
+    first, loudest = value.unbind(1)
+    louder = loudest > first + loudest.abs() * slack(x)
+    scale, row, column = (
+        torch.where(louder, place[:, 1], place[:, 0]) for place in (scale, row, column)
+    )
+    return scale, row, column
 
 
 def slack(x: Tensor) -> float:
@@ -94,57 +68,115 @@ def slack(x: Tensor) -> float:
     return 8 * torch.finfo(x.dtype).eps
 
 
-@functools.lru_cache(maxsize=32)
-def row_numbers(image_height: int, ladder: Ladder, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Scale and number of each row of the scales' answers, laid one below the other."""
-    with torch.inference_mode(False):
-        heights = ladder.inner_sides(image_height)
-        scales = torch.cat([torch.full((height,), s) for s, height in enumerate(heights)])
-        rows = torch.cat([torch.arange(height) for height in heights])
-        return scales.to(device), rows.to(device)
+def candidate_rows(
+    x: Tensor, weight: Tensor, spectrum: Spectrum, choice: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """Scales and rows of the first answer that may be the largest and of the loudest, (n, m, o)."""
+    parts = spectrum.kernel_parts(weight)
+    correlator = Correlator(spectrum, spectrum.image_blocks(x), parts)
+    peaks = row_peaks(correlator, choice)  # (s i), n, o
+    largest, loudest = peaks.max(0)
+    first = (peaks >= largest - rounding(x, weight)).max(0).indices
+    place = torch.stack([first, loudest], dim=1)
+    return spectrum.row_scales[place], spectrum.row_numbers[place]
 
 
-def row_peak(x: Tensor, weight: Tensor, ladder: Ladder, scale: Tensor, row: Tensor) -> Tensor:
-    """The largest answer, without bias, of one row of one scale of each image and channel."""
+def row_peaks(correlator: Correlator, choice: Tensor | None) -> Tensor:
+    """The largest answer without bias of each row of each scale, or of the chosen scale alone.
+
+    Shape: (rows of all groups, n, o), as the spectrum counts them; -inf for other scales.
+    """
+    spectrum = correlator.spectrum
+    if choice is not None and spectrum.one_by_one:
+        shape = (len(spectrum.row_scales), choice.numel())
+        peaks = correlator.blocks.new_full(shape, -torch.inf)
+        of_scales = peaks.split([len(group.to_rows) for group in spectrum.groups])
+        for group, pairs in pairs_of_groups(choice, spectrum):
+            found = correlator.answers(group, pairs).amax(1).flatten(1)
+            of_scales[group.scales.start].index_copy_(1, pairs, found)
+        return peaks.unflatten(1, choice.shape)
+    peaks = []
+    for group in spectrum.groups:
+        found = correlator.answers(group)
+        if group.beyond is not None:
+            found.masked_fill_(group.beyond, -torch.inf)
+        found = found.amax(1)  # i n o s
+        if choice is not None:
+            found.masked_fill_(choice[..., None] != group.numbers, -torch.inf)
+        peaks.append(found.permute(3, 0, 1, 2).flatten(0, 1))
+    return joined(peaks)
+
+
+def largest_in_row(
+    x: Tensor, weight: Tensor, ladder: Ladder, scale: Tensor, row: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Column and value, without bias, of the first largest answer in rows of scales, (n, m, o)."""
     n, c, height, width = x.shape
     o, _, k, _ = weight.shape
-    taps = placed_taps(height, ladder, scale, row, x)
+    shape = scale.shape
+    taps = placed_taps(height, ladder, scale, row, x).view(n, -1, height)
     x_nhcw = x.transpose(1, 2).reshape(n, height, c * width)
-    seen = torch.bmm(taps.view(n, o * k, height), x_nhcw).view(n, o, k * c, width)
-    mixed = weight.permute(0, 3, 2, 1).reshape(o, k, k * c) @ seen  # (n, o, b, w)
-    column = first_largest_column(mixed.detach(), ladder, scale)
-    return (mixed * placed_taps(width, ladder, scale, column, x)).sum((2, 3))
-
-
-def first_largest_column(mixed: Tensor, ladder: Ladder, scale: Tensor) -> Tensor:
-    """Column, counted from the scale's first answer, of the largest answer of a row, (n, o)."""
-    n, o, _, width = mixed.shape
-    answers = ladder.answer_side(width)
-    taps = tap_table(ladder, mixed.dtype, mixed.device)  # (scales, b, t)
-    longest = taps.shape[2]
+    seen = torch.bmm(taps, x_nhcw).view(*shape, k * c, width)
+    mixed = weight.permute(0, 3, 2, 1).reshape(o, k, k * c) @ seen  # n m o b w
+    table = tap_table(ladder, mixed.dtype, mixed.device)  # S b t
+    longest = table.shape[2]
     first = longest // 2 if ladder.padding else 0
-    products = F.pad(mixed.transpose(2, 3), (0, 0, first, longest)) @ taps[scale]  # (n, o, w, t)
-    row = products.shape[2] * longest
+    lines = F.pad(mixed.view(-1, k, width).transpose(1, 2), (0, 0, first, longest))
+    products = torch.bmm(lines, table[scale.flatten()])  # (n m o) w t
+    answers = ladder.answer_side(width)
+    line = products.shape[1] * longest
     # An answer is the sum of a diagonal: tap t meets pixel answer + t.
-    diagonals = products.as_strided((n, o, answers, longest), (o * row, row, longest, longest + 1))
-    found = diagonals.sum(3)
-    beyond = answers - 2 * (0 if ladder.padding else scale)
-    column = torch.arange(answers, device=mixed.device)
-    found.masked_fill_(column >= torch.as_tensor(beyond)[..., None], -torch.inf)
-    largest = found.amax(2, keepdim=True)
-    return (found >= largest - largest.abs() * slack(mixed)).to(torch.uint8).argmax(2)
+    diagonals = products.as_strided((len(lines), answers, longest), (line, longest, longest + 1))
+    found = diagonals.sum(2) + beyond_columns(answers, ladder, x.dtype, x.device)[scale.flatten()]
+    largest = found.amax(1, keepdim=True)
+    column = (found >= largest - largest.abs() * slack(x)).max(1, keepdim=True).indices
+    return column.view(shape), found.gather(1, column).view(shape)
+
+
+def answers_at(
+    x: Tensor, weight: Tensor, ladder: Ladder, scale: Tensor, row: Tensor, column: Tensor
+) -> Tensor:
+    """One answer, without bias, of each image and channel, (n, o), differentiable."""
+    n, c, height, width = x.shape
+    o, _, k, _ = weight.shape
+    of_rows = placed_taps(height, ladder, scale, row, x).view(n, o * k, height)
+    of_columns = placed_taps(width, ladder, scale, column, x).view(n * o, k, width)
+    seen = torch.bmm(of_rows, x.transpose(1, 2).reshape(n, height, c * width))
+    seen = torch.bmm(seen.view(n * o, k * c, width), of_columns.transpose(1, 2))  # (n o) (a c) b
+    return (seen.view(n, o, -1) * weight.transpose(1, 2).flatten(1)).sum(2)
 
 
 def placed_taps(
     image_side: int, ladder: Ladder, scale: Tensor, answer: Tensor, like: Tensor
 ) -> Tensor:
-    """The taps where a scale's kernel gives an answer, zeros elsewhere: (n, o, k, image_side)."""
-    taps = tap_table(ladder, like.dtype, like.device)
-    longest = taps.shape[2]
-    answers = ladder.answer_side(image_side)
-    first = longest // 2 if ladder.padding else 0
-    slide = F.pad(taps, (answers - 1, max(0, image_side + first - longest)))
-    return slide.unfold(2, image_side, 1)[scale, :, answers - 1 + first - answer]
+    """The taps where a scale's kernel gives an answer, zeros elsewhere: (..., k, image_side)."""
+    slide, last = sliding_taps(image_side, ladder, like.dtype, like.device)
+    return slide.unfold(2, image_side, 1)[scale, :, last - answer]
+
+
+@functools.lru_cache(maxsize=32)
+def sliding_taps(
+    image_side: int, ladder: Ladder, dtype: torch.dtype, device: torch.device
+) -> tuple[Tensor, int]:
+    """The taps of each scale between zeros, and where in it the image begins for answer 0."""
+    with torch.inference_mode(False), torch.no_grad():
+        taps = tap_table(ladder, dtype, device)
+        longest = taps.shape[2]
+        answers = ladder.answer_side(image_side)
+        first = longest // 2 if ladder.padding else 0
+        slide = F.pad(taps, (answers - 1, max(0, image_side + first - longest)))
+        return slide, answers - 1 + first
+
+
+@functools.lru_cache(maxsize=32)
+def beyond_columns(
+    answers: int, ladder: Ladder, dtype: torch.dtype, device: torch.device
+) -> Tensor:
+    """-inf at the columns, counted from a scale's first, that it does not reach, else 0: (S, j)."""
+    with torch.inference_mode(False), torch.device("cpu"):
+        reached = [answers - 2 * ladder.border(scale) for scale in range(ladder.num_scales)]
+        beyond = torch.arange(answers) >= torch.tensor(reached)[:, None]
+        return torch.zeros(beyond.shape, dtype=dtype).masked_fill(beyond, -torch.inf).to(device)
 
 
 @functools.lru_cache(maxsize=32)
@@ -153,11 +185,11 @@ def tap_table(ladder: Ladder, dtype: torch.dtype, device: torch.device) -> Tenso
 
     Shorter kernels are centred between zeros with ``padding`` and start at 0 without.
     """
-    with torch.inference_mode(False), torch.no_grad():
+    with torch.inference_mode(False), torch.no_grad(), torch.device("cpu"):
         k, longest = ladder.kernel_size, ladder.sides[-1]
-        table = torch.zeros(ladder.num_scales, k, longest, dtype=dtype, device=device)
+        table = torch.zeros(ladder.num_scales, k, longest, dtype=dtype)
         for scale, side in enumerate(ladder.sides):
             first = (longest - side) // 2 if ladder.padding else 0
-            resize = resize_matrix(k, side, ladder.interpolation, dtype, device)
+            resize = resize_matrix(k, side, ladder.interpolation, dtype)
             table[scale, :, first : first + side] = resize.T * (k / side)
-        return table
+        return table.to(device)

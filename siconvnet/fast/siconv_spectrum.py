@@ -9,15 +9,15 @@ and along both axes to the products of these two rules: 4 x 4 real numbers a pai
 The parts of an enlarged kernel are a fixed matrix times the learned one, so nothing of its enlarged
 size is ever made; and only those answers are brought back that a kernel inside the image gives.
 
-Axes, in the names of variables and comments: n images, c channels in, o channels out, h and w
-pixels of the image, i and j pixels of the answer, u and v frequencies along the rows and columns,
-p and q parts (0 cosine, 1 sine) of an answer, P and Q of a kernel.
+Axes, in the names of variables and comments: n images, c channels in, o channels out, s scales, h
+and w pixels of the image, i and j pixels of the answer, u and v frequencies along the rows and
+columns, p and q parts (0 cosine, 1 sine) of an answer, P and Q of a kernel.
 """
 
 import functools
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -28,94 +28,73 @@ PARTS = (0, 1)  # cosine, sine
 QUADRANTS = tuple((row, column) for row in PARTS for column in PARTS)
 KEPT_ELEMENTS = 2**24  # of kernel transforms; more than that are made anew each time
 PASS_ELEMENTS = 2**24  # of image blocks; more images than that are taken in several passes
+GROUP_ELEMENTS = 2**26  # of a group's answers; more scales than that are taken in several groups
 
 
 @dataclass(frozen=True, slots=True)
 class AxisSpectrum:
     """The constant matrices of one axis."""
 
-    analysis: Tensor  # (2, frequencies, pixels): an image to its parts
-    synthesis: Tensor  # (answers, 2, frequencies): the parts of an answer to the answer
-    kernels: tuple[tuple[Tensor, Tensor], ...]  # a scale's parts, each (frequencies, folded taps)
+    analysis: Tensor  # ((p P u), h): an image to what part P of a kernel meets for part p
+    synthesis: Tensor  # (i, (p u)): the parts of an answer to the answer
+    kernels: tuple[Tensor, Tensor]  # for each P (s, u, folded taps): a learned kernel to its parts
 
 
-def fold_matrices(ladder: Ladder, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, ...]:
-    """What the cosine and the sine part see of a kernel: its sum and difference with its mirror.
+@dataclass(frozen=True, slots=True)
+class ScaleGroup:
+    """Neighbouring scales that are taken at once, as if each were an output channel of its own.
 
-    Nearest neighbours are not mirrored when the kernel is; then both parts see all of it.
+    ``rows`` and ``columns`` are those that the smallest of the scales reaches; ``beyond``, if there
+    are larger ones, says where these do not, (i, j, 1, 1, s).
     """
-    k = ladder.kernel_size
-    unit = torch.eye(k, dtype=dtype, device=device)
-    if ladder.interpolation == "nearest":
-        return unit, unit
-    even = (unit + unit.flip(0))[: k // 2 + 1]
-    even[-1] /= 2
-    return even, (unit - unit.flip(0))[: k // 2]
 
+    scales: range
+    rows: slice
+    columns: slice
+    numbers: Tensor  # (s,), the scales
+    floor: Tensor  # (s,), 0 where a scale's answer is surrounded by zeros, else -inf
+    to_rows: Tensor  # (i, (p u)), the synthesis of these rows
+    to_columns: Tensor  # (j, (v q)), the synthesis of these columns
+    beyond: Tensor | None
+    transforms: tuple[Tensor, ...] | None  # see Spectrum.transforms
 
-def axis_spectrum(
-    image_side: int, ladder: Ladder, dtype: torch.dtype, device: torch.device
-) -> AxisSpectrum:
-    """Make the matrices of one axis in double precision, then round them."""
-    exact = {"dtype": torch.float64, "device": device}
-    # A kernel inside the image never meets its periodic copy; a padded one needs half its side.
-    period = (image_side + (ladder.sides[-1] // 2 if ladder.padding else 0)) | 1
-    frequency = torch.arange(period // 2 + 1, **exact) * (2 * math.pi / period)
-    angle = torch.outer(frequency, torch.arange(image_side, **exact))
-    analysis = torch.stack([angle.cos(), angle.sin()])
-    weight = torch.full_like(frequency, 2 / period)
-    weight[0] = 1 / period
-    first = 0 if ladder.padding else ladder.kernel_size // 2
-    answers = slice(first, image_side - first)
-    kernels = []
-    folded = [fold.shape[0] for fold in fold_matrices(ladder, dtype, device)]
-    for side in ladder.sides:
-        angle = torch.outer(frequency, torch.arange(side, **exact) - side // 2)
-        resize = resize_matrix(ladder.kernel_size, side, ladder.interpolation, dtype, device)
-        resize = resize.double() * (ladder.kernel_size / side)
-        parts = (angle.cos() @ resize, angle.sin() @ resize)
-        kernels.append(
-            tuple(
-                part[:, :taps].contiguous().to(dtype)
-                for part, taps in zip(parts, folded, strict=True)
-            )
-        )
-    return AxisSpectrum(
-        analysis=analysis.to(dtype),
-        synthesis=(analysis * weight[:, None]).permute(2, 0, 1)[answers].contiguous().to(dtype),
-        kernels=tuple(kernels),
-    )
+    @property
+    def inner(self) -> tuple[slice, slice]:
+        """The rows and columns of an answer that the smallest scale reaches."""
+        return self.rows, self.columns
 
 
 @dataclass(frozen=True, slots=True)
 class Spectrum:
     """The constant matrices for images of one size, and what is done with them.
 
-    Image blocks have shape (p, u v, q n, P Q c), kernel parts (folded taps of both axes, c o),
-    responses (i, j, n o).
+    Image blocks have shape (p, u v, q n, P Q c), kernel parts (folded taps of both axes, c o).
     """
 
     ladder: Ladder
     rows: AxisSpectrum
     columns: AxisSpectrum
-    folds: tuple[Tensor, ...]
-    kept: dict[int, tuple[Tensor, ...]] = field(default_factory=dict)  # kernel transforms
+    fold: Tensor  # (folded taps of both axes, k k), all quadrants
+    taps: tuple[int, ...]  # how many folded taps each quadrant has
+    reach: Tensor  # (i, j), the largest scale whose kernel stays inside the image
+    groups: tuple[ScaleGroup, ...]
+    row_scales: Tensor  # (rows of all groups,), the scale of each row of its answers
+    row_numbers: Tensor  # and the row's number, counted from the scale's first answer
 
     @property
     def frequencies(self) -> tuple[int, int]:
         """How many frequencies the rows and the columns have."""
-        return self.rows.analysis.shape[1], self.columns.analysis.shape[1]
+        return self.rows.kernels[0].shape[1], self.columns.kernels[0].shape[1]
 
     @property
     def answer_size(self) -> tuple[int, int]:
         """Height and width of an answer with its zeros."""
         return self.rows.synthesis.shape[0], self.columns.synthesis.shape[0]
 
-    def inner(self, scale: int) -> tuple[slice, slice]:
-        """The rows and columns of the answer that a scale's kernel reaches."""
-        border = self.ladder.border(scale)
-        height, width = self.answer_size
-        return slice(border, height - border), slice(border, width - border)
+    @property
+    def one_by_one(self) -> bool:
+        """Whether each scale is a group of its own."""
+        return len(self.groups) == self.ladder.num_scales
 
     def passes(self, x_nchw: Tensor) -> tuple[Tensor, ...]:
         """The images in portions whose blocks are not too large."""
@@ -127,178 +106,203 @@ class Spectrum:
         n, c, height, width = x_nchw.shape
         u, v = self.frequencies
         x_hwnc = x_nchw.permute(2, 3, 0, 1).reshape(height, width * n * c)
-        parts = (self.rows.analysis.view(2 * u, height) @ x_hwnc).view(2 * u, width, n * c)
-        columns = self.columns.analysis.view(2 * v, width).expand(2 * u, -1, -1)
-        parts = torch.bmm(columns, parts).view(2, u, 2, v, n, c)
-        blocks = parts.new_empty(2, u, v, 2, n, 2, 2, c)
-        for p, q in QUADRANTS:
-            for big_p, big_q in QUADRANTS:
-                block = blocks[p, :, :, q, :, big_p, big_q]
-                part = parts[p ^ big_p, :, q ^ big_q]
-                if negative(p, q, big_p, big_q):
-                    torch.neg(part, out=block)
-                else:
-                    block.copy_(part)
-        return blocks.view(2, u * v, 2 * n, 4 * c)
+        parts = (self.rows.analysis @ x_hwnc).view(4 * u, width, n * c)
+        parts = torch.bmm(self.columns.analysis.expand(4 * u, -1, -1), parts)
+        parts = parts.view(2, 2, u, 2, 2, v, n, c)  # p P u q Q v n c
+        return parts.permute(0, 2, 5, 3, 6, 1, 4, 7).reshape(2, u * v, 2 * n, 4 * c)
 
     def images_from_blocks(self, blocks: Tensor, n: int, c: int) -> Tensor:
         """The adjoint of ``image_blocks``: a gradient of blocks to that of the images."""
         u, v = self.frequencies
-        blocks = blocks.view(2, u, v, 2, n, 2, 2, c)
-        parts = blocks.new_zeros(2, u, 2, v, n, c)
-        for p, q in QUADRANTS:
-            for big_p, big_q in QUADRANTS:
-                sign = -1 if negative(p, q, big_p, big_q) else 1
-                part = parts[p ^ big_p, :, q ^ big_q]
-                part.add_(blocks[p, :, :, q, :, big_p, big_q], alpha=sign)
-        height, width = self.rows.analysis.shape[2], self.columns.analysis.shape[2]
-        columns = self.columns.analysis.view(2 * v, width).T.expand(2 * u, -1, -1)
-        parts = torch.bmm(columns, parts.view(2 * u, 2 * v, n * c))
-        x_hwnc = self.rows.analysis.view(2 * u, height).T @ parts.view(2 * u, width * n * c)
+        parts = blocks.view(2, u, v, 2, n, 2, 2, c)
+        parts = parts.permute(0, 5, 1, 3, 6, 2, 4, 7).reshape(4 * u, 4 * v, n * c)
+        height, width = self.rows.analysis.shape[1], self.columns.analysis.shape[1]
+        parts = torch.bmm(self.columns.analysis.T.expand(4 * u, -1, -1), parts)
+        x_hwnc = self.rows.analysis.T @ parts.view(4 * u, width * n * c)
         return x_hwnc.view(height, width, n, c).permute(2, 3, 0, 1)
 
     def kernel_parts(self, weight: Tensor) -> Tensor:
         """The folded taps of the learned kernels, differentiable."""
-        o, c, _, _ = weight.shape
-        folded = [
-            torch.einsum("ak,bl,ockl->abco", self.folds[p], self.folds[q], weight)
-            for p, q in QUADRANTS
-        ]
-        return torch.cat([part.reshape(-1, c * o) for part in folded])
+        o, c, k, _ = weight.shape
+        return self.fold @ weight.permute(2, 3, 1, 0).reshape(k * k, c * o)
 
-    def kernel_transforms(self, scale: int) -> tuple[Tensor, ...]:
-        """For each quadrant the matrix (u v, folded taps of both axes) from taps to parts."""
-        if scale in self.kept:
-            return self.kept[scale]
-        rows, columns = self.rows.kernels[scale], self.columns.kernels[scale]
-        transforms = tuple(
-            torch.kron(rows[p].contiguous(), columns[q].contiguous()) for p, q in QUADRANTS
-        )
-        if self.ladder.num_scales * sum(map(torch.numel, transforms)) <= KEPT_ELEMENTS:
-            self.kept[scale] = transforms
-        return transforms
+    def transforms(self, group: ScaleGroup) -> tuple[Tensor, ...]:
+        """For each quadrant what takes folded taps to a kernel's parts, (u v, s, folded taps)."""
+        if group.transforms is not None:
+            return group.transforms
+        return kernel_transforms(self.rows, self.columns, group.scales)
 
 
-def negative(p: int, q: int, big_p: int, big_q: int) -> bool:
-    """Whether a kernel's part enters an answer's part with a minus sign."""
-    return bool((p & big_p) ^ (q & big_q))
+def kernel_transforms(
+    rows: AxisSpectrum, columns: AxisSpectrum, scales: range
+) -> tuple[Tensor, ...]:
+    """``Spectrum.transforms`` of some scales, made of those of the two axes."""
+    part = slice(scales.start, scales.stop)
+    made = []
+    for p, q in QUADRANTS:
+        of_rows, of_columns = rows.kernels[p][part], columns.kernels[q][part]
+        both = of_rows[:, :, None, :, None] * of_columns[:, None, :, None, :]  # s u v a b
+        made.append(both.permute(1, 2, 0, 3, 4).flatten(3).flatten(0, 1).contiguous())
+    return tuple(made)
+
+
+def fold_matrices(ladder: Ladder, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """What the cosine and the sine part see of a kernel: its sum and difference with its mirror.
+
+    Nearest neighbours are not mirrored when the kernel is; then both parts see all of it.
+    """
+    k = ladder.kernel_size
+    unit = torch.eye(k, dtype=dtype)
+    if ladder.interpolation == "nearest":
+        return unit, unit
+    even = (unit + unit.flip(0))[: k // 2 + 1]
+    even[-1] /= 2
+    return even, (unit - unit.flip(0))[: k // 2]
+
+
+def axis_spectrum(image_side: int, ladder: Ladder, dtype: torch.dtype) -> AxisSpectrum:
+    """Make the matrices of one axis in double precision, then round them."""
+    # A kernel inside the image never meets its periodic copy; a padded one needs half its side.
+    period = (image_side + (ladder.sides[-1] // 2 if ladder.padding else 0)) | 1
+    frequency = torch.arange(period // 2 + 1, dtype=torch.float64) * (2 * math.pi / period)
+    angle = torch.outer(frequency, torch.arange(image_side, dtype=torch.float64))
+    cosine, sine = angle.cos(), angle.sin()
+    weight = torch.full_like(frequency, 2 / period)
+    weight[0] = 1 / period
+    first = 0 if ladder.padding else ladder.kernel_size // 2
+    answers = slice(first, image_side - first)
+    synthesis = (torch.stack([cosine, sine]) * weight[:, None])[:, :, answers]
+    return AxisSpectrum(
+        analysis=torch.cat([cosine, sine, sine, -cosine]).to(dtype),
+        synthesis=synthesis.permute(2, 0, 1).flatten(1).contiguous().to(dtype),
+        kernels=kernel_spectra(frequency, ladder, dtype),
+    )
+
+
+def kernel_spectra(frequency: Tensor, ladder: Ladder, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """The matrices from the folded taps of a learned kernel to the parts of each scale's kernel."""
+    parts: tuple[list[Tensor], list[Tensor]] = ([], [])
+    folds = fold_matrices(ladder, dtype)
+    for side in ladder.sides:
+        angle = torch.outer(frequency, torch.arange(side, dtype=torch.float64) - side // 2)
+        resize = resize_matrix(ladder.kernel_size, side, ladder.interpolation, dtype).double()
+        resize = resize * (ladder.kernel_size / side)
+        for part, fold, wave in zip(parts, folds, (angle.cos(), angle.sin()), strict=True):
+            part.append((wave @ resize)[:, : len(fold)].to(dtype))
+    return torch.stack(parts[0]), torch.stack(parts[1])
+
+
+def number_of_groups(x: Tensor, out_channels: int, ladder: Ladder) -> int:
+    """Into how many groups the scales are cut.
+
+    On a CPU each scale is a group of its own and its answers stay in the cache; elsewhere as many
+    scales as memory allows are taken at once, since each launch has its price.
+    """
+    if x.device.type == "cpu":
+        return ladder.num_scales
+    of_one_scale = x.shape[0] * out_channels * x.shape[2] * x.shape[3]
+    scales_at_once = max(1, GROUP_ELEMENTS // max(1, of_one_scale))
+    return math.ceil(ladder.num_scales / scales_at_once)
+
+
+def spectrum_of(x: Tensor, out_channels: int, ladder: Ladder) -> Spectrum:
+    """The matrices for a batch of images, (N, C, H, W)."""
+    groups = number_of_groups(x, out_channels, ladder)
+    return make_spectrum(x.shape[2], x.shape[3], ladder, x.dtype, x.device, groups)
 
 
 @functools.lru_cache(maxsize=32)
 def make_spectrum(
-    height: int, width: int, ladder: Ladder, dtype: torch.dtype, device: torch.device
+    height: int,
+    width: int,
+    ladder: Ladder,
+    dtype: torch.dtype,
+    device: torch.device,
+    number_of_groups: int,
 ) -> Spectrum:
     """The matrices for images of one size, cached and shared."""
     # Tensors made in inference mode could not be used in training later on.
-    with torch.inference_mode(False), torch.no_grad():
-        return Spectrum(
+    with torch.inference_mode(False), torch.no_grad(), torch.device("cpu"):
+        rows, columns = (axis_spectrum(side, ladder, dtype) for side in (height, width))
+        folds = fold_matrices(ladder, dtype)
+        groups = scale_groups(rows, columns, ladder, number_of_groups)
+        row_scales, row_numbers = numbered_rows(groups, ladder)
+        folded = [torch.kron(folds[p], folds[q]) for p, q in QUADRANTS]
+        spectrum = Spectrum(
             ladder=ladder,
-            rows=axis_spectrum(height, ladder, dtype, device),
-            columns=axis_spectrum(width, ladder, dtype, device),
-            folds=fold_matrices(ladder, dtype, device),
+            rows=rows,
+            columns=columns,
+            fold=torch.cat(folded),
+            taps=tuple(len(fold) for fold in folded),
+            reach=reach(rows, columns, ladder),
+            groups=groups,
+            row_scales=row_scales,
+            row_numbers=row_numbers,
         )
+        return on_device(spectrum, device)
 
 
-class Correlator:
-    """Images and kernels of one call, and the buffers that all scales share.
+def scale_groups(
+    rows: AxisSpectrum, columns: AxisSpectrum, ladder: Ladder, number_of_groups: int
+) -> tuple[ScaleGroup, ...]:
+    """The scales in groups of about the same number."""
+    bounds = [round(ladder.num_scales * n / number_of_groups) for n in range(number_of_groups + 1)]
+    reached = reach(rows, columns, ladder)
+    height, width = reached.shape
+    taps_of_both_axes = ladder.kernel_size**2 * (4 if ladder.interpolation == "nearest" else 1)
+    frequencies = rows.kernels[0].shape[1] * columns.kernels[0].shape[1]
+    kept = ladder.num_scales * frequencies * taps_of_both_axes <= KEPT_ELEMENTS
+    groups = []
+    for scales in map(range, bounds, bounds[1:]):
+        border = ladder.border(scales.start)
+        inner = slice(border, height - border), slice(border, width - border)
+        numbers = torch.arange(scales.start, scales.stop, dtype=torch.int16)
+        beyond = reached[inner][:, :, None, None, None] < numbers
+        floors = [0.0 if ladder.border(scale) else -torch.inf for scale in scales]
+        groups.append(
+            ScaleGroup(
+                scales=scales,
+                rows=inner[0],
+                columns=inner[1],
+                numbers=numbers,
+                floor=torch.tensor(floors, dtype=rows.synthesis.dtype),
+                to_rows=rows.synthesis[inner[0]],
+                to_columns=columns.synthesis[inner[1]].unflatten(1, (2, -1)).mT.flatten(1),
+                beyond=beyond if beyond.any() else None,
+                transforms=kernel_transforms(rows, columns, scales) if kept else None,
+            )
+        )
+    return tuple(groups)
 
-    ``responses`` gives the answers of one scale after another; ``accumulate`` takes their gradients
-    back to the images' blocks and the kernels' parts.
-    """
 
-    def __init__(self, spectrum: Spectrum, blocks: Tensor, parts: Tensor) -> None:
-        u, v = spectrum.frequencies
-        self.spectrum = spectrum
-        self.blocks = blocks
-        self.n = blocks.shape[2] // 2
-        self.c = blocks.shape[3] // 4
-        self.o = parts.shape[1] // self.c
-        self.parts = parts.split([transform.shape[1] for transform in self._transforms(0)])
-        height, width = spectrum.answer_size
-        self._kernel = blocks.new_empty(u * v, 4, self.c * self.o)
-        self._answer = blocks.new_empty(2, u * v, 2 * self.n, self.o)
-        self._half = blocks.new_empty(height * 2 * v * self.n * self.o)
-        self._response = blocks.new_empty(height * width * self.n * self.o)
+def numbered_rows(groups: tuple[ScaleGroup, ...], ladder: Ladder) -> tuple[Tensor, Tensor]:
+    """Scale and number of each row of the groups' answers, scales one below the other."""
+    scales, numbers = [], []
+    for group in groups:
+        rows = torch.arange(len(group.to_rows)) + group.rows.start
+        for scale in group.scales:
+            scales.append(torch.full(rows.shape, scale))
+            numbers.append((rows - ladder.border(scale)).clamp(min=0))
+    return torch.cat(scales), torch.cat(numbers)
 
-    def responses(self) -> Iterator[tuple[int, Tensor]]:
-        """Each scale and its answers without bias and border, overwritten by the next."""
-        for scale in range(self.spectrum.ladder.num_scales):
-            yield scale, self.response(scale)
 
-    def response(self, scale: int, pairs: Tensor | None = None) -> Tensor:
-        """Answers of one scale, (i, j, n o), without bias and border.
+def reach(rows: AxisSpectrum, columns: AxisSpectrum, ladder: Ladder) -> Tensor:
+    """The largest scale whose kernel stays inside the image at each pixel, (i, j)."""
+    last = ladder.num_scales - 1
+    i, j = (torch.arange(len(axis.synthesis), dtype=torch.int16) for axis in (rows, columns))
+    if ladder.padding:
+        return torch.full((len(i), len(j)), last, dtype=torch.int16)
+    of_rows, of_columns = torch.minimum(i, i.flip(0)), torch.minimum(j, j.flip(0))
+    return torch.minimum(of_rows[:, None], of_columns).clamp(max=last)
 
-        With ``pairs`` only those of some images and channels, counted along (n o).
-        """
-        kernel = self._kernel_blocks(scale)
-        for p in PARTS:
-            torch.bmm(self.blocks[p], kernel, out=self._answer[p])
-        u, v = self.spectrum.frequencies
-        answer = self._answer.view(2 * u, 2 * v, self.n * self.o)
-        if pairs is not None:
-            answer = answer.index_select(2, pairs)
-        to_rows, to_columns = self._synthesis(scale)
-        i, j, wanted = to_rows.shape[0], to_columns.shape[0], answer.shape[2]
-        half = self._part_of(self._half, i, 2 * v * wanted)
-        torch.mm(to_rows, answer.view(2 * u, -1), out=half)
-        response = self._part_of(self._response, i, j, wanted)
-        return torch.bmm(to_columns.expand(i, -1, -1), half.view(i, 2 * v, wanted), out=response)
 
-    def accumulate(
-        self,
-        scale: int,
-        grad: Tensor,
-        parts_grad: Tensor,
-        blocks_grad: Tensor | None,
-        pairs: Tensor | None = None,
-    ) -> None:
-        """Add what the gradient of one scale's answers gives for both factors.
-
-        ``grad`` is what ``response`` answers with in shape; it is 0 for all but the ``pairs``.
-        """
-        u, v = self.spectrum.frequencies
-        to_rows, to_columns = self._synthesis(scale)
-        half = self._part_of(self._half, grad.shape[0], 2 * v, grad.shape[2])
-        torch.bmm(to_columns.T.expand(grad.shape[0], -1, -1), grad, out=half)
-        half = half.view(grad.shape[0], -1)
-        answer = self._answer.view(2 * u, 2 * v, self.n * self.o)
-        if pairs is None:
-            torch.mm(to_rows.T, half, out=answer.view(2 * u, -1))
-        else:
-            wanted = (to_rows.T @ half).view(2 * u, 2 * v, -1)
-            answer.zero_().index_copy_(2, pairs, wanted)
-        self._accumulate_factors(scale, parts_grad, blocks_grad)
-
-    def _accumulate_factors(
-        self, scale: int, parts_grad: Tensor, blocks_grad: Tensor | None
-    ) -> None:
-        answer = self._answer
-        if blocks_grad is not None:
-            kernel = self._kernel_blocks(scale).transpose(1, 2)
-            for p in PARTS:
-                blocks_grad[p].baddbmm_(answer[p], kernel)
-        kernel_grad = self._kernel.view(-1, 4 * self.c, self.o)
-        torch.bmm(self.blocks[0].transpose(1, 2), answer[0], out=kernel_grad)
-        kernel_grad.baddbmm_(self.blocks[1].transpose(1, 2), answer[1])
-        transforms = self._transforms(scale)
-        grads = parts_grad.split([transform.shape[1] for transform in transforms])
-        for quadrant, (part, transform) in enumerate(zip(grads, transforms, strict=True)):
-            part.addmm_(transform.T, self._kernel[:, quadrant])
-
-    def _transforms(self, scale: int) -> tuple[Tensor, ...]:
-        return self.spectrum.kernel_transforms(scale)
-
-    def _kernel_blocks(self, scale: int) -> Tensor:
-        for quadrant, transform in enumerate(self._transforms(scale)):
-            torch.mm(transform, self.parts[quadrant], out=self._kernel[:, quadrant])
-        return self._kernel.view(-1, 4 * self.c, self.o)
-
-    def _synthesis(self, scale: int) -> tuple[Tensor, Tensor]:
-        """The matrices (i, p u) and (j, v q) that bring back the answers of a scale."""
-        rows, columns = self.spectrum.inner(scale)
-        to_columns = self.spectrum.columns.synthesis[columns].transpose(1, 2)
-        return self.spectrum.rows.synthesis[rows].flatten(1), to_columns.flatten(1)
-
-    @staticmethod
-    def _part_of(buffer: Tensor, *shape: int) -> Tensor:
-        return buffer[: math.prod(shape)].view(shape)
+def on_device(constants: Any, device: torch.device) -> Any:
+    """Nested constants with all their tensors on a device."""
+    if isinstance(constants, Tensor):
+        return constants.to(device)
+    if isinstance(constants, tuple):
+        return tuple(on_device(part, device) for part in constants)
+    if isinstance(constants, (AxisSpectrum, ScaleGroup, Spectrum)):
+        parts = {part.name: getattr(constants, part.name) for part in fields(constants)}
+        return replace(constants, **{key: on_device(part, device) for key, part in parts.items()})
+    return constants

@@ -23,7 +23,8 @@ def training_step(
         device.move(model)
         images, labels = device.tensor(images), device.tensor(labels)
         device.reset()
-    optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+    # A large eps, so that rounding is not magnified where a gradient is all but zero.
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.01, eps=0.01)
     loss = F.cross_entropy(model(images), labels)
     loss.backward()
     found = {"loss": loss}
@@ -46,7 +47,7 @@ def test_a_model_learns_on_another_device_what_it_learns_on_the_cpu(
         torch.testing.assert_close(there[key], expected, rtol=0, atol=slack, msg=key)
 
 
-@pytest.mark.parametrize("name", [name for name in MODELS if not name.endswith("_pool")])
+@pytest.mark.parametrize("name", MODELS)
 def test_a_model_on_the_device_meta_says_what_shape_its_logits_have(name: str):
     model = build_model(name, in_channels=1, num_classes=5).to("meta")
     assert model(torch.zeros(2, 1, 64, 64, device="meta")).shape == (2, 5)

@@ -1,6 +1,12 @@
-"""The fast SiConv2d against the plain one, in double precision: outputs and gradients."""
+"""The fast SiConv2d against the plain one, in double precision: outputs and gradients.
 
+The scales are taken one by one, as on a CPU, or several at once, as elsewhere.
+"""
+
+import contextlib
 import copy
+from collections.abc import Iterator
+from unittest import mock
 
 import pytest
 import torch
@@ -13,7 +19,7 @@ from siconvnet.fast import siconv_spectrum
 from siconvnet.fast.precision import full_precision
 from siconvnet.fast.siconv_response import response
 from siconvnet.layers import POOL_MODES
-from siconvnet.resample import INTERPOLATIONS, max_num_scales
+from siconvnet.resample import INTERPOLATIONS, Ladder, max_num_scales
 
 KERNEL_SIZES = (3, 7, 11, 15)
 
@@ -41,6 +47,20 @@ def convolutions(draw: st.DrawFn) -> tuple[SiConv2d, Tensor]:
         x[:, :, draw(st.integers(0, height)) :] = 0
         x[:, :, :, : draw(st.integers(0, width))] = 0
     return conv, x
+
+
+GROUPS = st.sampled_from((1, 2, 3, None))  # of scales; None: each by itself
+
+
+@contextlib.contextmanager
+def scales_in_groups(groups: int | None) -> Iterator[None]:
+    """Cut the scales into so many groups, if there are as many scales."""
+
+    def number_of_groups(x: Tensor, out_channels: int, ladder: Ladder) -> int:
+        return min(groups or ladder.num_scales, ladder.num_scales)
+
+    with mock.patch.object(siconv_spectrum, "number_of_groups", number_of_groups):
+        yield
 
 
 def answer_and_gradients(function, conv: SiConv2d, x: Tensor) -> list[Tensor]:
@@ -72,40 +92,42 @@ def sums_decide(conv: SiConv2d, x: Tensor) -> bool:
 
 
 @settings(max_examples=60, deadline=None)
-@given(convolutions())
-def test_every_scale_answers_as_in_the_plain_form(case):
+@given(convolutions(), GROUPS)
+def test_every_scale_answers_as_in_the_plain_form(case, groups):
     conv, x = case
 
     def fast(x: Tensor) -> Tensor:
-        return response(x, conv.weight, conv.bias, conv.ladder)
+        with scales_in_groups(groups):
+            return response(x, conv.weight, conv.bias, conv.ladder)
 
     assert_same(
         answer_and_gradients(fast, conv, x), answer_and_gradients(conv.plain_response, conv, x)
     )
 
 
-@settings(max_examples=150, deadline=None)
-@given(convolutions(), st.sampled_from(POOL_MODES), st.booleans())
-def test_a_pooled_stage_and_its_peak_answer_as_in_the_plain_form(case, mode, only_peak):
+@settings(max_examples=250, deadline=None)
+@given(convolutions(), st.sampled_from(POOL_MODES), st.booleans(), GROUPS)
+def test_a_pooled_stage_and_its_peak_answer_as_in_the_plain_form(case, mode, only_peak, groups):
     conv, x = case
     if mode == "energy" and not sums_decide(conv, x):
         return
     fast, plain = PooledSiConv2d(conv, ScalePool(mode)), plain_stage(conv, mode)
     name = "peak" if only_peak else "forward"
-    assert_same(
-        answer_and_gradients(getattr(fast, name), conv, x),
-        answer_and_gradients(getattr(plain, name), conv, x),
-    )
+    with scales_in_groups(groups):
+        found = answer_and_gradients(getattr(fast, name), conv, x)
+    assert_same(found, answer_and_gradients(getattr(plain, name), conv, x))
 
 
 @settings(max_examples=100, deadline=None)
-@given(convolutions(), st.sampled_from(POOL_MODES))
-def test_the_scales_chosen_from_all_answers_are_those_of_the_plain_form(case, mode):
+@given(convolutions(), st.sampled_from(POOL_MODES), GROUPS)
+def test_the_scales_chosen_from_all_answers_are_those_of_the_plain_form(case, mode, groups):
     conv, x = case
     if mode == "energy" and not sums_decide(conv, x):
         return
     pool = ScalePool(mode)
-    _, fast = pool(response(x, conv.weight, conv.bias, conv.ladder), return_indices=True)
+    with scales_in_groups(groups):
+        answers = response(x, conv.weight, conv.bias, conv.ladder)
+    _, fast = pool(answers, return_indices=True)
     _, plain = pool(conv.plain_response(x), return_indices=True)
     assert torch.equal(fast, plain)
 
@@ -124,8 +146,9 @@ def test_many_images_in_several_passes_answer_as_one_by_one(monkeypatch, mode):
         monkeypatch.undo()
 
 
+@pytest.mark.parametrize("groups", [1, 3, None])
 @pytest.mark.parametrize("bias", [0.5, -9.0])  # black is loudest; the zeros around are
-def test_the_first_of_the_equally_loud_slices_is_kept(bias):
+def test_the_first_of_the_equally_loud_slices_is_kept(bias, groups):
     torch.manual_seed(0)
     conv = SiConv2d(1, 32, num_scales=7, kernel_size=3)
     conv.weight.data.abs_().neg_()
@@ -133,34 +156,39 @@ def test_the_first_of_the_equally_loud_slices_is_kept(bias):
     x = torch.zeros(8, 1, 24, 24)
     x[:, :, 20:, 18:] = torch.rand(8, 1, 4, 6)
     fast, plain = PooledSiConv2d(conv, ScalePool("slice")), plain_stage(conv, "slice")
-    torch.testing.assert_close(fast(x), plain(x))
+    with scales_in_groups(groups):
+        torch.testing.assert_close(fast(x), plain(x))
 
 
+@pytest.mark.parametrize("groups", [1, None])
 @pytest.mark.parametrize("mode", ["pixel", "slice"])
-def test_the_first_of_the_equal_answers_to_a_flat_image_receives_the_gradient(mode):
+def test_the_first_of_the_equal_answers_to_a_flat_image_receives_the_gradient(mode, groups):
     torch.manual_seed(0)
     conv = SiConv2d(2, 8, num_scales=8, kernel_size=3)
     x = torch.full((1, 2, 18, 20), 0.3, requires_grad=True)
-    peak = PooledSiConv2d(conv, ScalePool(mode)).peak(x)
+    with scales_in_groups(groups):
+        peak = PooledSiConv2d(conv, ScalePool(mode)).peak(x)
     for channel in (peak[0] > 0).nonzero().flatten():
         (grad,) = torch.autograd.grad(peak[0, channel], x, retain_graph=True)
         assert grad[0, :, 0].any()
         assert grad[0, :, :, 0].any()
 
 
+@pytest.mark.parametrize("groups", [1, 4, None])
 @pytest.mark.parametrize("mode", POOL_MODES)
 @pytest.mark.parametrize("bias", [0.5, 0.0, -9.0])
-def test_what_is_chosen_on_a_mostly_black_image_does_not_depend_on_rounding(bias, mode):
+def test_what_is_chosen_on_a_mostly_black_image_does_not_depend_on_rounding(bias, mode, groups):
     torch.manual_seed(0)
     conv = SiConv2d(1, 4, num_scales=9, kernel_size=7).double()
     conv.bias.data.fill_(bias)
     x = torch.zeros(2, 1, 24, 24, dtype=torch.float64)
     x[:, :, 9:13, 10:14] = torch.rand(2, 1, 4, 4)
     _, chosen = ScalePool(mode)(conv.plain_response(x), return_indices=True)
-    assert torch.equal(ScalePool(mode)(conv(x), return_indices=True)[1], chosen)
     gradients = []
-    for stage in (PooledSiConv2d(conv, ScalePool(mode)), plain_stage(conv, mode)):
-        gradients.append(torch.autograd.grad(stage(x).sum(), (conv.weight, conv.bias)))
+    with scales_in_groups(groups):
+        assert torch.equal(ScalePool(mode)(conv(x), return_indices=True)[1], chosen)
+        for stage in (PooledSiConv2d(conv, ScalePool(mode)), plain_stage(conv, mode)):
+            gradients.append(torch.autograd.grad(stage(x).sum(), (conv.weight, conv.bias)))
     assert_same(*gradients)
 
 
