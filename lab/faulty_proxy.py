@@ -1,10 +1,11 @@
-"""A network between a client and an S3 server that fails a share of the requests."""
+"""A network between a client and an S3 server that fails, or falsifies, some of the requests."""
 
 import contextlib
 import http.client
 import random
 import socket
 import threading
+import time
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
@@ -13,6 +14,8 @@ from typing import Self
 HOST = "127.0.0.1"
 PATIENCE_SECONDS = 30.0  # for the server's answer, before the client's connection is cut
 FAULTS = ("busy", "cut before", "cut within", "cut after")
+LIES = ("short", "foreign", "flipped", "page")
+PAGE = b"<!DOCTYPE html><html><body>Please log in to use this network.</body></html>"
 DROPPED = {"connection", "expect", "keep-alive", "content-length"}
 
 
@@ -21,16 +24,26 @@ class FaultyProxy:
 
     ``choose(method, path)`` names the fault of a request, or None: ``busy`` answers 503 without
     asking the server, ``cut before`` closes the connection, ``cut within`` sends the server half
-    of the body, ``cut after`` lets the server do it and withholds the answer. ``requests`` lists
-    what came, ``faults`` what was done to it. Without ``choose`` nothing fails.
+    of the body, ``cut after`` lets the server do it and withholds the answer. LIES answer a GET
+    with status 200 and the wrong body: ``short`` half of it, ``foreign`` that of a path read before
+    (so much of it as fits), ``flipped`` one with a single bit changed, ``page`` a login page.
+    ``requests`` lists what came, ``faults`` what was done to it. Without ``choose`` nothing fails.
+    Every request is held back for ``delay_seconds``.
     """
 
     def __init__(
-        self, endpoint: str, choose: Callable[[str, str], str | None] = lambda method, path: None
+        self,
+        endpoint: str,
+        choose: Callable[[str, str], str | None] = lambda method, path: None,
+        *,
+        delay_seconds: float = 0.0,
     ) -> None:
         self.requests: list[tuple[str, str]] = []
         self.faults: list[str] = []
         self.choose = choose
+        self.delay_seconds = delay_seconds
+        self.bodies: dict[str, bytes] = {}  # of GETs that a lie may answer another one with
+        self.rng = random.Random(0)
         self._upstream = endpoint
         self._server = _Server((HOST, 0), _Handler)
         self._server.proxy = self
@@ -102,6 +115,7 @@ class _Handler(BaseHTTPRequestHandler):
         proxy = self._proxy
         proxy.requests.append((self.command, self.path))
         body = self._body()
+        time.sleep(proxy.delay_seconds)
         fault = proxy.choose(self.command, self.path)
         if fault:
             proxy.faults.append(fault)
@@ -137,7 +151,24 @@ class _Handler(BaseHTTPRequestHandler):
             if fault == "cut after":
                 self._cut()
             else:
+                if self.command == "GET" and answer.status < 300:
+                    content = self._lie(fault, content)
                 self._send(answer.status, answer.getheaders(), content)
+
+    def _lie(self, fault: str | None, content: bytes) -> bytes:
+        """The body to answer with, for a lie; the true one otherwise."""
+        bodies = self._proxy.bodies
+        bodies[self.path] = content
+        if fault == "short":
+            return content[: len(content) // 2]
+        if fault == "foreign":
+            others = (body for path, body in bodies.items() if path != self.path)
+            return next(others, content)[: len(content)]
+        if fault == "flipped":
+            place = self._proxy.rng.randrange(8 * len(content))
+            changed = content[place // 8] ^ 1 << place % 8
+            return content[: place // 8] + bytes([changed]) + content[place // 8 + 1 :]
+        return PAGE if fault == "page" else content
 
     def _ask(self, body: bytes, length: int) -> None:
         self._upstream.putrequest(

@@ -16,7 +16,7 @@ from analysis.results import studies
 from analysis.tables import parquet, schemas
 from tune_jobs.records.study import StudyRecord, study_key
 from tune_jobs.records.trial import FailureRecord, TrialRecord, failure_key, point_id_of, record_key
-from tune_jobs.storage import Storage
+from tune_jobs.storage import READERS, Storage
 
 _BATCH = 250  # objects read ahead at a time, which bounds the memory
 
@@ -60,7 +60,7 @@ def collect(
         if progress:
             progress(done, total)
 
-    with ThreadPoolExecutor(copies.READERS) as pool:
+    with ThreadPoolExecutor(READERS) as pool:
         rows = _trials(wanted, pool, found, read)
         _store_studies(storages_read, pool, results, found)
         _store(rows, results, found)

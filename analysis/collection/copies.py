@@ -9,8 +9,6 @@ from analysis.errors import AnalysisError
 from tune_jobs.records.trial import RecordError
 from tune_jobs.storage import Storage
 
-READERS = 8  # threads, for storages that answer slowly
-
 Place = tuple[Storage, str]  # an object: where, and its key
 Copies = Sequence[Place]  # of one object, the first to be tried first
 T = TypeVar("T")
@@ -67,5 +65,7 @@ def _content(place: Place) -> bytes | RecordError:
     storage, key = place
     try:
         return storage.read(key)
+    except RecordError as error:
+        return error
     except OSError as error:
         return RecordError(f"An object must be readable; this one is not: {error}.")

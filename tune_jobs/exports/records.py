@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from tune_jobs.point import content_of
-from tune_jobs.records.trial import EpochRecord, RecordError, TrialRecord, point_id_of
+from tune_jobs.records.trial import EpochRecord, RecordError, TrialRecord, point_id_of, record_key
 from tune_jobs.storage import Storage
 
 OF_EPOCHS = (
@@ -44,10 +44,12 @@ def export(
     ids = [point_id_of(item.key) for item in storage.list("records")]
     new = [item for item in ids if item not in known]
     exported = Exported(0, len(ids) - len(new), [])
-    for done, point_id in enumerate(new, 1):
-        key = f"records/{point_id}.json"
+    contents = storage.read_many(record_key(point_id) for point_id in new)
+    for done, (key, content) in enumerate(contents, 1):
         try:
-            record = TrialRecord.from_json(storage.read(key))
+            if isinstance(content, Exception):
+                raise content
+            record = TrialRecord.from_json(content)
         except RecordError as error:
             exported.damaged.append(f"{storage.uri}/{key}: {error}")
         else:

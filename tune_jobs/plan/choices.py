@@ -1,7 +1,6 @@
 """What the runs of a phase gave, what its rule makes of it, and where that is written down."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 from tune_jobs.plan.plan import Inventory, OpenedStudy, take_inventory
@@ -12,19 +11,15 @@ from tune_jobs.storage import Storage
 from tune_jobs.study.rules import choose, has_collapsed
 from tune_jobs.study.study import Phase
 
-READERS = 8  # threads, for storages that answer slowly
 DIVERGED = "DivergedError:"  # how siconvnet.fit's error begins in a failure
 
 
 def read_records(point_ids: Iterable[str], storage: Storage) -> dict[str, TrialRecord]:
     """The records of finished points; RecordError names one that is damaged."""
-    wanted = list(point_ids)
-    with ThreadPoolExecutor(READERS) as pool:
-        contents = pool.map(storage.read, map(record_key, wanted))
-        return {
-            point_id: _parsed(point_id, content)
-            for point_id, content in zip(wanted, contents, strict=True)
-        }
+    wanted = {record_key(point_id): point_id for point_id in point_ids}
+    return {
+        wanted[key]: _parsed(wanted[key], content) for key, content in storage.read_many(wanted)
+    }
 
 
 def describe_phase(
@@ -122,8 +117,10 @@ def _stored(key: str, storage: Storage) -> StudyRecord | None:
         raise RecordError(f"{storage.uri}/{key}: {error} Remove it; it is made again.") from None
 
 
-def _parsed(point_id: str, content: bytes) -> TrialRecord:
+def _parsed(point_id: str, content: bytes | Exception) -> TrialRecord:
     try:
+        if isinstance(content, Exception):
+            raise content
         return TrialRecord.from_json(content)
     except RecordError as error:
         raise RecordError(f"{record_key(point_id)}: {error}") from None

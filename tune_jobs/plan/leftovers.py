@@ -1,12 +1,15 @@
-"""Objects in a storage that nothing needs any more, and records that are damaged."""
+"""Objects in a storage that nothing needs any more, and records that are damaged.
+
+A listing may lack what is there: that an object is needed no more is settled by asking for the
+record and the claim of its point, when it is found and again before it goes.
+"""
 
 import hashlib
 import json
-from collections import defaultdict
-from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable
 from dataclasses import dataclass
 
+from tune_jobs.errors import TuneJobsError
 from tune_jobs.plan.plan import take_inventory
 from tune_jobs.records.trial import (
     RECORD_SCHEMA,
@@ -15,10 +18,9 @@ from tune_jobs.records.trial import (
     point_id_of,
     record_key,
 )
-from tune_jobs.storage import Storage, StoredObject
+from tune_jobs.storage import DamagedError, Storage, StoredObject
 from tune_jobs.storage.claim import read_claim
 
-READERS = 8  # threads, for storages that answer slowly
 MEASURED = ("evaluations", "predictions", "index_maps")  # of weights that a record names
 
 
@@ -40,62 +42,113 @@ def find_leftovers(storage: Storage) -> list[Leftover]:
     before it. Every record is read for this. What belongs to a running trial is not among the
     rest: everything that can go is listed before the claims and records that decide about it, so
     that a trial that ends meanwhile loses nothing.
+
+    Raises TuneJobsError where there are weights and not one record, which no study leaves behind.
     """
     claims, checkpoints, weights = (
         list(storage.list(prefix)) for prefix in ("claims", "checkpoints", "weights")
     )
     inventory = take_inventory(storage)
-    damaged = list(_damaged(inventory.finished, storage))
+    _require_records(weights, inventory.finished, storage)
+    good, damaged = _sorted_records(inventory.finished, storage)
     spoilt = {point_id_of(leftover.key) for leftover in damaged}
-    stale = [item for item in claims if point_id_of(item.key) not in inventory.in_flight]
-    done = [item for item in checkpoints if point_id_of(item.key) in inventory.finished - spoilt]
-    orphans = _orphans(
-        [item for item in weights if _point_id(item) not in inventory.in_flight | spoilt],
-        inventory.finished,
-        storage,
-    )
     measured = [
         item
         for folder in (MEASURED if spoilt else ())
         for item in storage.list(folder)
         if point_id_of(item.key) in spoilt
     ]
+    stale = [item for item in claims if point_id_of(item.key) not in inventory.in_flight]
+    done = [item for item in checkpoints if point_id_of(item.key) in good]
+    orphans = [
+        item for item in weights if good.get(point_id_of(item.key).partition("-")[0]) != item.key
+    ]
     return [
         *(Leftover(item.key, item.size, "its record is damaged") for item in measured),
         *damaged,
         *(Leftover(item.key, item.size, "nobody is at it") for item in stale),
         *(Leftover(item.key, item.size, "its trial is finished") for item in done),
-        *(Leftover(item.key, item.size, "no record names it") for item in orphans),
+        *(
+            Leftover(item.key, item.size, "no record names it")
+            for item in orphans
+            if _is_orphan(item.key, storage)
+        ),
     ]
 
 
 def remove(leftover: Leftover, storage: Storage) -> bool:
-    """Remove an object or move it aside, unless it is a claim that somebody has taken over
-    meanwhile.
-    """
-    if leftover.aside:
-        storage.write(leftover.aside, storage.read(leftover.key))
-    folder, point_id = leftover.key.split("/")[0], point_id_of(leftover.key)
-    if folder == "claims" and (claim := read_claim(storage, point_id)) and claim.is_fresh:
+    """Remove an object or move it aside, unless it turns out to be needed after all."""
+    key, point_id = leftover.key, point_id_of(leftover.key)
+    folder = key.partition("/")[0]
+    if folder == "claims":
+        needed = _is_claimed(point_id, storage)
+    elif folder == "weights":
+        needed = not _is_orphan(key, storage)
+    elif folder == "checkpoints":
+        needed = not isinstance(_read_record(point_id, storage), TrialRecord)
+    else:
+        needed = not isinstance(_read_record(point_id, storage), RecordError)
+    if needed:
         return False
-    storage.delete(leftover.key)
+    if leftover.aside:
+        storage.write(leftover.aside, _content(key, storage))
+    storage.delete(key)
     return True
 
 
-def _damaged(point_ids: Iterable[str], storage: Storage) -> Iterator[Leftover]:
-    """Records that cannot be read; one of another version of the schema is none of them."""
-    keys = [record_key(point_id) for point_id in sorted(point_ids)]
-    with ThreadPoolExecutor(READERS) as pool:
-        for key, data in zip(keys, pool.map(storage.read, keys), strict=True):
-            try:
-                record = TrialRecord.from_json(data)
-                if record.point_id != point_id_of(key):
-                    raise RecordError(f"it is the record of {record.point_id}.")
-            except RecordError as error:
-                if not _of_another_version(data):
-                    digest = hashlib.sha256(data).hexdigest()[:12]
-                    aside = f"damaged/{key.removesuffix('.json')}-{digest}.json"
-                    yield Leftover(key, len(data), f"it is damaged: {error}", aside)
+def _require_records(
+    weights: list[StoredObject], finished: frozenset[str], storage: Storage
+) -> None:
+    if weights and not finished:
+        raise TuneJobsError(
+            f"A storage with weights must have records to clean by; {storage.uri} lists "
+            f"{len(weights)} weights and not one record. If its trials all died before their "
+            "records, run the study; if its records are elsewhere, bring them back."
+        )
+
+
+def _sorted_records(
+    point_ids: Iterable[str], storage: Storage
+) -> tuple[dict[str, str], list[Leftover]]:
+    """The weights that each good record names, by point_id; and the damaged records.
+
+    A record of another version of the schema is neither.
+    """
+    good: dict[str, str] = {}
+    damaged: list[Leftover] = []
+    keys = (record_key(point_id) for point_id in sorted(point_ids))
+    for key, content in storage.read_many(keys):
+        record = _parsed(key, content)
+        if isinstance(record, TrialRecord):
+            good[record.point_id] = record.weights_key
+        elif isinstance(record, RecordError):
+            data = _content(key, storage)
+            digest = hashlib.sha256(data).hexdigest()[:12]
+            aside = f"damaged/{key.removesuffix('.json')}-{digest}.json"
+            damaged.append(Leftover(key, len(data), f"it is damaged: {record}", aside))
+    return good, damaged
+
+
+def _read_record(point_id: str, storage: Storage) -> TrialRecord | RecordError | None:
+    [(key, content)] = storage.read_many([record_key(point_id)])
+    return _parsed(key, content)
+
+
+def _parsed(
+    key: str, content: bytes | FileNotFoundError | DamagedError
+) -> TrialRecord | RecordError | None:
+    """A point's record, or what is wrong with it; None if there is none that we know to read."""
+    if isinstance(content, DamagedError):
+        return content
+    if isinstance(content, FileNotFoundError):
+        return None
+    try:
+        record = TrialRecord.from_json(content)
+        if record.point_id != point_id_of(key):
+            raise RecordError(f"it is the record of {record.point_id}.")
+    except RecordError as error:
+        return None if _of_another_version(content) else error
+    return record
 
 
 def _of_another_version(data: bytes) -> bool:
@@ -108,20 +161,29 @@ def _of_another_version(data: bytes) -> bool:
     return schema[0] == name and schema[2] != version
 
 
-def _orphans(
-    weights: list[StoredObject], finished: frozenset[str], storage: Storage
-) -> Iterator[StoredObject]:
-    """A record is read only where a point has several weights."""
-    of_point: dict[str, list[StoredObject]] = defaultdict(list)
-    for item in weights:
-        of_point[_point_id(item)].append(item)
-    for point_id, items in of_point.items():
-        if point_id not in finished:
-            yield from items
-        elif len(items) > 1:
-            named = TrialRecord.from_json(storage.read(record_key(point_id))).weights_key
-            yield from (item for item in items if item.key != named)
+def _content(key: str, storage: Storage) -> bytes:
+    """What a record holds, or all that is stored under its key if that is not what was written."""
+    try:
+        return storage.read(key)
+    except DamagedError:
+        return storage.read_stored(key)
 
 
-def _point_id(weights: StoredObject) -> str:
-    return point_id_of(weights.key).partition("-")[0]
+def _is_orphan(key: str, storage: Storage) -> bool:
+    """Whether a point's weights are named by no record and awaited by no running trial."""
+    point_id = _point_of_weights(key)
+    if _is_claimed(point_id, storage):
+        return False
+    record = _read_record(point_id, storage)  # after the claim, which goes when the record is there
+    if isinstance(record, TrialRecord):
+        return record.weights_key != key
+    return record is None and not storage.exists(record_key(point_id))
+
+
+def _is_claimed(point_id: str, storage: Storage) -> bool:
+    claim = read_claim(storage, point_id)
+    return claim is not None and claim.is_fresh
+
+
+def _point_of_weights(key: str) -> str:
+    return point_id_of(key).partition("-")[0]

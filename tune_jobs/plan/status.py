@@ -3,10 +3,9 @@
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
 
-from tune_jobs.plan.choices import READERS, last_failure
+from tune_jobs.plan.choices import last_failure
 from tune_jobs.plan.plan import State, take_inventory
 from tune_jobs.point import Cell, GridPoint, cell_of
 from tune_jobs.records.study import StudyRecord
@@ -91,17 +90,17 @@ def _points_of_records(
     point_ids: Iterable[str], storage: Storage, damaged: list[str]
 ) -> dict[str, GridPoint]:
     """Only the point of each record, which is quicker than to check it whole."""
-    wanted = sorted(point_ids)
+    wanted = {record_key(point_id): point_id for point_id in sorted(point_ids)}
     axes = {field.name for field in fields(GridPoint)}
     points: dict[str, GridPoint] = {}
-    with ThreadPoolExecutor(READERS) as pool:
-        contents = pool.map(storage.read, map(record_key, wanted))
-        for point_id, content in zip(wanted, contents, strict=True):
-            try:
-                found = json.loads(content)["point"]
-                points[point_id] = GridPoint(**{axis: found[axis] for axis in axes})
-            except (ValueError, KeyError, TypeError) as error:
-                damaged.append(f"{record_key(point_id)}: {type(error).__name__}: {error}")
+    for key, content in storage.read_many(wanted):
+        try:
+            if isinstance(content, Exception):
+                raise content
+            found = json.loads(content)["point"]
+            points[wanted[key]] = GridPoint(**{axis: found[axis] for axis in axes})
+        except (ValueError, KeyError, TypeError) as error:
+            damaged.append(f"{key}: {type(error).__name__}: {error}")
     return points
 
 

@@ -32,7 +32,11 @@ def from_json(cls: type[Form], data: bytes, schema: str) -> Form:
         loaded = json.loads(data)
     except (ValueError, RecursionError) as error:
         raise RecordError(f"A record must be JSON; reading it failed: {error}.") from None
-    found = loaded.pop("schema", None) if isinstance(loaded, dict) else type(loaded).__name__
+    if isinstance(loaded, dict):
+        loaded.pop("sha256", None)  # the seal of a stored object, which Storage has checked
+        found = loaded.pop("schema", None)
+    else:
+        found = type(loaded).__name__
     if found != schema:
         raise RecordError(f"A record must be a JSON object of schema {schema!r}; got {found!r}.")
     try:

@@ -8,6 +8,7 @@ from typing import Self
 from pydantic import with_config
 
 from stir.scenarios import SCENARIOS
+from tune_jobs import clock
 from tune_jobs.point import GridPoint, Recipe, TrialSpec
 from tune_jobs.records.schema import STRICT, RecordError, from_json, to_json
 
@@ -150,7 +151,7 @@ class FailureRecord:
 
 def utc_now() -> str:
     """The time now, as records write it."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds")
+    return datetime.fromtimestamp(clock.now(), UTC).isoformat(timespec="milliseconds")
 
 
 def time_of(text: str) -> datetime:

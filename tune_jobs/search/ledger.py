@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from tune_jobs.errors import TuneJobsError
-from tune_jobs.plan.choices import DIVERGED, READERS, last_failure
+from tune_jobs.plan.choices import DIVERGED, last_failure
 from tune_jobs.plan.plan import Inventory, OpenedStudy, State, take_inventory
 from tune_jobs.point import TrialSpec
 from tune_jobs.records.search import (
@@ -23,7 +23,7 @@ from tune_jobs.records.search import (
 )
 from tune_jobs.records.trial import RecordError, TrialRecord, record_key, utc_now
 from tune_jobs.search.samplers import Drawn, draw, require_sampler
-from tune_jobs.storage import Storage
+from tune_jobs.storage import READERS, Storage
 from tune_jobs.storage.claim import claim_key
 from tune_jobs.trial.checkpoint import checkpoint_key, read_checkpoint
 

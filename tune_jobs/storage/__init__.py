@@ -1,5 +1,6 @@
 """Where results live: a folder or S3, the datasets in it, and who is running what."""
 
-from tune_jobs.storage.storage import Storage, StoredObject
+from tune_jobs.storage.seal import DamagedError
+from tune_jobs.storage.storage import READERS, Storage, StoredObject
 
-__all__ = ["Storage", "StoredObject"]
+__all__ = ["READERS", "DamagedError", "Storage", "StoredObject"]

@@ -3,10 +3,10 @@
 import json
 import os
 import platform
-import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from tune_jobs import clock
 from tune_jobs.storage.storage import Storage
 
 HEARTBEAT_SECONDS = 30.0
@@ -41,7 +41,7 @@ class Claim:
         """
         if self.boot_id and self.boot_id == _boot_id() and self.host == platform.node():
             return _process_started(self.pid) == self.pid_started
-        return time.time() - self.heartbeat < STALE_SECONDS
+        return clock.now() - self.heartbeat < STALE_SECONDS
 
 
 def claim_key(point_id: str) -> str:
@@ -69,7 +69,7 @@ def new_claim(driver: str, position: tuple[int, int], previous: Claim | None) ->
         boot_id=_boot_id(),
         pid=pid,
         pid_started=_process_started(pid),
-        heartbeat=time.time(),
+        heartbeat=clock.now(),
         position=position,
         deaths=deaths,
     )
@@ -77,7 +77,7 @@ def new_claim(driver: str, position: tuple[int, int], previous: Claim | None) ->
 
 def write_claim(storage: Storage, point_id: str, claim: Claim) -> Claim:
     """Store a claim with its heartbeat set to now; returns it."""
-    claim = replace(claim, heartbeat=time.time())
+    claim = replace(claim, heartbeat=clock.now())
     storage.write(claim_key(point_id), json.dumps(asdict(claim)).encode())
     return claim
 

@@ -1,15 +1,17 @@
 """One place for all object input and output: a local folder, or ``s3://bucket/prefix``.
 
 An object is written whole or not at all: locally to a temporary name in the same folder, then
-moved into place; on S3 by a single upload of bytes that were complete before it began.
+moved into place; on S3 by a single upload of bytes that were complete before it began. It carries
+a digest (see ``seal``), which is checked whenever it is read.
 """
 
 import contextlib
 import os
 import random
 import re
-import time
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,13 +21,16 @@ import pyarrow as pa
 from pyarrow import fs
 
 from stir import archive
+from tune_jobs import clock
 from tune_jobs.errors import StorageError, TuneJobsError
 from tune_jobs.storage import s3
+from tune_jobs.storage.seal import DamagedError, seal, unseal
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 PATIENCE_SECONDS = 120.0  # for an S3 server that is busy, away or beyond a bad line
 PROBE_SECONDS = 10.0  # the same, when a person waits for a command to start
 FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 0.1, 5.0
+READERS = 64  # objects asked for at once, since a server may take long for each
 BLOCK_BYTES = 8 * 2**20  # of a download, each of which is a request
 T = TypeVar("T")
 # Not the global generator: trials seed that, and waits must differ between them.
@@ -45,8 +50,9 @@ class Storage:
     """Objects under one root, named by keys such as ``records/0123456789ab.json``.
 
     Raises TuneJobsError for a URI that is neither a folder nor ``s3://``, FileNotFoundError when
-    an object is not there, StorageError when the storage fails. On S3 a request that fails in
-    passing is tried again, less and less often, for up to ``patience_seconds``.
+    an object is not there, DamagedError when its bytes are not those that were written,
+    StorageError when the storage fails. On S3 a request that fails in passing is tried again, less
+    and less often, for up to ``patience_seconds``.
     """
 
     def __init__(self, uri: str | Path, patience_seconds: float = PATIENCE_SECONDS) -> None:
@@ -81,6 +87,42 @@ class Storage:
             )
 
     def read(self, key: str) -> bytes:
+        """An object's content, as it was given to ``write``.
+
+        Bytes that are not those may be the line's fault, and are asked for once more.
+        """
+        try:
+            return unseal(key, self.read_stored(key))
+        except DamagedError:
+            return unseal(key, self.read_stored(key))
+
+    def read_many(
+        self, keys: Iterable[str]
+    ) -> Iterator[tuple[str, bytes | FileNotFoundError | DamagedError]]:
+        """Each key with its object's content, in the order given; READERS are asked for at once.
+
+        What is damaged or not there comes as the error that ``read`` raises. No more than
+        2 * READERS contents are held at a time.
+        """
+        ahead: deque[tuple[str, Future[bytes | FileNotFoundError | DamagedError]]] = deque()
+        with ThreadPoolExecutor(READERS) as pool:
+            for key in keys:
+                ahead.append((key, pool.submit(self._read_or_error, key)))
+                if len(ahead) == 2 * READERS:
+                    first, content = ahead.popleft()
+                    yield first, content.result()
+            for key, content in ahead:
+                yield key, content.result()
+
+    def _read_or_error(self, key: str) -> bytes | FileNotFoundError | DamagedError:
+        try:
+            return self.read(key)
+        except (FileNotFoundError, DamagedError) as error:
+            return error
+
+    def read_stored(self, key: str) -> bytes:
+        """An object's bytes as they are stored, unchecked: with its digest, damaged or not."""
+
         def read() -> bytes:
             with self._files.open_input_file(self._path(key)) as file:
                 data = file.read()
@@ -95,10 +137,11 @@ class Storage:
 
     def write(self, key: str, data: bytes) -> None:
         """Put a whole object in place; an older one of that key is replaced at once."""
+        sealed = seal(key, data)
         if self.is_local:
-            self._attempt(f"writing {key}", lambda: self._place(key, data))
+            self._attempt(f"writing {key}", lambda: self._place(key, sealed))
         else:
-            self._attempt(f"writing {key}", lambda: self._put(key, pa.py_buffer(data)))
+            self._attempt(f"writing {key}", lambda: self._put(key, pa.py_buffer(sealed)))
 
     def exists(self, key: str) -> bool:
         def look() -> bool:
@@ -132,7 +175,7 @@ class Storage:
                 yield StoredObject(key, info.size, (info.mtime_ns or 0) / 1e9)
 
     def upload(self, key: str, source: Path) -> None:
-        """Store a file's bytes under a key, without holding them in memory."""
+        """Store a file's bytes as they are under a key, without holding them in memory."""
         with pa.memory_map(str(source)) as mapped:
             content = mapped.read_buffer()
             if self.is_local:
@@ -141,7 +184,7 @@ class Storage:
                 self._attempt(f"writing {key}", lambda: self._put(key, content))
 
     def download(self, key: str, target: Path) -> None:
-        """Write an object's bytes to a local file, whole or not at all."""
+        """Write an object's bytes, stored as they are and unchecked, to a file: all or nothing."""
 
         def fetch() -> None:
             with (
@@ -186,7 +229,7 @@ class Storage:
         """Do it, if need be again until patience ends; all errors but a missing object's become
         StorageError.
         """
-        began, attempts, longest = time.monotonic(), 0, FIRST_WAIT_SECONDS
+        began, attempts, longest = clock.monotonic(), 0, FIRST_WAIT_SECONDS
         while True:
             attempts += 1
             try:
@@ -195,14 +238,14 @@ class Storage:
                 raise
             except OSError as error:
                 wait = _waits.uniform(0, longest)
-                spent = time.monotonic() - began
+                spent = clock.monotonic() - began
                 passing = not self.is_local and s3.is_passing(error)
                 if not passing or spent + wait > self._patience_seconds:
                     tries = f", asked {attempts} times in {spent:.0f} s" if attempts > 1 else ""
                     raise StorageError(
                         f"Storage {self.uri} failed at {what}{tries}: {s3.reason(error)}."
                     ) from error
-            time.sleep(wait)
+            clock.sleep(wait)
             longest = min(2 * longest, LONGEST_WAIT_SECONDS)
 
 

@@ -61,9 +61,6 @@ def read_checkpoint(storage: Storage, point_id: str) -> Checkpoint | None:
     """
     try:
         data = storage.read(checkpoint_key(point_id))
-    except FileNotFoundError:
-        return None
-    try:
         content = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
         return Checkpoint(
             **content
@@ -72,6 +69,8 @@ def read_checkpoint(storage: Storage, point_id: str) -> Checkpoint | None:
                 "resumptions": tuple(Resumption(**entry) for entry in content["resumptions"]),
             }
         )
+    except FileNotFoundError:
+        return None
     except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, TypeError, ValueError) as why:
         logger.warning("The checkpoint of %s cannot be read and is not used: %s", point_id, why)
         return None

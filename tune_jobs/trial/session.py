@@ -4,7 +4,6 @@ import hashlib
 import math
 import platform
 import random
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -15,6 +14,7 @@ from siconvnet import build_model
 from siconvnet.evaluation.accuracy import ScaleCount, ScaleCounts
 from siconvnet.fit import Epoch, Fit, Images, Step
 from stir import SCALES, SCENARIOS, STIRDataset
+from tune_jobs import clock
 from tune_jobs.point import TrialSpec
 from tune_jobs.records.trial import (
     EpochRecord,
@@ -94,7 +94,7 @@ class Session:
         self.started_at = utc_now()
         self.epochs: list[EpochRecord] = []
         self.resumptions: list[Resumption] = []
-        now = time.monotonic()
+        now = clock.monotonic()
         # When the trial and the running epoch would have begun had they never been cut off.
         self.began = self.epoch_began = now
         self.checkpointed = self.heard = now
@@ -160,11 +160,11 @@ class Session:
 
     def _timed(self, steps: Iterator[Step]) -> Step | None:
         """The next batch; its time counts as training or as validation."""
-        began = time.monotonic()
+        began = clock.monotonic()
         step = next(steps, None)
         if step and step.batch == self.fit.train_batches and torch.cuda.is_initialized():
             torch.cuda.synchronize()  # what is still queued belongs to training
-        spent = time.monotonic() - began
+        spent = clock.monotonic() - began
         if step is None:
             return None
         if step.batch <= self.fit.train_batches:
@@ -174,7 +174,7 @@ class Session:
         return step
 
     def _end_epoch(self, finished: Epoch) -> None:
-        now = time.monotonic()
+        now = clock.monotonic()
         self.epochs.append(
             EpochRecord(
                 epoch=finished.number,
@@ -206,7 +206,7 @@ class Session:
         return counts.result()
 
     def _between_batches(self) -> None:
-        now = time.monotonic()
+        now = clock.monotonic()
         if now - self.heard >= HEARTBEAT_SECONDS:
             self._beat()
             self.heard = now
@@ -234,7 +234,7 @@ class Session:
             valid_seconds=self.valid_seconds,
         )
         write_checkpoint(self.storage, self.spec.point_id, checkpoint)
-        self.checkpointed = time.monotonic()
+        self.checkpointed = clock.monotonic()
 
     def _report(self) -> None:
         resumed = self.resumptions[-1] if self.resumptions else None
@@ -278,7 +278,7 @@ class Session:
             ),
             test_accuracy=sum(count.correct for count in tested) / total,
             test_loss=sum(count.loss_sum for count in tested) / total,
-            wall_seconds=time.monotonic() - self.began,
+            wall_seconds=clock.monotonic() - self.began,
             started_at=self.started_at,
             finished_at=utc_now(),
             resumptions=tuple(self.resumptions),

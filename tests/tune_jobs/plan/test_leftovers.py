@@ -1,14 +1,17 @@
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from lab.faulty_proxy import FaultyProxy
 from lab.records import put_record
+from lab.s3_server import S3Server
 from tune_jobs.cli import main
 from tune_jobs.plan.leftovers import find_leftovers, remove
 from tune_jobs.plan.plan import State, survey
 from tune_jobs.point import GridPoint, Recipe, TrialSpec
-from tune_jobs.storage import Storage
+from tune_jobs.storage import Storage, StoredObject
 from tune_jobs.storage.claim import new_claim, write_claim
 
 POINT = GridPoint(
@@ -22,6 +25,7 @@ POINT = GridPoint(
 )
 SPEC = TrialSpec(point=POINT, recipe=Recipe(), model_version=1, dataset_fingerprint="ab")
 ID = SPEC.point_id
+OTHER = replace(SPEC, point=replace(POINT, seed=2))
 
 
 def keys(storage: Storage) -> set[str]:
@@ -56,6 +60,7 @@ def test_a_record_that_contradicts_itself_is_damaged(storage: Storage):
 
 
 def test_weights_can_go_unless_a_record_names_them_or_a_trial_is_running(storage: Storage):
+    put_record(storage, OTHER, valid_accuracy=0.5)
     storage.write(f"weights/{ID}-111111111111.pt", b"of a trial that died before its record")
     assert keys(storage) == {f"weights/{ID}-111111111111.pt"}
     write_claim(storage, ID, new_claim("driver", (1, 0), None))
@@ -126,6 +131,98 @@ def test_what_was_measured_of_a_damaged_record_s_weights_goes_before_it(storage:
     assert all(remove(leftover, storage) for leftover in found)
     left = [item.key for folder in ("evaluations", "records") for item in storage.list(folder)]
     assert left == [f"evaluations/{other}.npz"]
+
+
+def every_key(storage: Storage) -> set[str]:
+    return {item.key for item in storage.list("")}
+
+
+def put_running_and_finished(storage: Storage) -> str:
+    """A finished point, and one whose trial has just stored its weights; the record's key."""
+    record = put_record(storage, OTHER, valid_accuracy=0.5)
+    storage.write(record.weights_key, b"good")
+    storage.write(f"weights/{ID}-111111111111.pt", b"of a trial that stores its record next")
+    write_claim(storage, ID, new_claim("driver", (1, 0), None))
+    return f"records/{record.point_id}.json"
+
+
+class Forgetful(Storage):
+    """A storage one of whose listings lacks what it should name."""
+
+    lacks = ""
+
+    def list(self, prefix: str) -> Iterator[StoredObject]:
+        return (item for item in super().list(prefix) if not item.key.startswith(self.lacks))
+
+
+@pytest.mark.parametrize("lacking", [f"records/{OTHER.point_id}", "claims/", "checkpoints/"])
+def test_what_a_listing_lacks_is_asked_for_before_anything_goes(lacking: str, storage: Storage):
+    put_running_and_finished(storage)
+    put_record(storage, replace(SPEC, point=replace(POINT, seed=3)), valid_accuracy=0.5)
+    before = every_key(storage)
+    forgetful = Forgetful(storage.uri)
+    forgetful.lacks = lacking
+    assert find_leftovers(forgetful) == []
+    assert every_key(storage) == before
+
+
+def test_weights_that_are_needed_after_all_stay(storage: Storage):
+    put_record(storage, OTHER, valid_accuracy=0.5)
+    storage.write(f"weights/{ID}-000000000000.pt", b"of a trial that stores its record next")
+    [leftover] = find_leftovers(storage)
+    put_record(storage, SPEC, valid_accuracy=0.5)
+    assert not remove(leftover, storage)
+    assert storage.exists(leftover.key)
+
+
+def test_a_record_that_was_only_read_badly_stays_with_what_was_measured(storage: Storage):
+    key = put_running_and_finished(storage)
+    storage.write(f"evaluations/{OTHER.point_id}.npz", b"of its weights")
+    good = storage.read(key)
+    storage.write(key, good[:-2])
+    found = find_leftovers(storage)
+    assert [leftover.key.partition("/")[0] for leftover in found] == ["evaluations", "records"]
+    storage.write(key, good)
+    before = every_key(storage)
+    assert not any(remove(leftover, storage) for leftover in found)
+    assert every_key(storage) == before
+
+
+@pytest.mark.usefixtures("s3_keys")
+@pytest.mark.parametrize("folder", ["records", "claims", "weights", ""])
+def test_a_listing_answered_with_a_login_page_removes_nothing(
+    folder: str, s3_server: S3Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    with FaultyProxy(s3_server.endpoint) as line:
+        where = f"s3://{S3Server.bucket}/{tmp_path.name}"
+        storage = Storage(f"{where}?endpoint_override={line.endpoint}&scheme=http")
+        put_running_and_finished(storage)
+        before = every_key(storage)
+        line.choose = lambda method, path: (
+            "page" if "list-type" in path and f"{tmp_path.name}%2F{folder}" in path else None
+        )
+        status = main(["clean", "--storage", storage.uri])
+        assert "page" in line.faults
+        line.choose = lambda method, path: None
+        assert every_key(storage) == before
+    out = capsys.readouterr()
+    if folder == "records":
+        assert status == 2
+        assert out.err.startswith("tune-jobs: A storage with weights must have records to clean by")
+    else:
+        assert (status, out.out) == (0, "0 objects, 0.0 MB, removed\n")
+
+
+@pytest.mark.parametrize("mode", [[], ["--dry-run"]])
+def test_weights_without_a_single_record_are_not_cleaned(
+    mode: list[str], storage: Storage, capsys: pytest.CaptureFixture[str]
+):
+    storage.write(f"weights/{ID}-111111111111.pt", b"of a trial that died before its record")
+    claim_of_the_dead(storage)
+    before = every_key(storage)
+    assert main(["clean", "--storage", storage.uri, *mode]) == 2
+    assert "lists 1 weights and not one record" in capsys.readouterr().err
+    assert every_key(storage) == before
 
 
 def test_a_record_under_another_points_name_is_damaged(storage: Storage):

@@ -44,12 +44,12 @@ def once(fault: str, method: str, part: str = "") -> Callable[[str, str], str | 
 
 def test_objects_are_written_read_replaced_listed_and_removed(storage: Storage):
     for key in ("records/b.json", "records/a.json", "failures/a/1.json"):
-        storage.write(key, b"one")
-    storage.write("records/a.json", b"two")
-    assert storage.read("records/a.json") == b"two"
+        storage.write(key, b'{"a": 1}')
+    storage.write("records/a.json", b'{"a": 2}')
+    assert storage.read("records/a.json") == b'{"a": 2}'
     assert [item.key for item in storage.list("records")] == ["records/a.json", "records/b.json"]
     assert [item.key for item in storage.list("failures")] == ["failures/a/1.json"]
-    assert {item.size for item in storage.list("records")} == {3}
+    assert {item.size for item in storage.list("records")} == {85}
     assert list(storage.list("weights")) == []
     storage.delete("records/a.json")
     storage.delete("records/a.json")

@@ -9,9 +9,9 @@ from tune_jobs.storage import Storage
 
 
 def test_what_is_written_is_read_back_and_replaced(storage: Storage):
-    storage.write("records/a.json", b"one")
-    storage.write("records/a.json", b"two")
-    assert storage.read("records/a.json") == b"two"
+    storage.write("records/a.json", b'{"a": 1}')
+    storage.write("records/a.json", b'{"a": 2}')
+    assert storage.read("records/a.json") == b'{"a": 2}'
 
 
 def test_listing_gives_keys_in_order_with_sizes_and_skips_other_folders(storage: Storage):
@@ -33,7 +33,7 @@ def test_a_missing_object_is_an_error_to_read_and_none_to_delete(storage: Storag
 def test_a_write_that_breaks_leaves_the_old_object_and_no_other_file(
     storage: Storage, monkeypatch: pytest.MonkeyPatch
 ):
-    storage.write("records/a.json", b"old")
+    storage.write("records/a.json", b'{"a": 1}')
 
     def full_disk(self: Path, data: bytes) -> int:
         with self.open("wb") as file:
@@ -43,7 +43,7 @@ def test_a_write_that_breaks_leaves_the_old_object_and_no_other_file(
     monkeypatch.setattr(Path, "write_bytes", full_disk)
     with pytest.raises(OSError, match="No space left"):
         storage.write("records/a.json", b"new")
-    assert storage.read("records/a.json") == b"old"
+    assert storage.read("records/a.json") == b'{"a": 1}'
     assert [path.name for path in Path(storage.uri, "records").iterdir()] == ["a.json"]
 
 
