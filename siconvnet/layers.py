@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from siconvnet.fast.siconv_peak import pooled_peak
-from siconvnet.fast.siconv_response import pooled_response, response
+from siconvnet.fast.siconv_response import response
+from siconvnet.forms import pooled_peak, pooled_response
 from siconvnet.resample import (
     Ladder,
     check_interpolation,

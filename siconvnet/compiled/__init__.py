@@ -1,0 +1,1 @@
+"""The layers' searches and sparse gradients as compiled loops for CPUs."""

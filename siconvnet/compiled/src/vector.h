@@ -1,0 +1,93 @@
+// Vectors of the width that the instruction set has, and loops over blocks of them.
+//
+// The same source is compiled once for each instruction set; only LANES and IMAGES differ.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <cstdlib>
+#include <memory>
+#include <new>
+#include <type_traits>
+
+#define EXPORT extern "C" __attribute__((visibility("default")))
+
+namespace {
+
+#if defined(__AVX512F__)
+constexpr int LANES = 16;
+constexpr int IMAGES = 4;  // multiplied with a kernel at once: 4 accumulators each
+constexpr int WIDE = 8, MIDDLE = 5, NARROW = 4;  // rows of a block with 2, 4, 5 accumulators each
+#elif defined(__AVX2__) && defined(__FMA__)
+constexpr int LANES = 8;
+constexpr int IMAGES = 2;
+constexpr int WIDE = 5, MIDDLE = 2, NARROW = 2;
+#elif defined(__aarch64__)
+constexpr int LANES = 4;
+constexpr int IMAGES = 4;
+constexpr int WIDE = 8, MIDDLE = 5, NARROW = 4;
+#else
+constexpr int LANES = 4;
+constexpr int IMAGES = 2;
+constexpr int WIDE = 5, MIDDLE = 2, NARROW = 2;
+#endif
+
+constexpr int CHANNEL_BLOCK = 16;  // numbers of channels are filled up to multiples of this
+static_assert(CHANNEL_BLOCK % LANES == 0);
+
+using Vector = float __attribute__((vector_size(4 * LANES)));
+using Mask = std::int32_t __attribute__((vector_size(4 * LANES)));
+using LooseVector = float __attribute__((vector_size(4 * LANES), aligned(4)));
+using LooseMask = std::int32_t __attribute__((vector_size(4 * LANES), aligned(4)));
+
+inline Vector load(const float* from) { return *reinterpret_cast<const LooseVector*>(from); }
+inline void store(float* to, Vector value) { *reinterpret_cast<LooseVector*>(to) = value; }
+inline Mask load(const std::int32_t* from) { return *reinterpret_cast<const LooseMask*>(from); }
+inline void store(std::int32_t* to, Mask value) { *reinterpret_cast<LooseMask*>(to) = value; }
+inline Vector all(float value) { return value - Vector{}; }
+inline Mask all(std::int32_t value) { return value - Mask{}; }
+inline Vector larger(Vector a, Vector b) { return a > b ? a : b; }
+
+inline float sum(Vector value) {
+  float total = 0;
+  for (int lane = 0; lane < LANES; ++lane) total += value[lane];
+  return total;
+}
+
+inline bool any(Mask mask) {
+  std::int32_t found = 0;
+  for (int lane = 0; lane < LANES; ++lane) found |= mask[lane];
+  return found != 0;
+}
+
+constexpr int filled(int count, int block = CHANNEL_BLOCK) {
+  return (count + block - 1) / block * block;
+}
+
+template <int COUNT>
+using Rows = std::integral_constant<int, COUNT>;
+
+// Calls body(Rows<R>, first) for blocks of COUNT rows, then for smaller blocks of what is left.
+template <int COUNT, class Body>
+inline void in_blocks(int begin, int end, const Body& body) {
+  int first = begin;
+  for (; first + COUNT <= end; first += COUNT) body(Rows<COUNT>{}, first);
+  if constexpr (COUNT > 1) in_blocks<COUNT / 2>(first, end, body);
+}
+
+struct Release {
+  void operator()(void* memory) const { std::free(memory); }
+};
+
+template <class Number>
+using Buffer = std::unique_ptr<Number[], Release>;
+
+// Uninitialised memory that vectors may be stored to.
+template <class Number>
+Buffer<Number> buffer(std::size_t count) {
+  void* memory = nullptr;
+  if (posix_memalign(&memory, 64, count * sizeof(Number) + 64) != 0) throw std::bad_alloc();
+  return Buffer<Number>(static_cast<Number*>(memory));
+}
+
+}  // namespace

@@ -1,0 +1,257 @@
+"""What the compiled scan needs to know: constant matrices along an axis, images laid out for it.
+
+The structures are those of ``src/scan.h``, ``src/problem.h`` and ``src/winners.cpp``.
+"""
+
+import ctypes
+import functools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from siconvnet.compiled.library import CHANNEL_BLOCK
+from siconvnet.resample import Ladder, resize_matrix
+
+Int, Long, Pointer = ctypes.c_int32, ctypes.c_int64, ctypes.c_void_p
+
+
+class AxisStruct(ctypes.Structure):
+    """One scale along one axis."""
+
+    _fields_ = (
+        ("pixels", Int),
+        ("answers", Int),
+        ("frequencies", Int),
+        ("even", Int),
+        ("odd", Int),
+        ("analysis_cosine", Pointer),
+        ("analysis_sine", Pointer),
+        ("even_taps", Pointer),
+        ("odd_taps", Pointer),
+        ("synthesis_cosine", Pointer),
+        ("synthesis_sine", Pointer),
+    )
+
+
+class ImagesStruct(ctypes.Structure):
+    """Images as (row, column, image, channel)."""
+
+    _fields_ = (
+        ("pixels", Pointer),
+        ("row_stride", Long),
+        ("pixel_stride", Long),
+        ("count", Int),
+        ("channels", Int),
+        ("channel_stride", Int),
+    )
+
+
+class ProblemStruct(ctypes.Structure):
+    """A convolution with all its scales."""
+
+    _fields_ = (
+        ("images", ImagesStruct),
+        ("scales", Int),
+        ("outputs", Int),
+        ("height", Int),
+        ("width", Int),
+        ("threads", Int),
+        ("rows", Pointer),
+        ("columns", Pointer),
+        ("borders", Pointer),
+        ("taps", Pointer),
+        ("bias", Pointer),
+        ("black", Pointer),
+    )
+
+
+class LadderStruct(ctypes.Structure):
+    """How kernels are enlarged."""
+
+    _fields_ = (
+        ("kernel_size", Int),
+        ("scales", Int),
+        ("longest", Int),
+        ("padded", Int),
+        ("sides", Pointer),
+        ("taps", Pointer),
+    )
+
+
+def filled(count: int) -> int:
+    """A number of channels, filled up to whole vectors of any instruction set."""
+    return -(-count // CHANNEL_BLOCK) * CHANNEL_BLOCK
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Images laid out for the loops, and the memory that they lie in."""
+
+    memory: Tensor
+    struct: ImagesStruct
+
+
+def laid_out(x_nchw: Tensor, *, fill_channels: bool = False) -> Layout:
+    """Images as (row, column, image, channel), copied only if they do not lie so.
+
+    With ``fill_channels`` each image has whole vectors of channels, the last ones zeros.
+    """
+    x_hwnc = x_nchw.detach().permute(2, 3, 0, 1)
+    height, width, n, c = x_hwnc.shape
+    stride = filled(c) if fill_channels else c
+    if stride > c or n * c % CHANNEL_BLOCK:
+        memory = x_nchw.new_zeros(height, width, filled(n * stride))
+        memory[..., : n * stride].view(height, width, n, stride)[..., :c] = x_hwnc
+    else:
+        memory = x_hwnc.contiguous().flatten(2)
+    pixels = memory.shape[2]
+    return Layout(
+        memory, ImagesStruct(memory.data_ptr(), width * pixels, pixels, n, c, stride)
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class AxisTables:
+    """All scales along one axis; the structures point into the matrices beside them."""
+
+    structs: ctypes.Array[AxisStruct]
+    matrices: tuple[Tensor, ...]
+
+
+def axis_tables(
+    pixels: int,
+    period: int,
+    scales: Sequence[tuple[Tensor, int]],
+    folds: tuple[Tensor, Tensor],
+    *,
+    both_signs: bool,
+) -> AxisTables:
+    """Make the matrices in double precision, then round them.
+
+    ``scales`` has, of each scale, how much of each learned tap is in each tap of its kernel,
+    (side, k), and the number of its answers, whose middle is the image's. ``folds`` are those of
+    ``fold_matrices``. With ``both_signs`` of frequencies, as along rows, answers come as sums over
+    u and -u, else, as along columns, the conjugate half is left out.
+    """
+    frequency = torch.arange(period // 2 + 1, dtype=torch.float64) * (2 * math.pi / period)
+    weight = torch.full_like(frequency, 1 / period if both_signs else 2 / period)
+    weight[0] /= 2  # u and -u are one
+    halves = from_middle(pixels)
+    share = torch.where(halves == 0, 0.5, 1.0)  # the middle pixel is its own mirror image
+    angle = torch.outer(frequency, halves)
+    analysis = [angle.cos() * share, angle.sin()]
+    matrices = [matrix.float().contiguous() for matrix in analysis]
+    structs = (AxisStruct * len(scales))()
+    for number, (taps, answers) in enumerate(scales):
+        middle = torch.arange(len(taps), dtype=torch.float64) - (len(taps) - 1) / 2
+        angle = torch.outer(frequency, middle)
+        parts = (angle.cos() @ taps.double(), angle.sin() @ taps.double())
+        even, odd = (
+            part[:, : len(fold)].float().contiguous()
+            for part, fold in zip(parts, folds, strict=True)
+        )
+        angle = torch.outer(-from_middle(answers).flip(0), frequency)  # from the first on
+        synthesis = [(wave * weight).float().contiguous() for wave in (angle.cos(), angle.sin())]
+        matrices += [even, odd, *synthesis]
+        structs[number] = AxisStruct(
+            pixels,
+            answers,
+            len(frequency),
+            *(len(fold) for fold in folds),
+            *(matrix.data_ptr() for matrix in (*matrices[:2], even, odd, *synthesis)),
+        )
+    return AxisTables(structs, tuple(matrices))
+
+
+def from_middle(count: int) -> Tensor:
+    """How far from their middle the later half of some pixels lies, the nearest first.
+
+    >>> from_middle(4).tolist(), from_middle(3).tolist()
+    ([0.5, 1.5], [0.0, 1.0])
+    """
+    return torch.arange((count + 1) // 2, dtype=torch.float64) + (0.0 if count % 2 else 0.5)
+
+
+def fold_matrices(kernel_size: int, *, mirrored: bool) -> tuple[Tensor, Tensor]:
+    """What the cosine and the sine part see of a kernel: its sum and difference with its mirror.
+
+    A kernel that is not mirrored when the learned one is has to be seen whole by both.
+    """
+    unit = torch.eye(kernel_size)
+    if not mirrored:
+        return unit, unit
+    even = (unit + unit.flip(0))[: kernel_size // 2 + 1]
+    even[-1] /= 2
+    return even, (unit - unit.flip(0))[: kernel_size // 2]
+
+
+def folded(weight: Tensor, folds: tuple[Tensor, Tensor]) -> Tensor:
+    """Learned kernels (O, C, k, k) as the scan reads them: (row taps, column taps, C, filled O)."""
+    fold = torch.cat(folds)
+    taps = torch.einsum("ak,bl,ockl->abco", fold, fold, weight.detach())
+    if taps.shape[3] % CHANNEL_BLOCK == 0:
+        return taps.contiguous()
+    whole = taps.new_zeros(*taps.shape[:3], filled(taps.shape[3]))
+    whole[..., : taps.shape[3]] = taps
+    return whole
+
+
+@dataclass(frozen=True, slots=True)
+class LadderTables:
+    """What the loops need to know of a ladder, for images of one size."""
+
+    ladder: Ladder
+    rows: AxisTables
+    columns: AxisTables
+    folds: tuple[Tensor, Tensor]
+    taps: Tensor  # (S, longest, k)
+    sides: Tensor
+    borders: Tensor
+    height: int  # of an answer with its border
+    width: int
+
+    @property
+    def struct(self) -> LadderStruct:
+        """The part of it that is needed to compute single answers."""
+        scales, longest, k = self.taps.shape
+        return LadderStruct(
+            k, scales, longest, self.ladder.padding, self.sides.data_ptr(), self.taps.data_ptr()
+        )
+
+
+@functools.lru_cache(maxsize=32)
+def ladder_tables(image_height: int, image_width: int, ladder: Ladder) -> LadderTables:
+    """Tables of a ``SiConv2d`` for images of one size, cached and shared."""
+    with torch.inference_mode(False), torch.no_grad():
+        k, sides = ladder.kernel_size, ladder.sides
+        folds = fold_matrices(k, mirrored=ladder.interpolation != "nearest")
+        matrices = [
+            resize_matrix(k, side, ladder.interpolation).double() * (k / side) for side in sides
+        ]
+        axes = []
+        for pixels, both_signs in ((image_height, True), (image_width, False)):
+            # A kernel inside the image never meets its periodic copy; a padded one may.
+            period = (pixels + (sides[-1] // 2 if ladder.padding else 0)) | 1
+            scales = zip(matrices, ladder.inner_sides(pixels), strict=True)
+            axes.append(
+                axis_tables(pixels, period, list(scales), folds, both_signs=both_signs)
+            )
+        taps = torch.zeros(len(sides), sides[-1], k)
+        for number, matrix in enumerate(matrices):
+            taps[number, : len(matrix)] = matrix
+        return LadderTables(
+            ladder=ladder,
+            rows=axes[0],
+            columns=axes[1],
+            folds=folds,
+            taps=taps,
+            sides=torch.tensor(sides, dtype=torch.int32),
+            borders=torch.tensor(
+                [ladder.border(scale) for scale in range(len(sides))], dtype=torch.int32
+            ),
+            height=ladder.answer_side(image_height),
+            width=ladder.answer_side(image_width),
+        )
