@@ -95,9 +95,7 @@ def usable_instruction_sets() -> tuple[str, ...]:
         "avx2": portable.supports_avx2(),
         "portable": True,
     }
-    return tuple(
-        name for name in INSTRUCTION_SETS if runs[name] and library_path(name).exists()
-    )
+    return tuple(name for name in INSTRUCTION_SETS if runs[name] and library_path(name).exists())
 
 
 def covers(*tensors: Tensor | None) -> bool:

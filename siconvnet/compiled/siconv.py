@@ -53,7 +53,9 @@ class Scan:
 
     def maps(self, *leading: int, dtype: torch.dtype = torch.float32) -> Tensor:
         """Uninitialised answers with their borders."""
-        return torch.empty(*leading, self.tables.height, self.tables.width, *self.pairs, dtype=dtype)
+        return torch.empty(
+            *leading, self.tables.height, self.tables.width, *self.pairs, dtype=dtype
+        )
 
     @property
     def pairs(self) -> tuple[int, int]:
@@ -65,7 +67,7 @@ def make_scan(x: Tensor, weight: Tensor, bias: Tensor, ladder: Ladder) -> Scan:
     """Lay out what the loops need."""
     library = chosen_library()
     assert library is not None
-    n, c, height, width = x.shape
+    n, _, height, width = x.shape
     tables = ladder_tables(height, width, ladder)
     images = laid_out(x)
     taps = folded(weight, tables.folds)
@@ -127,10 +129,11 @@ class _PooledResponse(torch.autograd.Function):
         ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, ladder: Ladder, mode: str
     ) -> Tensor:
         scan = make_scan(x, weight, bias, ladder)
-        pooled, choice = pooled_maps(scan, mode, loudest_sum(x, weight, bias, ladder)
-                                     if mode == "energy" else None)
+        pooled, choice = pooled_maps(
+            scan, mode, loudest_sum(x, weight, bias, ladder) if mode == "energy" else None
+        )
         ctx.save_for_backward(x, weight, choice)
-        ctx.tables = scan.tables
+        ctx.library, ctx.tables = scan.library, scan.tables
         return pooled[..., : scan.outputs].permute(2, 3, 0, 1)
 
     @staticmethod
@@ -141,7 +144,9 @@ class _PooledResponse(torch.autograd.Function):
         gradient_ijno = gradients[0].permute(2, 3, 0, 1) * answered[..., : len(weight)]
         bias_gradient = gradient_ijno.sum((0, 1, 2))
         with full_precision(x.device):
-            weight_gradient = chosen_gradients(x, weight, gradient_ijno, choice, ctx.tables)
+            weight_gradient = chosen_gradients(
+                ctx.library, x, weight, gradient_ijno, choice, ctx.tables
+            )
         return None, weight_gradient, bias_gradient, None, None
 
 
@@ -164,11 +169,14 @@ def pooled_maps(scan: Scan, mode: str, choice: Tensor | None) -> tuple[Tensor, T
 
 
 def chosen_gradients(
-    x: Tensor, weight: Tensor, gradient_ijno: Tensor, choice: Tensor, tables: LadderTables
+    library: Library,
+    x: Tensor,
+    weight: Tensor,
+    gradient_ijno: Tensor,
+    choice: Tensor,
+    tables: LadderTables,
 ) -> Tensor:
     """The gradient of the weight, given that of answers that have chosen a scale each."""
-    library = chosen_library()
-    assert library is not None
     (o, c, _, _), (n, _, height, width) = weight.shape, x.shape
     scales, longest, _ = tables.taps.shape
     gradient = F.pad(gradient_ijno, (0, choice.shape[-1] - o)).contiguous()
@@ -249,7 +257,7 @@ def pooled_peak(x: Tensor, weight: Tensor, bias: Tensor, ladder: Ladder, mode: s
         scan = make_scan(x, weight, bias, ladder)
         choice = loudest_sum(x, weight, bias, ladder) if mode == "energy" else None
         rows = peak_rows(scan, choice)
-    value = _Peak.apply(x, weight, rows, scan.tables) + bias
+    value = _Peak.apply(x, weight, rows, scan.library, scan.tables) + bias
     if ladder.padding or ladder.num_scales == 1:
         return value
     if choice is None:
@@ -271,10 +279,8 @@ class _Peak(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, weight: Tensor, rows: Tensor, tables: LadderTables
+        ctx: Any, x: Tensor, weight: Tensor, rows: Tensor, library: Library, tables: LadderTables
     ) -> Tensor:
-        library = chosen_library()
-        assert library is not None
         images = laid_out(x, fill_channels=True)
         weight_oabc = by_taps(weight, images.struct.channel_stride)
         n, o = len(x), len(weight)
@@ -287,15 +293,13 @@ class _Peak(torch.autograd.Function):
             *(weight_oabc, rows[0], rows[1], threads(), places, values, seen),
         )
         ctx.save_for_backward(x, weight, places, seen)
-        ctx.tables = tables
+        ctx.library, ctx.tables = library, tables
         return values
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
         x, weight, places, seen = ctx.saved_tensors
-        library = chosen_library()
-        assert library is not None
         n, c, height, width = x.shape
         stride = filled(c)
         weight_oabc = by_taps(weight, stride)
@@ -304,14 +308,14 @@ class _Peak(torch.autograd.Function):
         if ctx.needs_input_grad[0]:
             image_gradient = x.new_zeros(height, width, n, stride)
         images = ImagesStruct(None, width * n * stride, n * stride, n, c, stride)
-        library.call(
+        ctx.library.call(
             "winning_answers_backward",
             *(images, ctx.tables.struct, height, width, len(weight), weight_oabc, places, seen),
             *(gradients[0].contiguous(), threads(), weight_gradient, image_gradient),
         )
         if image_gradient is not None:
             image_gradient = image_gradient[..., :c].permute(2, 3, 0, 1)
-        return image_gradient, weight_gradient[..., :c].permute(0, 3, 1, 2), None, None
+        return image_gradient, weight_gradient[..., :c].permute(0, 3, 1, 2), None, None, None
 
 
 def by_taps(weight: Tensor, channels: int) -> Tensor:

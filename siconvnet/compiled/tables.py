@@ -108,9 +108,7 @@ def laid_out(x_nchw: Tensor, *, fill_channels: bool = False) -> Layout:
     else:
         memory = x_hwnc.contiguous().flatten(2)
     pixels = memory.shape[2]
-    return Layout(
-        memory, ImagesStruct(memory.data_ptr(), width * pixels, pixels, n, c, stride)
-    )
+    return Layout(memory, ImagesStruct(memory.data_ptr(), width * pixels, pixels, n, c, stride))
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,9 +234,7 @@ def ladder_tables(image_height: int, image_width: int, ladder: Ladder) -> Ladder
             # A kernel inside the image never meets its periodic copy; a padded one may.
             period = (pixels + (sides[-1] // 2 if ladder.padding else 0)) | 1
             scales = zip(matrices, ladder.inner_sides(pixels), strict=True)
-            axes.append(
-                axis_tables(pixels, period, list(scales), folds, both_signs=both_signs)
-            )
+            axes.append(axis_tables(pixels, period, list(scales), folds, both_signs=both_signs))
         taps = torch.zeros(len(sides), sides[-1], k)
         for number, matrix in enumerate(matrices):
             taps[number, : len(matrix)] = matrix

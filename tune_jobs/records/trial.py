@@ -45,6 +45,7 @@ class Resumption:
     epoch: int  # counted from 1
     batch: int  # counted from 0, validation batches after training batches
     host: str
+    backend: str | None = None  # as in Provenance
 
 
 @with_config(STRICT)
@@ -73,6 +74,9 @@ class Provenance:
     device: str
     threads: int
     host: str
+    # What computed the layers: "torch", or compiled loops and their instruction set. None: a record
+    # of a version that did not say.
+    backend: str | None = None
 
 
 @with_config(STRICT)

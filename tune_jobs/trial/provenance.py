@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from siconvnet.fast import backend
 from tune_jobs.records.trial import Provenance
 
 DISTRIBUTION = "scale-generalization"
@@ -30,7 +31,13 @@ def provenance(*, device: str, threads: int, ray_version: str | None) -> Provena
         device=device,
         threads=threads,
         host=platform.node(),
+        backend=backend_on(device),
     )
+
+
+def backend_on(device: str) -> str:
+    """What computes the layers on a device: compiled loops serve the CPU only."""
+    return backend() if device == "cpu" else "torch"
 
 
 @cache

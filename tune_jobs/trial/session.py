@@ -33,7 +33,7 @@ from tune_jobs.trial.checkpoint import (
     tensors_to_bytes,
     write_checkpoint,
 )
-from tune_jobs.trial.provenance import provenance
+from tune_jobs.trial.provenance import backend_on, provenance
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -147,7 +147,13 @@ class Session:
         self.valid_seconds = checkpoint.valid_seconds
         self.epochs = list(checkpoint.epochs)
         epoch, batch = checkpoint.position
-        here = Resumption(at=utc_now(), epoch=epoch, batch=batch, host=platform.node())
+        here = Resumption(
+            at=utc_now(),
+            epoch=epoch,
+            batch=batch,
+            host=platform.node(),
+            backend=backend_on(self.surroundings.device),
+        )
         self.resumptions = [*checkpoint.resumptions, here]
 
     def _train(self) -> None:

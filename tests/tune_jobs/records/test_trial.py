@@ -81,6 +81,14 @@ def test_a_record_is_read_back_equal():
     assert TrialRecord.from_json(RECORD.to_json()) == RECORD
 
 
+def test_a_record_from_before_it_said_what_computed_it_is_read_as_not_knowing():
+    def before(content):
+        del content["provenance"]["backend"], content["resumptions"][0]["backend"]
+
+    record = TrialRecord.from_json(damaged(before))
+    assert record.provenance.backend is record.resumptions[0].backend is None
+
+
 def test_a_failure_is_read_back_equal():
     failure = FailureRecord(
         point_id=SPEC.point_id,

@@ -13,6 +13,7 @@ import torch
 import stir
 from lab.records import numbers
 from siconvnet import build_model
+from siconvnet.fast import backend
 from stir import SCENARIOS, STIRDataset
 from tune_jobs.errors import DeviceLostError, StorageError
 from tune_jobs.point import GridPoint, Recipe, TrialSpec
@@ -99,6 +100,18 @@ def test_the_record_says_what_the_stored_weights_answer(
         sum(right[4 * row : 4 * row + 4]) for row in range(len(scales))
     ]
     assert sorted(correct) == list(range(17, 65))
+
+
+def test_a_record_says_what_computed_it_and_what_a_resumption_computed_with(
+    spec: TrialSpec, dataset: STIRDataset, storage: Storage, monkeypatch: pytest.MonkeyPatch
+):
+    run_trial(spec, dataset, storage, HERE, stop_asked=stop_after(6))
+    monkeypatch.setenv("SICONVNET_BACKEND", "torch")
+    run_trial(spec, dataset, storage, HERE, stop_asked=stop_after(6))
+    monkeypatch.delenv("SICONVNET_BACKEND")
+    record = finished(run_trial(spec, dataset, storage, HERE))
+    assert record.provenance.backend == backend()
+    assert [entry.backend for entry in record.resumptions] == ["torch", backend()]
 
 
 def test_another_seed_gives_another_result(
