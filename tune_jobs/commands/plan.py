@@ -136,10 +136,10 @@ def _source(outlook: "Outlook") -> str:
 def _table(phase: "PhaseOutlook", title: str) -> Any:
     from rich.table import Table
 
-    from tune_jobs.plan.plan import State
+    from tune_jobs.records.state import POINT_STATES
 
     waiting = any(cell.waiting for cell in phase.cells)
-    heads = [*State, "waiting"] if waiting else list(State)
+    heads = [*POINT_STATES, "waiting"] if waiting else list(POINT_STATES)
     table = Table("model", "dataset", "scenario", "lr", *heads, "hours left", title=title)
     for column in table.columns[2:]:
         column.justify = "right"
@@ -149,14 +149,14 @@ def _table(phase: "PhaseOutlook", title: str) -> Any:
             cell.cell.dataset,
             str(cell.cell.scenario),
             ", ".join(f"{lr:g}" for lr in cell.rates) or "?",
-            *(str(cell.states[state]) for state in State),
+            *(str(cell.states[state]) for state in POINT_STATES),
             *([str(cell.waiting)] if waiting else []),
             f"{cell.seconds_left / 3600:,.1f}" if cell.trial else "?",
         )
     table.add_section()
     table.add_row(
         *("all", "", "", ""),
-        *(str(sum(cell.states[state] for cell in phase.cells)) for state in State),
+        *(str(sum(cell.states[state] for cell in phase.cells)) for state in POINT_STATES),
         *([str(sum(cell.waiting for cell in phase.cells))] if waiting else []),
         f"{sum(cell.seconds_left for cell in phase.cells) / 3600:,.1f}",
     )

@@ -58,7 +58,8 @@ def add_study(parser: argparse.ArgumentParser) -> None:
 
 def _run(args: argparse.Namespace) -> int:
     from tune_jobs.driver.phases import Budget, counts, run_study
-    from tune_jobs.plan.plan import State, open_study
+    from tune_jobs.plan.plan import open_study
+    from tune_jobs.records.state import TrialState
     from tune_jobs.storage import Storage
     from tune_jobs.study.file import load_study
     from tune_jobs.study.subset import Only
@@ -91,13 +92,14 @@ def _run(args: argparse.Namespace) -> int:
     if summary.interrupted:
         print("stopped; the same command goes on from the checkpoints")
         return options.INTERRUPTED
-    if State.FAILED in summary.states.values():
+    if TrialState.FAILED in summary.states.values():
         print("failures/ in the storage says why; --retry-failed tries again", file=sys.stderr)
     return int(not summary.is_complete)
 
 
 def _run_search(opened: "OpenedStudy", storage: "Storage", args: argparse.Namespace) -> int:
     from tune_jobs.driver.search import run_search, words
+    from tune_jobs.records.state import TrialState
 
     summary = run_search(
         opened,
@@ -117,7 +119,7 @@ def _run_search(opened: "OpenedStudy", storage: "Storage", args: argparse.Namesp
     if summary.interrupted:
         print("stopped; the same command goes on from the checkpoints")
         return options.INTERRUPTED
-    if summary.states.get("failed"):
+    if TrialState.FAILED in summary.states:
         print("failures/ in the storage says why; --retry-failed tries again", file=sys.stderr)
     return int(not summary.is_complete)
 

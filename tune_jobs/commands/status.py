@@ -43,18 +43,20 @@ def _show(status: "Status", title: str) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from tune_jobs.plan.plan import State
+    from tune_jobs.records.state import POINT_STATES
 
     console = Console(highlight=False, soft_wrap=True, markup=False)
     if not status.cells and not status.searches:
         console.print(f"{title} holds no trial")
         return
-    table = Table("dataset", "scenario", "model", *State, title=title)
+    table = Table("dataset", "scenario", "model", *POINT_STATES, title=title)
     for cell, states in status.cells.items():
-        numbers = (str(states.get(state, 0)) for state in State)
+        numbers = (str(states.get(state, 0)) for state in POINT_STATES)
         table.add_row(cell.dataset, str(cell.scenario), cell.model, *numbers)
     table.add_section()
-    totals = (sum(states.get(state, 0) for states in status.cells.values()) for state in State)
+    totals = (
+        sum(states.get(state, 0) for states in status.cells.values()) for state in POINT_STATES
+    )
     table.add_row("all", "", "", *map(str, totals))
     Console(markup=False).print(table)
     for study in status.studies:
@@ -114,11 +116,11 @@ def _search_as_json(one: "SearchStatus") -> dict[str, Any]:
 
 
 def _as_json(status: "Status") -> dict[str, Any]:
-    from tune_jobs.plan.plan import State
+    from tune_jobs.records.state import POINT_STATES
 
     return {
         "cells": [
-            asdict(cell) | {state.replace(" ", "_"): states.get(state, 0) for state in State}
+            asdict(cell) | {state.replace(" ", "_"): states.get(state, 0) for state in POINT_STATES}
             for cell, states in status.cells.items()
         ],
         "studies": [

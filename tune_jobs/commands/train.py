@@ -56,12 +56,14 @@ def _train(args: argparse.Namespace) -> int:
     from stir import STIRDataset
     from tune_jobs.plan.plan import make_plan
     from tune_jobs.point import Recipe
+    from tune_jobs.records.state import TrialState
     from tune_jobs.storage import Storage
     from tune_jobs.storage.datasets import put_dataset
     from tune_jobs.study.axes import check_point_values
     from tune_jobs.study.plugins import import_models
     from tune_jobs.study.study import ONLY_PHASE, Phase, Resources, Study
-    from tune_jobs.trial.session import Progress, Surroundings
+    from tune_jobs.trial.outcome import TrialProgress
+    from tune_jobs.trial.session import Surroundings
     from tune_jobs.trial.trial import run_trial
 
     _require_device(args.device)
@@ -85,7 +87,7 @@ def _train(args: argparse.Namespace) -> int:
     images = STIRDataset(dataset.path)
     asked: list[int] = []
 
-    def show(progress: Progress) -> None:
+    def show(progress: TrialProgress) -> None:
         if progress.valid_accuracy is None:
             where = f", from epoch {progress.epoch + 1}" if progress.resumed_at else ""
             print(f"{spec.point.label}: {spec.point_id}{where}", flush=True)
@@ -108,17 +110,17 @@ def _train(args: argparse.Namespace) -> int:
         )
     if outcome.record:
         record = outcome.record
-        before = "already there: " if outcome.status == "found" else ""
+        before = "already there: " if outcome.status is TrialState.FOUND else ""
         print(
             f"{before}test accuracy {record.test_accuracy:.4f}, best validation accuracy "
             f"{record.best_valid_accuracy:.4f} in epoch {record.best_epoch} of "
             f"{len(record.epochs)}, {record.wall_seconds:.0f} s; records/{record.point_id}.json"
         )
         return 0
-    if outcome.status == "stopped":
+    if outcome.status is TrialState.PAUSED:
         print("stopped; the same command goes on from the checkpoint")
         return options.INTERRUPTED
-    if outcome.status == "elsewhere":
+    if outcome.status is TrialState.ELSEWHERE:
         print("tune-jobs: another process is training this point", file=sys.stderr)
     else:
         print(f"tune-jobs: the trial failed: {outcome.error}", file=sys.stderr)

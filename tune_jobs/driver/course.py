@@ -13,12 +13,12 @@ from ray.tune.search import Searcher
 from tune_jobs.driver.experiment import spec_of
 from tune_jobs.errors import StorageError
 from tune_jobs.records.search import Sample
+from tune_jobs.records.state import TrialState
 from tune_jobs.records.trial import RecordError
 from tune_jobs.search.ledger import Ledger
 from tune_jobs.study.search import Asha
 
 _NOBODY: Any = None  # Tune's controller, which ASHA does not look at
-LEFT_A_TRACE = ("finished", "found", "failed")  # ends of a trial with a record or a failure
 
 
 class Course(Searcher):
@@ -81,7 +81,7 @@ class Course(Searcher):
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
-        if result and result.get("status") in LEFT_A_TRACE:
+        if result and "status" in result and TrialState(result["status"]).is_final:
             with suppress(StorageError):  # noted later, by Ledger.settle_all
                 self._ledger.settle(self._point_ids[trial_id])
 

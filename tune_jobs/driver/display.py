@@ -8,7 +8,7 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
-from tune_jobs.trial import session
+from tune_jobs.trial.outcome import TrialProgress
 
 PLAIN_SECONDS = 15.0  # between two lines about what is running, where there are no bars
 LEAST_SECONDS, LEAST_PROGRESS = 3.0, 0.02  # before time left is told; progress in trials
@@ -55,7 +55,7 @@ class Display:
         """A line that stays."""
         self._console.print(line, markup=False, highlight=False, soft_wrap=True)
 
-    def progressed(self, label: str, progress: session.Progress) -> None:
+    def progressed(self, label: str, progress: TrialProgress) -> None:
         """A trial has begun, gone on from a checkpoint, or finished an epoch."""
         with self._lock:
             if label not in self._running:

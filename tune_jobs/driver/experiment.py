@@ -21,13 +21,15 @@ from tune_jobs.driver.display import Display
 from tune_jobs.driver.stop import Stop, stop_listener
 from tune_jobs.errors import DeviceLostError
 from tune_jobs.point import GridPoint, Recipe, TrialSpec
+from tune_jobs.records.state import TrialState
 from tune_jobs.storage import Storage
 from tune_jobs.storage.claim import DEATHS_ALLOWED
 from tune_jobs.storage.datasets import fetch_dataset
 from tune_jobs.study.plugins import import_models
 from tune_jobs.study.study import Resources
-from tune_jobs.trial.session import Progress, Surroundings
-from tune_jobs.trial.trial import Outcome, run_trial
+from tune_jobs.trial.outcome import Outcome, TrialProgress
+from tune_jobs.trial.session import Surroundings
+from tune_jobs.trial.trial import run_trial
 
 if TYPE_CHECKING:
     from tune_jobs.driver.course import Course
@@ -167,13 +169,13 @@ def _trainable(config: dict[str, Any], shared: Shared) -> None:
     """
     spec = spec_of(config)
 
-    def report(progress: Progress) -> None:
+    def report(progress: TrialProgress) -> None:
         tune.report({"progress": asdict(progress)})
 
     try:
         stop_asked, node_leaves = stop_listener(shared.board), spot_watch()
         if stop_asked() or node_leaves():
-            outcome = Outcome(status="stopped")
+            outcome = Outcome(status=TrialState.PAUSED)
         else:
             import_models(shared.imports)
             outcome = run_trial(
@@ -184,14 +186,14 @@ def _trainable(config: dict[str, Any], shared: Shared) -> None:
                 stop_asked=lambda: stop_asked() or node_leaves(),
                 report=report,
             )
-        if outcome.status == "stopped" and not stop_asked():
+        if outcome.status is TrialState.PAUSED and not stop_asked():
             leave()
         accuracy = outcome.record.test_accuracy if outcome.record else None
         result = {"status": outcome.status, "error": outcome.error, "test_accuracy": accuracy}
     except (NodeLeavingError, DeviceLostError):
         raise
     except Exception as error:
-        result = {"status": "broken", "error": f"{type(error).__name__}: {error}"}
+        result = {"status": TrialState.BROKEN, "error": f"{type(error).__name__}: {error}"}
     tune.report(result)
 
 
@@ -256,7 +258,7 @@ class _Watch(tune.Callback, tune.Stopper):
         self._losses.pop(label, None)
         trial.max_failures = -1
         if "status" not in result:
-            progress = Progress(**result["progress"])
+            progress = TrialProgress(**result["progress"])
             if result.get("done"):  # the scheduler has stopped it
                 self._running.discard(label)
                 self._display.ended(label, _cut_short(label, progress), failed=False)
@@ -287,26 +289,27 @@ class _Watch(tune.Callback, tune.Stopper):
         self._running.discard(label)
         error = f"{label}: {_last_error(trial)}; given up"
         self._experiment.broken.append(error)
-        self._display.ended(label, f"{'broken':9} {error}", failed=True)
+        self._display.ended(label, f"{TrialState.BROKEN:9} {error}", failed=True)
 
     def _ended(self, label: str, point_id: str, result: dict[str, Any]) -> None:
-        status = result["status"]
-        if status == "elsewhere":
+        status = TrialState(result["status"])
+        if status is TrialState.ELSEWHERE:
             self._experiment.elsewhere.add(point_id)
             self._display.left(label)
             return
-        if status == "crowded":
+        if status is TrialState.CROWDED:
             self._experiment.crowded.add(point_id)
             self._display.left(label, f"{status:9} {label}: {result['error']}")
             return
         words = f"{status:9} {label}"
-        if status in ("failed", "broken"):
+        failed = status in (TrialState.FAILED, TrialState.BROKEN)
+        if failed:
             words += f": {result['error']}"
         elif result["test_accuracy"] is not None:
             words += f": test accuracy {result['test_accuracy']:.1%}"
-        if status == "broken":
+        if status is TrialState.BROKEN:
             self._experiment.broken.append(f"{label}: {result['error']}")
-        self._display.ended(label, words, failed=status in ("failed", "broken"))
+        self._display.ended(label, words, failed=failed)
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
         return False
@@ -323,9 +326,9 @@ def spec_of(config: dict[str, Any]) -> TrialSpec:
     )
 
 
-def _cut_short(label: str, progress: Progress) -> str:
+def _cut_short(label: str, progress: TrialProgress) -> str:
     accuracy = f", validation {progress.valid_accuracy:.1%}" if progress.valid_accuracy else ""
-    return f"{'stopped':9} {label}: early, after epoch {progress.epoch}{accuracy}"
+    return f"{TrialState.STOPPED:9} {label}: early, after epoch {progress.epoch}{accuracy}"
 
 
 def _last_error(trial: Trial) -> str:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 from tune_jobs.errors import TuneJobsError
 from tune_jobs.plan.choices import describe_phase, rates_of
 from tune_jobs.plan.cost import costliest_first
-from tune_jobs.plan.plan import OpenedStudy, Plan, State, settle, survey
+from tune_jobs.plan.plan import OpenedStudy, Plan, settle, survey
 from tune_jobs.point import Cell, TrialSpec, cell_of
+from tune_jobs.records.state import POINT_STATES, TrialState
 from tune_jobs.records.study import Choice
 from tune_jobs.storage import Storage
 from tune_jobs.study.study import Phase
@@ -55,7 +56,7 @@ class StudySummary:
     been tried. ``broken`` are the errors of trials that could not even store their failure.
     """
 
-    states: dict[str, State] = field(default_factory=dict)
+    states: dict[str, TrialState] = field(default_factory=dict)
     held: int = 0
     undecided: dict[Cell, Choice] = field(default_factory=dict)
     interrupted: bool = False
@@ -63,7 +64,7 @@ class StudySummary:
 
     @property
     def is_complete(self) -> bool:
-        finished = all(state == State.FINISHED for state in self.states.values())
+        finished = all(state == TrialState.FINISHED for state in self.states.values())
         return finished and not self.held and not self.broken
 
 
@@ -128,7 +129,9 @@ def run_phases(
     only, budget, summary = only or Only({}), budget or Budget(), StudySummary()
     require_datasets(opened, only)
     storage.check_writable()
-    wanted = {State.TO_DO, State.IN_FLIGHT} | ({State.FAILED} if retry_failed else set())
+    wanted = {TrialState.TO_DO, TrialState.IN_FLIGHT} | (
+        {TrialState.FAILED} if retry_failed else set()
+    )
     choices: dict[Cell, Choice] = {}
     for phase in opened.study.phases:
         points, held = settle(phase, rates_of(choices.values()))
@@ -161,10 +164,10 @@ def run_phases(
     return summary
 
 
-def counts(states: Mapping[str, State]) -> str:
+def counts(states: Mapping[str, TrialState]) -> str:
     """How many points are in which state, in words."""
     numbers = Counter(states.values())
-    return ", ".join(f"{numbers[state]:,} {state}" for state in State if numbers[state])
+    return ", ".join(f"{numbers[state]:,} {state}" for state in POINT_STATES if numbers[state])
 
 
 def require_datasets(

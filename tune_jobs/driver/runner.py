@@ -19,9 +19,10 @@ from tune_jobs.cluster.connection import LOCAL, count_nodes, ray_session, scratc
 from tune_jobs.driver.display import Display
 from tune_jobs.driver.experiment import Experiment, Shared, Slots
 from tune_jobs.driver.stop import Stop
-from tune_jobs.plan.plan import Plan, State, survey
+from tune_jobs.plan.plan import Plan, survey
 from tune_jobs.plan.resources import Batch, batches, resources_of
 from tune_jobs.point import TrialSpec
+from tune_jobs.records.state import TrialState
 from tune_jobs.storage import Storage
 from tune_jobs.storage.datasets import put_dataset
 from tune_jobs.study.study import Resources, Study
@@ -64,12 +65,12 @@ def run_plan(
     at once. ``price`` is money an hour, shown as it adds up.
     """
     states = survey(plan.specs, storage)
-    wanted = {State.TO_DO, State.FAILED} if retry_failed else {State.TO_DO}
+    wanted = {TrialState.TO_DO, TrialState.FAILED} if retry_failed else {TrialState.TO_DO}
     with driving(
         plan.study,
         plan.datasets,
         storage,
-        total=sum(state in wanted | {State.IN_FLIGHT} for state in states.values()),
+        total=sum(state in wanted | {TrialState.IN_FLIGHT} for state in states.values()),
         address=address,
         checkpoint_seconds=checkpoint_seconds,
         max_concurrent=max_concurrent,
@@ -153,7 +154,7 @@ class Run:
         self._slots, self.stop, self._display = slots, stop, display
         self.broken: list[str] = []
 
-    def until_done(self, specs: Sequence[TrialSpec], wanted: set[State]) -> None:
+    def until_done(self, specs: Sequence[TrialSpec], wanted: set[TrialState]) -> None:
         """Run every trial in a wanted state once, and wait for those of other drivers.
 
         A trial that another driver has let go of takes its place again in the order of ``specs``.
@@ -176,7 +177,7 @@ class Run:
                     batch = waiting.pop(0)
                     tried |= {spec.point_id for spec in batch[1]}
                     running.append(self._begin(batch))
-                elif running or State.IN_FLIGHT in states.values():
+                elif running or TrialState.IN_FLIGHT in states.values():
                     next_look = time.monotonic() + ELSEWHERE_SECONDS
                 else:
                     break

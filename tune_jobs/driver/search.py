@@ -7,9 +7,10 @@ from itertools import product
 from typing import TYPE_CHECKING
 
 from tune_jobs.driver.phases import Budget, require_datasets
-from tune_jobs.plan.plan import OpenedStudy, State
+from tune_jobs.plan.plan import OpenedStudy
 from tune_jobs.plan.resources import resources_of
-from tune_jobs.records.search import Sample, SampleStatus
+from tune_jobs.records.search import Sample
+from tune_jobs.records.state import SAMPLE_STATES, TrialState
 from tune_jobs.search.ledger import Ledger
 from tune_jobs.storage import Storage
 from tune_jobs.study.study import Resources
@@ -17,8 +18,6 @@ from tune_jobs.study.subset import Only
 
 if TYPE_CHECKING:
     from tune_jobs.driver.runner import Run
-
-ANSWERS = ("finished", "stopped", "diverged")  # ends of a trial that tell what a search asked
 
 
 @dataclass(slots=True)
@@ -29,14 +28,15 @@ class SearchSummary:
     even store their failure.
     """
 
-    states: Mapping[SampleStatus | State, int]
+    states: Mapping[TrialState, int]
     undrawn: int
     interrupted: bool = False
     broken: list[str] = field(default_factory=list)
 
     @property
     def is_complete(self) -> bool:
-        return set(self.states) <= set(ANSWERS) and not self.undrawn and not self.broken
+        answered = all(state.is_answer for state in self.states)
+        return answered and not self.undrawn and not self.broken
 
 
 def run_search(
@@ -93,10 +93,9 @@ def run_search(
     )
 
 
-def words(states: Mapping[SampleStatus | State, int], undrawn: int) -> str:
+def words(states: Mapping[TrialState, int], undrawn: int) -> str:
     """How many trials are in which state, and how many are not drawn yet."""
-    order = (*ANSWERS, "failed", State.IN_FLIGHT, State.TO_DO)
-    counts = [f"{states[state]:,} {state}" for state in order if states.get(state)]
+    counts = [f"{states[state]:,} {state}" for state in SAMPLE_STATES if states.get(state)]
     return ", ".join(counts + [f"{undrawn:,} to be drawn"] * bool(undrawn))
 
 
@@ -144,4 +143,4 @@ def _until_done(
 
 def _is_open(sample: Sample, ledger: Ledger, retry_failed: bool) -> bool:
     outcome = ledger.outcomes.get(sample.point_id)
-    return outcome is None or (retry_failed and outcome.status == "failed")
+    return outcome is None or (retry_failed and outcome.status is TrialState.FAILED)

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from tune_jobs.plan.plan import Inventory, OpenedStudy, take_inventory
 from tune_jobs.point import Cell, GridPoint, TrialSpec, cell_of
+from tune_jobs.records.state import TrialState
 from tune_jobs.records.study import Choice, RunEvidence, StudyPoint, StudyRecord, study_key
 from tune_jobs.records.trial import FailureRecord, RecordError, TrialRecord, record_key, utc_now
 from tune_jobs.storage import Storage
@@ -90,14 +91,14 @@ def _run(
         return RunEvidence(
             point_id=point_id,
             seed=seed,
-            outcome="finished",
+            outcome=TrialState.FINISHED,
             best_valid_accuracy=record.best_valid_accuracy,
             collapsed=has_collapsed(record.best_valid_accuracy, record.num_classes),
         )
-    outcome = "missing"
+    outcome = TrialState.MISSING
     if point_id in inventory.failed - inventory.in_flight:
         diverged = last_failure(point_id, storage).error.startswith(DIVERGED)
-        outcome = "diverged" if diverged else "failed"
+        outcome = TrialState.DIVERGED if diverged else TrialState.FAILED
     return RunEvidence(
         point_id=point_id, seed=seed, outcome=outcome, best_valid_accuracy=None, collapsed=None
     )

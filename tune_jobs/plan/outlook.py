@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 from tune_jobs.plan.choices import make_choices, rates_of, read_records
 from tune_jobs.plan.cost import Expectation, expect, measure
-from tune_jobs.plan.plan import Inventory, OpenedStudy, State, settle, take_inventory
+from tune_jobs.plan.plan import Inventory, OpenedStudy, settle, take_inventory
 from tune_jobs.point import Cell, GridPoint, OpenPoint, cell_of
+from tune_jobs.records.state import POINT_STATES, TrialState
 from tune_jobs.storage import Storage
 from tune_jobs.study.study import Phase
 
@@ -25,7 +26,7 @@ class CellOutlook:
 
     cell: Cell
     rates: tuple[float, ...]
-    states: Mapping[State, int]
+    states: Mapping[TrialState, int]
     waiting: int
     repeated: int
     left: int
@@ -92,7 +93,7 @@ def look_ahead(opened: OpenedStudy, storage: Storage) -> Outlook:
         tallies: dict[Cell, _Tally] = {cell_of(point): _Tally() for point in phase.points}
         for point in points:
             point_id = ids.get(point) or (opened.is_here(point) and opened.spec(point).point_id)
-            state = inventory.state(point_id) if point_id else State.TO_DO
+            state = inventory.state(point_id) if point_id else TrialState.TO_DO
             tallies[cell_of(point)].add(point, state, repeated=point in seen)
             lr = None if cell_of(point) in selected else point.lr
             reported.add((cell_of(point), point.seed, lr))
@@ -113,14 +114,14 @@ class _Tally:
 
     def __init__(self) -> None:
         self.rates: set[float] = set()
-        self.states: Counter[State] = Counter()
+        self.states: Counter[TrialState] = Counter()
         self.waiting = self.repeated = self.left = 0
 
-    def add(self, point: GridPoint, state: State, *, repeated: bool) -> None:
+    def add(self, point: GridPoint, state: TrialState, *, repeated: bool) -> None:
         self.rates.add(point.lr)
         self.states[state] += 1
         self.repeated += repeated
-        self.left += not repeated and state in (State.TO_DO, State.IN_FLIGHT)
+        self.left += not repeated and state in (TrialState.TO_DO, TrialState.IN_FLIGHT)
 
     def add_open(self, *, repeated: bool) -> None:
         self.waiting += 1
@@ -131,7 +132,7 @@ class _Tally:
         return CellOutlook(
             cell=cell,
             rates=tuple(sorted(self.rates)),
-            states={state: self.states[state] for state in State},
+            states={state: self.states[state] for state in POINT_STATES},
             waiting=self.waiting,
             repeated=self.repeated,
             left=self.left,

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from enum import StrEnum
 from pathlib import Path
 from types import MappingProxyType
 
@@ -11,19 +10,11 @@ from siconvnet import MODELS
 from stir import DATASETS, DatasetSummary, StirError
 from tune_jobs.errors import TuneJobsError
 from tune_jobs.point import Cell, GridPoint, OpenPoint, Recipe, TrialSpec
+from tune_jobs.records.state import TrialState
 from tune_jobs.records.trial import point_id_of
 from tune_jobs.storage import Storage
 from tune_jobs.storage.claim import read_claim
 from tune_jobs.study.study import Phase, Study
-
-
-class State(StrEnum):
-    """Where a point stands: it has a record, a failure and no record, a fresh claim, or nothing."""
-
-    FINISHED = "finished"
-    FAILED = "failed"
-    IN_FLIGHT = "in flight"
-    TO_DO = "to do"
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,12 +142,12 @@ class Inventory:
     failed: frozenset[str]
     in_flight: frozenset[str]  # claimed by somebody who is at it
 
-    def state(self, point_id: str) -> State:
+    def state(self, point_id: str) -> TrialState:
         if point_id in self.finished:
-            return State.FINISHED
+            return TrialState.FINISHED
         if point_id in self.in_flight:
-            return State.IN_FLIGHT
-        return State.FAILED if point_id in self.failed else State.TO_DO
+            return TrialState.IN_FLIGHT
+        return TrialState.FAILED if point_id in self.failed else TrialState.TO_DO
 
 
 def take_inventory(storage: Storage) -> Inventory:
@@ -168,7 +159,7 @@ def take_inventory(storage: Storage) -> Inventory:
     return Inventory(finished, failed, frozenset(fresh))
 
 
-def survey(specs: Iterable[TrialSpec], storage: Storage) -> dict[str, State]:
+def survey(specs: Iterable[TrialSpec], storage: Storage) -> dict[str, TrialState]:
     """The state of each point by its id."""
     inventory = take_inventory(storage)
     return {point_id: inventory.state(point_id) for point_id in (spec.point_id for spec in specs)}

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 
 from tune_jobs.plan.choices import last_failure
-from tune_jobs.plan.plan import State, take_inventory
+from tune_jobs.plan.plan import take_inventory
 from tune_jobs.point import Cell, GridPoint, cell_of
+from tune_jobs.records.state import TrialState
 from tune_jobs.records.study import StudyRecord
 from tune_jobs.records.trial import RecordError, record_key
 from tune_jobs.search.outlook import SearchStatus, searches_in
@@ -43,7 +44,7 @@ class Status:
     ``damaged`` names objects that could not be read, and why.
     """
 
-    cells: Mapping[Cell, Mapping[State, int]]
+    cells: Mapping[Cell, Mapping[TrialState, int]]
     failed: tuple[FailedPoint, ...]
     running: tuple[RunningPoint, ...]
     studies: tuple[StudyRecord, ...]
@@ -61,7 +62,7 @@ def take_status(storage: Storage) -> Status:
     failed = tuple(_failed(inventory.failed - inventory.finished, storage, damaged))
     points |= {one.point_id: one.point for one in failed}
     claims = ((point_id, read_claim(storage, point_id)) for point_id in sorted(inventory.in_flight))
-    cells: dict[Cell, Counter[State]] = {}
+    cells: dict[Cell, Counter[TrialState]] = {}
     for point_id, point in sorted(points.items(), key=lambda item: _order(item[1])):
         cells.setdefault(cell_of(point), Counter())[inventory.state(point_id)] += 1
     return Status(

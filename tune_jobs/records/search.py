@@ -7,18 +7,17 @@
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 from pydantic import with_config
 
 from tune_jobs.point import GridPoint, Recipe, content_of
 from tune_jobs.records.schema import STRICT, RecordError, from_json, to_json
+from tune_jobs.records.state import SampleEnd
 
 SEARCH_SCHEMA = "stir-search/1"
 SAMPLE_SCHEMA = "stir-sample/1"
 OUTCOME_SCHEMA = "stir-outcome/1"
-
-SampleStatus = Literal["finished", "stopped", "diverged", "failed"]
 
 
 @with_config(STRICT)
@@ -69,7 +68,7 @@ class SearchOutcome:
 
     study: str
     point_id: str
-    status: SampleStatus
+    status: SampleEnd
     reason: str  # one line; empty if finished
     valid_accuracies: tuple[float, ...]  # 0..1, after each epoch
     test_accuracy: float | None  # of a finished trial

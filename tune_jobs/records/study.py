@@ -4,16 +4,15 @@ One JSON object a phase, ``studies/<study>/<phase>.json``. No torch, no Ray.
 """
 
 from dataclasses import dataclass
-from typing import Literal, Self
+from typing import Self
 
 from pydantic import with_config
 
 from tune_jobs.point import Cell, GridPoint, Recipe
 from tune_jobs.records.schema import STRICT, RecordError, from_json, to_json
+from tune_jobs.records.state import RunState
 
 STUDY_SCHEMA = "stir-study/1"
-
-Outcome = Literal["finished", "diverged", "failed", "missing"]
 
 
 @with_config(STRICT)
@@ -27,7 +26,7 @@ class RunEvidence:
 
     point_id: str
     seed: int
-    outcome: Outcome
+    outcome: RunState
     best_valid_accuracy: float | None
     collapsed: bool | None
 

@@ -7,11 +7,10 @@ from typing import Any
 
 from tune_jobs.errors import TuneJobsError
 from tune_jobs.plan.choices import DIVERGED, last_failure
-from tune_jobs.plan.plan import Inventory, OpenedStudy, State, take_inventory
+from tune_jobs.plan.plan import Inventory, OpenedStudy, take_inventory
 from tune_jobs.point import TrialSpec
 from tune_jobs.records.search import (
     Sample,
-    SampleStatus,
     SearchOutcome,
     SearchRecord,
     outcome_key,
@@ -21,6 +20,7 @@ from tune_jobs.records.search import (
     samples_to_lines,
     search_key,
 )
+from tune_jobs.records.state import SampleEnd, TrialState
 from tune_jobs.records.trial import RecordError, TrialRecord, record_key, utc_now
 from tune_jobs.search.samplers import Drawn, draw, require_sampler
 from tune_jobs.storage import READERS, Storage
@@ -84,7 +84,7 @@ class Ledger:
     def spec(self, sample: Sample) -> TrialSpec:
         return self._opened.spec(sample.point, sample.recipe)
 
-    def states(self, inventory: Inventory) -> dict[str, SampleStatus | State]:
+    def states(self, inventory: Inventory) -> dict[str, TrialState]:
         """How the trial of each sample stands, by point_id."""
         return {sample.point_id: self._state(sample.point_id, inventory) for sample in self.samples}
 
@@ -96,7 +96,7 @@ class Ledger:
         for point_id in (sample.point_id for sample in self.distinct):
             known = self.outcomes.get(point_id)
             if point_id in inventory.finished:
-                news = known is None or known.status != "finished"
+                news = known is None or known.status is not TrialState.FINISHED
             else:
                 news = known is None and point_id in inventory.failed
             if news:
@@ -115,19 +115,20 @@ class Ledger:
             record = TrialRecord.from_json(self._storage.read(record_key(point_id)))
         except FileNotFoundError:
             failure = last_failure(point_id, self._storage)
-            status = "diverged" if failure.error.startswith(DIVERGED) else "failed"
+            diverged = failure.error.startswith(DIVERGED)
+            status = TrialState.DIVERGED if diverged else TrialState.FAILED
             epochs, reason, test_accuracy = failure.epochs, failure.error, None
         except RecordError as error:
             raise RecordError(f"{record_key(point_id)}: {error}") from None
         else:
-            status, reason = "finished", ""
+            status, reason = TrialState.FINISHED, ""
             epochs, test_accuracy = record.epochs, record.test_accuracy
         accuracies = [epoch.valid_accuracy for epoch in epochs]
         return self._note(point_id, status, reason, accuracies, test_accuracy)
 
     def stop(self, point_id: str, reason: str, valid_accuracies: list[float]) -> None:
         """Write down that a trial was stopped early; then nothing else of it is kept."""
-        self._note(point_id, "stopped", reason, valid_accuracies, None)
+        self._note(point_id, TrialState.STOPPED, reason, valid_accuracies, None)
         self._storage.delete(checkpoint_key(point_id))
         self._storage.delete(claim_key(point_id))
 
@@ -139,7 +140,7 @@ class Ledger:
     def _note(
         self,
         point_id: str,
-        status: SampleStatus,
+        status: SampleEnd,
         reason: str,
         valid_accuracies: list[float],
         test_accuracy: float | None,
@@ -157,9 +158,9 @@ class Ledger:
         self.outcomes[point_id] = outcome
         return outcome
 
-    def _state(self, point_id: str, inventory: Inventory) -> SampleStatus | State:
+    def _state(self, point_id: str, inventory: Inventory) -> TrialState:
         state = inventory.state(point_id)
-        if state in (State.FINISHED, State.IN_FLIGHT):
+        if state in (TrialState.FINISHED, TrialState.IN_FLIGHT):
             return state
         return self.outcomes[point_id].status if point_id in self.outcomes else state
 
@@ -242,7 +243,7 @@ class Ledger:
         known = {
             outcome_key(self.study, point_id)
             for point_id, outcome in self.outcomes.items()
-            if outcome.status != "failed"
+            if outcome.status is not TrialState.FAILED
         }
         listed = (item.key for item in self._storage.list(outcomes_folder(self.study)))
         self._learn(key for key in listed if key not in known)

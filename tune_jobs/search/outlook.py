@@ -9,17 +9,17 @@ import numpy as np
 
 from tune_jobs.plan.choices import read_records
 from tune_jobs.plan.cost import expect, measure
-from tune_jobs.plan.plan import Inventory, OpenedStudy, State, take_inventory
+from tune_jobs.plan.plan import Inventory, OpenedStudy, take_inventory
 from tune_jobs.point import GridPoint, Recipe, cell_of
 from tune_jobs.records.search import (
     Sample,
-    SampleStatus,
     SearchOutcome,
     SearchRecord,
     outcomes_folder,
     samples_from_lines,
     samples_key,
 )
+from tune_jobs.records.state import TrialState
 from tune_jobs.records.trial import RecordError
 from tune_jobs.search.ledger import Ledger, read_outcomes
 from tune_jobs.storage import Storage
@@ -35,7 +35,7 @@ class SearchOutlook:
     ``trial_seconds_left`` is as if none were stopped early; None where nothing is known of a model.
     """
 
-    states: Mapping[SampleStatus | State, int]
+    states: Mapping[TrialState, int]
     undrawn: int
     trial_seconds_left: float | None
 
@@ -46,7 +46,7 @@ class SearchStatus:
 
     search: SearchRecord
     drawn: int
-    states: Mapping[SampleStatus | State, int]
+    states: Mapping[TrialState, int]
     best: tuple[Sample, SearchOutcome] | None
 
 
@@ -56,7 +56,7 @@ def look_at_search(opened: OpenedStudy, storage: Storage) -> SearchOutlook:
     ledger.foresee()
     inventory = take_inventory(storage)
     states = ledger.states(inventory)
-    finished = [point_id for point_id, state in states.items() if state == State.FINISHED]
+    finished = [point_id for point_id, state in states.items() if state == TrialState.FINISHED]
     sizes = opened.images_per_scale
     measured = measure(read_records(finished[:SAMPLE], storage).values(), sizes)
 
@@ -67,7 +67,7 @@ def look_at_search(opened: OpenedStudy, storage: Storage) -> SearchOutlook:
     waiting = {
         sample.point_id: seconds(sample.point, sample.recipe)
         for sample in ledger.samples
-        if states[sample.point_id] in (State.TO_DO, State.IN_FLIGHT)
+        if states[sample.point_id] in (TrialState.TO_DO, TrialState.IN_FLIGHT)
     }
     costs = [*waiting.values()]
     if ledger.undrawn:
@@ -111,7 +111,7 @@ def _status(
         for sample in samples
         if sample.point_id in outcomes and outcomes[sample.point_id].valid_accuracies
     ]
-    states: dict[str, SampleStatus | State] = {}
+    states: dict[str, TrialState] = {}
     for sample in samples:
         outcome = outcomes.get(sample.point_id)
         state = inventory.state(sample.point_id)

@@ -9,6 +9,7 @@ import numpy as np
 
 from tune_jobs.errors import TuneJobsError
 from tune_jobs.records.search import Sample, SearchOutcome
+from tune_jobs.records.state import TrialState
 from tune_jobs.study.checks import is_whole
 from tune_jobs.study.distributions import Choice, Distribution, Uniform
 from tune_jobs.study.search import Search
@@ -53,7 +54,7 @@ def _draw_by_optuna(search: Search, number: int, past: Sequence[Drawn]) -> dict[
     study = optuna.create_study(direction="maximize", sampler=sampler)
     ranges = {name: _range(kind) for name, kind in search.space.drawn.items()}
     for drawn in past:
-        if drawn.outcome is None or drawn.outcome.status != "failed":
+        if drawn.outcome is None or drawn.outcome.status is not TrialState.FAILED:
             study.add_trial(_told(drawn, ranges))
     values = study.ask(ranges).params
     return {name: _short(search.space.drawn[name], value) for name, value in values.items()}
@@ -63,20 +64,21 @@ def _told(
     drawn: Drawn, ranges: Mapping[str, "optuna.distributions.BaseDistribution"]
 ) -> "optuna.trial.FrozenTrial":
     """A sample of the past, as Optuna knows trials; a diverged one is as bad as can be."""
-    from optuna.trial import TrialState, create_trial
+    from optuna.trial import TrialState as OptunaState
+    from optuna.trial import create_trial
 
     params = {name: drawn.sample.drawn[name] for name in ranges}
     if drawn.outcome is None:
-        return create_trial(state=TrialState.RUNNING, params=params, distributions=dict(ranges))
-    if drawn.outcome.status == "stopped":
+        return create_trial(state=OptunaState.RUNNING, params=params, distributions=dict(ranges))
+    if drawn.outcome.status is TrialState.STOPPED:
         best = np.maximum.accumulate(drawn.outcome.valid_accuracies)
         return create_trial(
-            state=TrialState.PRUNED,
+            state=OptunaState.PRUNED,
             params=params,
             distributions=dict(ranges),
             intermediate_values={epoch: float(value) for epoch, value in enumerate(best, 1)},
         )
-    diverged = drawn.outcome.status == "diverged"
+    diverged = drawn.outcome.status is TrialState.DIVERGED
     value = 0.0 if diverged else drawn.outcome.best_valid_accuracy
     return create_trial(value=value, params=params, distributions=dict(ranges))
 

@@ -5,7 +5,8 @@ from statistics import median
 from types import MappingProxyType
 
 from tune_jobs.point import Cell
-from tune_jobs.records.study import Choice, Outcome, RateEvidence, RunEvidence
+from tune_jobs.records.state import TrialState
+from tune_jobs.records.study import Choice, RateEvidence, RunEvidence
 
 Merit = tuple[float, ...]  # compared entry by entry; more is better
 
@@ -62,17 +63,17 @@ def robust_rule(rate: RateEvidence) -> Merit:
 RULES: Mapping[str, Callable[[RateEvidence], Merit]] = MappingProxyType(
     {"paper": paper_rule, "robust": robust_rule}
 )
-_COUNTED: Mapping[str, frozenset[Outcome]] = {
-    "paper": frozenset[Outcome]({"finished"}),
-    "robust": frozenset[Outcome]({"finished", "diverged"}),
+_COUNTED: Mapping[str, frozenset[TrialState]] = {
+    "paper": frozenset({TrialState.FINISHED}),
+    "robust": frozenset({TrialState.FINISHED, TrialState.DIVERGED}),
 }
 
 
-def _rate(lr: float, runs: Sequence[RunEvidence], counted: frozenset[Outcome]) -> RateEvidence:
+def _rate(lr: float, runs: Sequence[RunEvidence], counted: frozenset[TrialState]) -> RateEvidence:
     complete = bool(runs) and all(run.outcome in counted for run in runs)
     # A diverged run stands below all others; only its place matters to a median.
     accuracies = [run.best_valid_accuracy or 0.0 for run in runs]
-    sound = sum(run.outcome == "finished" and not run.collapsed for run in runs)
+    sound = sum(run.outcome is TrialState.FINISHED and not run.collapsed for run in runs)
     return RateEvidence(
         lr=lr,
         median=median(accuracies) if complete else None,

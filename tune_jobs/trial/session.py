@@ -33,6 +33,7 @@ from tune_jobs.trial.checkpoint import (
     tensors_to_bytes,
     write_checkpoint,
 )
+from tune_jobs.trial.outcome import TrialProgress
 from tune_jobs.trial.provenance import backend_on, provenance
 
 
@@ -56,16 +57,6 @@ class Surroundings:
         return provenance(device=self.device, threads=self.threads, ray_version=self.ray_version)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Progress:
-    """How far a trial is, for a display; ``valid_accuracy`` is that of the last whole epoch."""
-
-    epoch: int
-    max_epochs: int
-    valid_accuracy: float | None
-    resumed_at: tuple[int, int] | None  # epoch and batch
-
-
 class StopAskedError(Exception):
     """Raised between two batches, after the checkpoint; not a fault."""
 
@@ -85,7 +76,7 @@ class Session:
         surroundings: Surroundings,
         claim: Claim,
         stop_asked: Callable[[], bool],
-        report: Callable[[Progress], None],
+        report: Callable[[TrialProgress], None],
     ) -> None:
         self.spec, self.dataset, self.storage = spec, dataset, storage
         self.surroundings, self.claim = surroundings, claim
@@ -245,7 +236,7 @@ class Session:
     def _report(self) -> None:
         resumed = self.resumptions[-1] if self.resumptions else None
         self.report(
-            Progress(
+            TrialProgress(
                 epoch=len(self.epochs),
                 max_epochs=self.spec.recipe.max_epochs,
                 valid_accuracy=self.epochs[-1].valid_accuracy if self.epochs else None,

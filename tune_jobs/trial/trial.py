@@ -3,40 +3,25 @@
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import Literal
 
 import torch
 
 from stir import STIRDataset
 from tune_jobs.errors import DeviceLostError, StorageError
 from tune_jobs.point import TrialSpec
-from tune_jobs.records.trial import EpochRecord, FailureRecord, TrialRecord, failure_key, utc_now
+from tune_jobs.records.state import TrialState
+from tune_jobs.records.trial import EpochRecord, FailureRecord, failure_key, utc_now
 from tune_jobs.storage import Storage
 from tune_jobs.storage.claim import DEATHS_ALLOWED, claim_key, new_claim, read_claim, write_claim
 from tune_jobs.trial.checkpoint import read_checkpoint
+from tune_jobs.trial.outcome import Outcome, TrialProgress
 from tune_jobs.trial.session import (
-    Progress,
     Session,
     StopAskedError,
     Surroundings,
     TakenOverError,
     stored_record,
 )
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Outcome:
-    """How a trial ended.
-
-    ``found``: its record was there already; ``finished``: it is there now; ``stopped``: as asked,
-    with a checkpoint; ``elsewhere``: another driver is at it; ``crowded``: the GPU it shares with
-    others has too little memory left; ``failed``: the reason is stored.
-    """
-
-    status: Literal["found", "finished", "stopped", "elsewhere", "crowded", "failed"]
-    record: TrialRecord | None = None
-    error: str = ""
 
 
 def run_trial(
@@ -46,7 +31,7 @@ def run_trial(
     surroundings: Surroundings,
     *,
     stop_asked: Callable[[], bool] = lambda: False,
-    report: Callable[[Progress], None] = lambda progress: None,
+    report: Callable[[TrialProgress], None] = lambda progress: None,
 ) -> Outcome:
     """Train and test one point, from its checkpoint if there is one, and store the record last.
 
@@ -57,10 +42,10 @@ def run_trial(
     point_id = spec.point_id
     found = stored_record(storage, point_id)
     if found:
-        return Outcome(status="found", record=found)
+        return Outcome(status=TrialState.FOUND, record=found)
     previous = read_claim(storage, point_id)
     if previous and previous.is_fresh and previous.driver != surroundings.driver:
-        return Outcome(status="elsewhere")
+        return Outcome(status=TrialState.ELSEWHERE)
     started_at = utc_now()
     session = None
     try:
@@ -75,14 +60,14 @@ def run_trial(
             )
         claim = write_claim(storage, point_id, claim)
         if read_claim(storage, point_id) != claim:
-            return Outcome(status="elsewhere")  # another driver began at the same moment
+            return Outcome(status=TrialState.ELSEWHERE)  # another driver began at the same moment
         session = Session(spec, dataset, storage, surroundings, claim, stop_asked, report)
         record = session.run(checkpoint)
-        outcome = Outcome(status="finished", record=record)
+        outcome = Outcome(status=TrialState.FINISHED, record=record)
     except TakenOverError:
-        return Outcome(status="elsewhere")
+        return Outcome(status=TrialState.ELSEWHERE)
     except StopAskedError:
-        outcome = Outcome(status="stopped")
+        outcome = Outcome(status=TrialState.PAUSED)
     except StorageError:  # no fault of the point, which stays to be done
         with suppress(StorageError):
             storage.delete(claim_key(point_id))
@@ -90,13 +75,13 @@ def run_trial(
     except Exception as error:
         if surroundings.shares_gpu and _ran_out_of_memory(error):
             storage.delete(claim_key(point_id))
-            return Outcome(status="crowded", error=_one_line(error))
+            return Outcome(status=TrialState.CROWDED, error=_one_line(error))
         if isinstance(error, torch.AcceleratorError):
             raise DeviceLostError(
                 f"A GPU must go on answering; it says: {_one_line(error)}. Start a new process."
             ) from error
         epochs = session.epochs if session else ()
-        outcome = Outcome(status="failed", error=_one_line(error))
+        outcome = Outcome(status=TrialState.FAILED, error=_one_line(error))
         _write_failure(storage, spec, surroundings, error, tuple(epochs), started_at)
     storage.delete(claim_key(point_id))
     return outcome

@@ -3,7 +3,7 @@ import io
 from rich.console import Console
 
 from tune_jobs.driver.display import Display
-from tune_jobs.trial.session import Progress
+from tune_jobs.trial.outcome import TrialProgress
 
 
 def text_of(write, *, terminal: bool) -> str:
@@ -18,7 +18,7 @@ def test_whatever_an_error_says_is_shown_as_it_is():
 
     def write(display: Display) -> None:
         display.progressed(
-            "disco [/b]", Progress(epoch=0, max_epochs=9, valid_accuracy=None, resumed_at=None)
+            "disco [/b]", TrialProgress(epoch=0, max_epochs=9, valid_accuracy=None, resumed_at=None)
         )
         display.ended("disco [/b]", error, failed=True)
 
@@ -28,7 +28,7 @@ def test_whatever_an_error_says_is_shown_as_it_is():
 
 def test_a_trial_that_goes_on_says_from_where():
     def write(display: Display) -> None:
-        progress = Progress(epoch=3, max_epochs=9, valid_accuracy=0.5, resumed_at=(4, 17))
+        progress = TrialProgress(epoch=3, max_epochs=9, valid_accuracy=0.5, resumed_at=(4, 17))
         display.progressed("disco", progress)
         display.progressed("disco", progress)
 

@@ -13,8 +13,9 @@ from stir import StirError
 from tune_jobs.driver.phases import Budget, run_phases
 from tune_jobs.errors import TuneJobsError
 from tune_jobs.plan.choices import describe_phase
-from tune_jobs.plan.plan import OpenedStudy, Plan, State, open_study, survey
+from tune_jobs.plan.plan import OpenedStudy, Plan, open_study, survey
 from tune_jobs.point import GridPoint
+from tune_jobs.records.state import TrialState
 from tune_jobs.records.study import StudyRecord
 from tune_jobs.records.trial import RecordError
 from tune_jobs.storage import Storage
@@ -48,7 +49,7 @@ def opened(
 
 @dataclass(frozen=True)
 class Summary:
-    states: dict[str, State]
+    states: dict[str, TrialState]
     stopped: bool = False
     broken: tuple[str, ...] = ()
 

@@ -9,8 +9,9 @@ from lab.records import put_record
 from lab.s3_server import S3Server
 from tune_jobs.cli import main
 from tune_jobs.plan.leftovers import find_leftovers, remove
-from tune_jobs.plan.plan import State, survey
+from tune_jobs.plan.plan import survey
 from tune_jobs.point import GridPoint, Recipe, TrialSpec
+from tune_jobs.records.state import TrialState
 from tune_jobs.storage import Storage, StoredObject
 from tune_jobs.storage.claim import new_claim, write_claim
 
@@ -101,11 +102,11 @@ def test_a_damaged_record_is_moved_aside_and_its_point_is_to_do_again(
     for key in (f"checkpoints/{ID}.pt", f"weights/{ID}-1.pt", f"weights/{ID}-2.pt"):
         storage.write(key, b"left for the run that follows")
     assert main(["clean", "--storage", storage.uri, "--dry-run"]) == 0
-    assert survey([SPEC], storage) == {ID: State.FINISHED}
+    assert survey([SPEC], storage) == {ID: TrialState.FINISHED}
     assert main(["clean", "--storage", storage.uri]) == 0
     out = capsys.readouterr().out.splitlines()
     assert out[-1] == "1 damaged records moved aside; a run trains their points again"
-    assert survey([SPEC], storage) == {ID: State.TO_DO}
+    assert survey([SPEC], storage) == {ID: TrialState.TO_DO}
     [aside] = storage.list("damaged")
     assert aside.key.startswith(f"damaged/records/{ID}-")
     assert storage.read(aside.key) == spoilt

@@ -4,7 +4,8 @@ import pytest
 
 from lab.records import put_failure, put_record
 from tune_jobs.plan.outlook import Outlook, look_ahead
-from tune_jobs.plan.plan import OpenedStudy, State, open_study
+from tune_jobs.plan.plan import OpenedStudy, open_study
+from tune_jobs.records.state import TrialState
 from tune_jobs.storage import Storage
 from tune_jobs.study.file import load_study, parse_study
 
@@ -51,7 +52,7 @@ def test_points_wait_until_their_rate_is_chosen_and_are_counted_once(bars: Path,
     outlook = look_ahead(study, storage)
     done, waits = cell(outlook, 1, "standard"), cell(outlook, 1, "xu")
     assert (done.rates, done.waiting) == ((0.01,), 0)
-    assert (done.states[State.FINISHED], done.states[State.TO_DO], done.left) == (2, 2, 2)
+    assert (done.states[TrialState.FINISHED], done.states[TrialState.TO_DO], done.left) == (2, 2, 2)
     assert (waits.rates, waits.waiting, waits.repeated, waits.left) == ((), 4, 2, 2)
     assert (outlook.distinct, outlook.reported) == (12, 8)
 
@@ -82,7 +83,7 @@ def test_a_failed_point_is_not_among_those_that_take_time(bars: Path, storage: S
     before = look_ahead(study, storage)
     put_failure(storage, study.spec(study.study.points[0]), "OSError: the disk was full")
     after = look_ahead(study, storage)
-    assert cell(after, 0, "standard").states[State.FAILED] == 1
+    assert cell(after, 0, "standard").states[TrialState.FAILED] == 1
     trial = cell(before, 0, "standard").trial
     assert trial is not None
     assert before.trial_seconds_left - after.trial_seconds_left == pytest.approx(trial.seconds)

@@ -4,8 +4,9 @@ import pytest
 
 from lab.records import put_failure, put_record
 from tune_jobs.plan.choices import describe_phase
-from tune_jobs.plan.plan import OpenedStudy, State, open_study
+from tune_jobs.plan.plan import OpenedStudy, open_study
 from tune_jobs.plan.status import take_status
+from tune_jobs.records.state import TrialState
 from tune_jobs.storage import Storage
 from tune_jobs.storage.claim import new_claim, write_claim
 from tune_jobs.study.file import parse_study
@@ -38,8 +39,8 @@ def test_every_point_of_a_stored_study_is_counted_by_state(study: OpenedStudy, s
     write_claim(storage, third.point_id, new_claim("driver", (3, 7), None))
     status = take_status(storage)
     assert {cell.model: dict(states) for cell, states in status.cells.items()} == {
-        "standard": {State.FINISHED: 1, State.FAILED: 1},
-        "xu": {State.IN_FLIGHT: 1, State.TO_DO: 1},
+        "standard": {TrialState.FINISHED: 1, TrialState.FAILED: 1},
+        "xu": {TrialState.IN_FLIGHT: 1, TrialState.TO_DO: 1},
     }
     (failed,) = status.failed
     assert (failed.point, failed.attempts) == (second.point, 2)
@@ -56,7 +57,7 @@ def test_without_a_stored_study_there_are_the_points_that_have_an_object(
     put_record(storage, first, valid_accuracy=0.5)
     put_failure(storage, second, "OSError: the disk was full")
     (states,) = take_status(storage).cells.values()
-    assert states == {State.FINISHED: 1, State.FAILED: 1}
+    assert states == {TrialState.FINISHED: 1, TrialState.FAILED: 1}
 
 
 def test_a_point_that_failed_once_and_was_finished_later_is_no_failure(

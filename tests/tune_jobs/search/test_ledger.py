@@ -7,8 +7,9 @@ import pytest
 
 from lab.records import put_failure, put_record
 from tune_jobs.errors import TuneJobsError
-from tune_jobs.plan.plan import OpenedStudy, State, take_inventory
+from tune_jobs.plan.plan import OpenedStudy, take_inventory
 from tune_jobs.records.search import outcome_key, samples_from_lines, samples_key, search_key
+from tune_jobs.records.state import TrialState
 from tune_jobs.records.trial import RecordError, record_key
 from tune_jobs.search.ledger import Ledger, read_outcomes
 from tune_jobs.storage import Storage
@@ -98,7 +99,12 @@ def test_a_record_that_a_grid_has_left_ends_its_sample(ledger: Ledger, storage: 
     assert (outcome.status, outcome.valid_accuracies) == ("finished", (0.75, 0.75, 0.75))
     assert outcome.test_accuracy == 0.5
     states = list(ledger.states(inventory).values())
-    assert states == [State.TO_DO, State.TO_DO, State.FINISHED, *[State.TO_DO] * 3]
+    assert states == [
+        TrialState.TO_DO,
+        TrialState.TO_DO,
+        TrialState.FINISHED,
+        *[TrialState.TO_DO] * 3,
+    ]
 
 
 def test_a_loss_that_diverged_is_an_answer_and_another_failure_is_none(
@@ -182,7 +188,7 @@ def test_samples_of_a_dataset_that_changed_are_to_be_run_again(
     later.begin()
     assert [one.drawn for one in later.samples] == [one.drawn for one in ledger.samples]
     assert later.samples[0].point_id != ledger.samples[0].point_id
-    assert set(later.states(take_inventory(storage)).values()) == {State.TO_DO}
+    assert set(later.states(take_inventory(storage)).values()) == {TrialState.TO_DO}
 
 
 def test_optuna_s_samples_are_written_one_by_one(opened: Opened, storage: Storage):

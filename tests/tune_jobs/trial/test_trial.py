@@ -22,8 +22,9 @@ from tune_jobs.storage import Storage
 from tune_jobs.storage import claim as claims
 from tune_jobs.storage.claim import claim_key, read_claim, write_claim
 from tune_jobs.trial.checkpoint import checkpoint_key, read_checkpoint
+from tune_jobs.trial.outcome import Outcome
 from tune_jobs.trial.session import Surroundings
-from tune_jobs.trial.trial import Outcome, run_trial
+from tune_jobs.trial.trial import run_trial
 
 HERE = Surroundings(driver="this", threads=1)
 POINT = GridPoint(
@@ -127,7 +128,7 @@ def test_a_trial_stopped_between_any_two_batches_goes_on_with_the_samenumbers(
 ):
     # 4 training and 4 validation batches an epoch, 4 epochs, then 12 test batches
     outcome = run_trial(spec, dataset, storage, HERE, stop_asked=stop_after(batches))
-    assert outcome.status == "stopped"
+    assert outcome.status == "paused"
     assert keys(storage) == [checkpoint_key(spec.point_id)]
     record = finished(run_trial(spec, dataset, storage, replace(HERE, driver="another")))
     assert numbers(record) == numbers(whole)
@@ -326,7 +327,7 @@ def test_a_process_lost_five_times_without_progress_fails_the_trial(
     gone = replace(claims.new_claim("this", (1, 0), None), deaths=3, pid_started="long ago")
     write_claim(storage, spec.point_id, gone)
     stopped = run_trial(spec, dataset, storage, HERE, stop_asked=stop_after(2))
-    assert stopped.status == "stopped"  # four deaths are borne; this stop left a checkpoint
+    assert stopped.status == "paused"  # four deaths are borne; this stop left a checkpoint
     storage.delete(checkpoint_key(spec.point_id))
     write_claim(storage, spec.point_id, replace(gone, deaths=4))
     outcome = run_trial(spec, dataset, storage, HERE)
