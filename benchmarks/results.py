@@ -30,8 +30,9 @@ from analysis.results.query import query
 from analysis.tables.schemas import PARTED
 from stir.scenarios import SCALES
 from tune_jobs.point import GridPoint, Recipe, TrialSpec
-from tune_jobs.records.evaluation import Evaluation, evaluation_key
-from tune_jobs.records.trial import EpochRecord, Provenance, ScaleRecord, TrialRecord, record_key
+from tune_jobs.records.evaluation import Evaluation
+from tune_jobs.records.keys import evaluation_key, record_key
+from tune_jobs.records.trial import EpochRecord, Provenance, ScaleRecord, TrialRecord
 from tune_jobs.storage import Storage
 
 CLASSES = {"emoji": 36, "mnist": 10, "trafficsign": 16, "aerial": 9}

@@ -20,7 +20,7 @@ from lab.s3_server import S3Server
 from siconvnet import MODELS
 from stir import STIRDataset
 from tune_jobs.point import GridPoint, Recipe, TrialSpec
-from tune_jobs.records.trial import TrialRecord, point_id_of
+from tune_jobs.records.trial import TrialRecord
 from tune_jobs.storage import Storage
 from tune_jobs.trial.session import Surroundings
 from tune_jobs.trial.trial import run_trial
@@ -227,7 +227,7 @@ def _compare(
 
 def _records(storage: Storage) -> dict[str, TrialRecord]:
     return {
-        point_id_of(item.key): TrialRecord.from_json(storage.read(item.key))
+        (record := TrialRecord.from_json(storage.read(item.key))).point_id: record
         for item in storage.list("records")
     }
 

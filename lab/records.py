@@ -3,15 +3,8 @@
 from dataclasses import replace
 
 from tune_jobs.point import TrialSpec
-from tune_jobs.records.trial import (
-    EpochRecord,
-    FailureRecord,
-    Provenance,
-    ScaleRecord,
-    TrialRecord,
-    failure_key,
-    record_key,
-)
+from tune_jobs.records.keys import failure_key, record_key
+from tune_jobs.records.trial import EpochRecord, FailureRecord, Provenance, ScaleRecord, TrialRecord
 from tune_jobs.storage import Storage
 
 SCALES = range(17, 65)

@@ -7,7 +7,7 @@ if TYPE_CHECKING:
     from tune_jobs.driver.phases import run_study
     from tune_jobs.driver.search import run_search
     from tune_jobs.evaluation.measures import load_model
-    from tune_jobs.plan.plan import open_study
+    from tune_jobs.plan.opened import open_study
     from tune_jobs.study.file import load_study
 
 __all__ = ["load_model", "load_study", "open_study", "run_search", "run_study"]
@@ -15,7 +15,7 @@ __all__ = ["load_model", "load_study", "open_study", "run_search", "run_study"]
 _HOMES = {  # imported when asked for: torch takes seconds
     "load_model": "tune_jobs.evaluation.measures",
     "load_study": "tune_jobs.study.file",
-    "open_study": "tune_jobs.plan.plan",
+    "open_study": "tune_jobs.plan.opened",
     "run_search": "tune_jobs.driver.search",
     "run_study": "tune_jobs.driver.phases",
 }

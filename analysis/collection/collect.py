@@ -14,8 +14,9 @@ from analysis.collection.rows import Rows, rows_of_failure, rows_of_record, rows
 from analysis.collection.searches import read_searches
 from analysis.results import studies
 from analysis.tables import parquet, schemas
-from tune_jobs.records.study import StudyRecord, study_key
-from tune_jobs.records.trial import FailureRecord, TrialRecord, failure_key, point_id_of, record_key
+from tune_jobs.records.keys import failure_key, point_id_of, record_key, study_key
+from tune_jobs.records.study import StudyRecord
+from tune_jobs.records.trial import FailureRecord, TrialRecord
 from tune_jobs.storage import READERS, Storage
 
 _BATCH = 250  # objects read ahead at a time, which bounds the memory
@@ -97,7 +98,7 @@ def _wanted(storages: Iterable[Storage], finished: set[str], found: Collected) -
     for storage in storages:
         for folder, objects in (("records", records), ("failures", failures)):
             for key in keys_in(storage, folder):
-                objects.setdefault(point_id_of(key), []).append((storage, key))
+                objects.setdefault(point_id_of(key) or key, []).append((storage, key))
     found.repeated = sum(len(copies) > 1 for copies in records.values())
     new = [copies for point_id, copies in records.items() if point_id not in finished]
     done = finished | set(records)

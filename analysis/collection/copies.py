@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import TypeVar
 
 from analysis.errors import AnalysisError
-from tune_jobs.records.trial import RecordError
+from tune_jobs.records.schema import RecordError
 from tune_jobs.storage import Storage
+from tune_jobs.storage.reader import list_folder
 
 Place = tuple[Storage, str]  # an object: where, and its key
 Copies = Sequence[Place]  # of one object, the first to be tried first
@@ -25,7 +26,8 @@ def opened(uri: str) -> Storage:
 
 
 def keys_in(storage: Storage, folder: str, *, ending: str = ".json") -> list[str]:
-    return [item.key for item in storage.list(folder) if item.key.endswith(ending)]
+    listing = list_folder(storage, folder)
+    return [item.key for _, item in listing.objects if item.key.endswith(ending)]
 
 
 def parsed(

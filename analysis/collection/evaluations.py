@@ -15,8 +15,9 @@ from analysis.collection.copies import Copies, Place
 from analysis.tables import parquet
 from analysis.tables.parts import PartWriter
 from analysis.tables.schemas import SCHEMAS
-from tune_jobs.records.evaluation import Evaluation, IndexMaps, evaluation_key, maps_key
-from tune_jobs.records.trial import RecordError, point_id_of
+from tune_jobs.records.evaluation import Evaluation, IndexMaps
+from tune_jobs.records.keys import evaluation_key, maps_key, point_id_of
+from tune_jobs.records.schema import RecordError
 from tune_jobs.storage import Storage
 
 FOLDERS = ("evaluations", "index_maps")

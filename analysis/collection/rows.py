@@ -10,9 +10,10 @@ from typing import Any
 import pyarrow as pa
 
 from analysis.tables.schemas import SCHEMAS
+from tune_jobs.records.schema import RecordError
 from tune_jobs.records.search import Sample, SearchOutcome
 from tune_jobs.records.study import StudyRecord
-from tune_jobs.records.trial import FailureRecord, RecordError, TrialRecord, time_of
+from tune_jobs.records.trial import FailureRecord, TrialRecord, time_of
 
 Rows = Mapping[str, pa.Table]
 SEARCH_PHASE = "search"  # what study_points calls the points of a search

@@ -6,14 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 from analysis.collection import copies
 from analysis.collection.copies import Place, keys_in
 from analysis.collection.rows import Rows, rows_of_search
-from tune_jobs.records.search import (
-    Sample,
-    SearchOutcome,
-    outcome_key,
-    outcomes_folder,
-    samples_from_lines,
-    samples_key,
-)
+from tune_jobs.records.keys import outcome_key, outcomes_folder, samples_key
+from tune_jobs.records.search import Sample, SearchOutcome, samples_from_lines
 from tune_jobs.storage import Storage
 
 

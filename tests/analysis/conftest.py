@@ -8,30 +8,11 @@ import pytest
 
 from stir.scenarios import SCALES, SCENARIOS
 from tune_jobs.point import GridPoint, Recipe, TrialSpec, cell_of
-from tune_jobs.records.evaluation import (
-    Evaluation,
-    IndexMaps,
-    ObjectIndex,
-    evaluation_key,
-    maps_key,
-)
-from tune_jobs.records.study import (
-    Choice,
-    RateEvidence,
-    RunEvidence,
-    StudyPoint,
-    StudyRecord,
-    study_key,
-)
-from tune_jobs.records.trial import (
-    EpochRecord,
-    FailureRecord,
-    Provenance,
-    ScaleRecord,
-    TrialRecord,
-    failure_key,
-    record_key,
-)
+from tune_jobs.records.evaluation import Evaluation, IndexMaps, ObjectIndex
+from tune_jobs.records.keys import evaluation_key, failure_key, maps_key, record_key, study_key
+from tune_jobs.records.state import TrialState
+from tune_jobs.records.study import Choice, RateEvidence, RunEvidence, StudyPoint, StudyRecord
+from tune_jobs.records.trial import EpochRecord, FailureRecord, Provenance, ScaleRecord, TrialRecord
 from tune_jobs.storage import Storage
 
 PROVENANCE = Provenance(
@@ -161,7 +142,7 @@ def phase_of(*records: TrialRecord, lr: float | None, undecided: str = "") -> St
                 RunEvidence(
                     point_id=record.point_id,
                     seed=record.point.seed,
-                    outcome="finished",
+                    outcome=TrialState.FINISHED,
                     best_valid_accuracy=record.best_valid_accuracy,
                     collapsed=False,
                 ),

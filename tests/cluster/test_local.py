@@ -16,8 +16,9 @@ from lab.machines import WITH_LAB, Lab, Machine, background, why_not
 from lab.records import numbers
 from lab.s3_server import CREDENTIALS
 from lab.store import LabStore
-from tune_jobs.plan.plan import open_study
-from tune_jobs.records.trial import TrialRecord, point_id_of
+from tune_jobs.plan.opened import open_study
+from tune_jobs.records.keys import point_id_of
+from tune_jobs.records.trial import TrialRecord
 from tune_jobs.storage import Storage
 from tune_jobs.storage.claim import Claim
 from tune_jobs.study.file import load_study

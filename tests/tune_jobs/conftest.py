@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tune_jobs.plan.plan import OpenedStudy, open_study
+from tune_jobs.plan.opened import OpenedStudy, open_study
 from tune_jobs.study.file import parse_study
 
 

@@ -24,8 +24,9 @@ def _clean(args: argparse.Namespace) -> int:
 
     storage = Storage(args.storage)
     storage.require_there()
-    gone = []
-    for leftover in find_leftovers(storage):
+    found, gone = find_leftovers(storage), []
+    options.name_strays(found.strays)
+    for leftover in found.gone:
         if args.dry_run or remove(leftover, storage):
             gone.append(leftover)
             where = f" -> {leftover.aside}" if leftover.aside else ""

@@ -56,6 +56,7 @@ def _evaluate(args: argparse.Namespace) -> int:
     storage.require_there()
     wanted = Wanted(predictions=args.predictions, maps=tuple(args.maps))
     points = evaluable(study, storage, wanted)
+    options.name_strays(points.strays)
     print(
         f"{what}: {len(points.todo)} to evaluate, {len(points.done)} evaluated, "
         f"{len(points.unfinished)} without a result",

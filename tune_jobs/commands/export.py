@@ -48,6 +48,7 @@ def _export(args: argparse.Namespace) -> int:
             progress=lambda done, total: bars.update(bar, completed=done, total=total),
         )
     print(f"{_shown(args)}: {exported.added:,} added, {exported.there:,} there")
+    options.name_strays(exported.strays)
     for line in exported.damaged:
         print(f"tune-jobs: {line}", file=sys.stderr)
     return int(bool(exported.damaged))

@@ -3,7 +3,9 @@
 import argparse
 import os
 import sys
+from collections.abc import Sequence
 
+STRAYS_NAMED = 10
 INTERRUPTED = 130  # what a shell gives for a command that Ctrl-C ended
 DASHBOARD = "http://127.0.0.1:8265"  # of a Ray on this machine, and of a tunnel to a cluster's
 
@@ -72,6 +74,14 @@ def positive_seconds(text: str) -> float:
 def say(line: str) -> None:
     """A word about a command's own doings, beside what it prints."""
     print(f"tune-jobs: {line}", file=sys.stderr, flush=True)
+
+
+def name_strays(names: Sequence[str]) -> None:
+    """Name the files in a storage that are no objects of it, at most STRAYS_NAMED of them."""
+    for name in names[:STRAYS_NAMED]:
+        say(f"{name} is no object of the storage and is left out")
+    if more := len(names[STRAYS_NAMED:]):
+        say(f"so are {more:,} more")
 
 
 def show(text: str) -> None:

@@ -11,8 +11,9 @@ from tune_jobs.commands import options
 TABLE_WIDTH = 110  # characters, where there is no terminal
 
 if TYPE_CHECKING:
+    from tune_jobs.plan.inventory import Inventory
+    from tune_jobs.plan.opened import OpenedStudy
     from tune_jobs.plan.outlook import CellOutlook, Outlook, PhaseOutlook
-    from tune_jobs.plan.plan import OpenedStudy
     from tune_jobs.storage import Storage
 
 
@@ -38,17 +39,21 @@ def add(commands) -> None:
 
 
 def _plan(args: argparse.Namespace) -> int:
+    from tune_jobs.plan.inventory import take_inventory
+    from tune_jobs.plan.opened import open_study
     from tune_jobs.plan.outlook import look_ahead
-    from tune_jobs.plan.plan import open_study
     from tune_jobs.storage import Storage
     from tune_jobs.study.file import load_study
 
     opened = open_study(load_study(args.study), args.data)
     cpus = opened.study.resources.cpus
     slots = args.max_concurrent or max(1, (os.cpu_count() or 1) // cpus)
+    storage = Storage(args.storage)
+    inventory = take_inventory(storage)
+    options.name_strays(inventory.strays)
     if opened.study.search:
-        return _plan_search(opened, Storage(args.storage), slots, args)
-    outlook = look_ahead(opened, Storage(args.storage))
+        return _plan_search(opened, storage, inventory, slots, args)
+    outlook = look_ahead(opened, storage, inventory)
     if args.json:
         print(json.dumps(_as_json(opened, outlook, slots, args.price), indent=1))
     else:
@@ -57,12 +62,17 @@ def _plan(args: argparse.Namespace) -> int:
 
 
 def _plan_search(
-    opened: "OpenedStudy", storage: "Storage", slots: int, args: argparse.Namespace
+    opened: "OpenedStudy",
+    storage: "Storage",
+    inventory: "Inventory",
+    slots: int,
+    args: argparse.Namespace,
 ) -> int:
     from tune_jobs.driver.search import words
     from tune_jobs.search.outlook import look_at_search
 
-    outlook = look_at_search(opened, storage)
+    outlook = look_at_search(opened, storage, inventory)
+    options.name_strays(outlook.strays)
     seconds = outlook.trial_seconds_left
     hours = None if seconds is None else seconds / 3600 / slots
     money = None if hours is None or args.price is None else hours * args.price

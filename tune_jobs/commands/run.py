@@ -10,7 +10,7 @@ from tune_jobs.errors import TuneJobsError
 
 if TYPE_CHECKING:
     from stir import DatasetSummary
-    from tune_jobs.plan.plan import OpenedStudy
+    from tune_jobs.plan.opened import OpenedStudy
     from tune_jobs.storage import Storage
 
 
@@ -58,7 +58,7 @@ def add_study(parser: argparse.ArgumentParser) -> None:
 
 def _run(args: argparse.Namespace) -> int:
     from tune_jobs.driver.phases import Budget, counts, run_study
-    from tune_jobs.plan.plan import open_study
+    from tune_jobs.plan.opened import open_study
     from tune_jobs.records.state import TrialState
     from tune_jobs.storage import Storage
     from tune_jobs.study.file import load_study
@@ -85,6 +85,7 @@ def _run(args: argparse.Namespace) -> int:
     )
     waiting = f", {summary.held:,} waiting for a learning rate" if summary.held else ""
     print(f"study {study.name}: {counts(summary.states)}{waiting}")
+    options.name_strays(summary.strays)
     for choice in summary.undecided.values():
         print(f"tune-jobs: {choice.cell.label} is undecided: {choice.undecided}", file=sys.stderr)
     for line in summary.broken:
@@ -114,6 +115,7 @@ def _run_search(opened: "OpenedStudy", storage: "Storage", args: argparse.Namesp
         say=lambda line: print(line, flush=True),
     )
     print(f"search {opened.study.name}: {words(summary.states, summary.undrawn)}")
+    options.name_strays(summary.strays)
     for line in summary.broken:
         print(f"tune-jobs: {line}", file=sys.stderr)
     if summary.interrupted:

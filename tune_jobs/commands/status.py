@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from tune_jobs.commands import options
 
 if TYPE_CHECKING:
+    from tune_jobs.plan.searches import SearchStatus
     from tune_jobs.plan.status import Status
-    from tune_jobs.search.outlook import SearchStatus
 
 
 def add(commands) -> None:
@@ -32,6 +32,7 @@ def _status(args: argparse.Namespace) -> int:
     storage = Storage(args.storage)
     storage.require_there()
     status = take_status(storage)
+    options.name_strays(status.strays)
     if args.json:
         print(json.dumps(_as_json(status), indent=1))
     else:

@@ -8,7 +8,7 @@ from tune_jobs.commands import options, run
 from tune_jobs.errors import TuneJobsError
 
 if TYPE_CHECKING:
-    from tune_jobs.plan.plan import OpenedStudy
+    from tune_jobs.plan.opened import OpenedStudy
     from tune_jobs.storage import Storage
     from tune_jobs.study.subset import Only
 
@@ -37,7 +37,7 @@ def _submit(args: argparse.Namespace) -> int:
 
     from tune_jobs.cluster.bundle import write_bundle
     from tune_jobs.cluster.submit import Head, Job, run_job
-    from tune_jobs.plan.plan import open_study
+    from tune_jobs.plan.opened import open_study
     from tune_jobs.storage import Storage
     from tune_jobs.study.file import load_study, shipped_studies
     from tune_jobs.study.subset import Only

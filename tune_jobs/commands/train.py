@@ -54,7 +54,7 @@ def _train(args: argparse.Namespace) -> int:
     import socket
 
     from stir import STIRDataset
-    from tune_jobs.plan.plan import make_plan
+    from tune_jobs.plan.opened import make_plan
     from tune_jobs.point import Recipe
     from tune_jobs.records.state import TrialState
     from tune_jobs.storage import Storage

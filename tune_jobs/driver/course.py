@@ -12,9 +12,9 @@ from ray.tune.search import Searcher
 
 from tune_jobs.driver.experiment import spec_of
 from tune_jobs.errors import StorageError
+from tune_jobs.records.schema import RecordError
 from tune_jobs.records.search import Sample
 from tune_jobs.records.state import TrialState
-from tune_jobs.records.trial import RecordError
 from tune_jobs.search.ledger import Ledger
 from tune_jobs.study.search import Asha
 
@@ -82,8 +82,8 @@ class Course(Searcher):
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
         if result and "status" in result and TrialState(result["status"]).is_final:
-            with suppress(StorageError):  # noted later, by Ledger.settle_all
-                self._ledger.settle(self._point_ids[trial_id])
+            with suppress(StorageError):  # noted later, by Ledger.update
+                self._ledger.note(self._point_ids[trial_id])
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing: what is drawn and done is known from the storage, never from Tune's files."""
@@ -94,7 +94,7 @@ class Course(Searcher):
     def _next(self) -> Sample | None:
         while self._todo:
             sample = self._todo.pop(0)
-            if not self._ledger.hears_of(sample.point_id):  # else another driver has run it
+            if not self._ledger.has_news_of(sample.point_id):  # else another driver has run it
                 return sample
         known = {sample.point_id for sample in self._ledger.samples}
         while self._ledger.undrawn:

@@ -7,10 +7,11 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from tune_jobs.errors import TuneJobsError
-from tune_jobs.plan.choices import describe_phase, rates_of
+from tune_jobs.plan.choices import choices_of, points_at, rates_of, read_runs, store_phase
 from tune_jobs.plan.cost import costliest_first
-from tune_jobs.plan.plan import OpenedStudy, Plan, settle, survey
-from tune_jobs.point import Cell, TrialSpec, cell_of
+from tune_jobs.plan.inventory import Inventory, take_inventory
+from tune_jobs.plan.opened import OpenedStudy, Plan
+from tune_jobs.point import Cell, GridPoint, TrialSpec, cell_of
 from tune_jobs.records.state import POINT_STATES, TrialState
 from tune_jobs.records.study import Choice
 from tune_jobs.storage import Storage
@@ -53,7 +54,8 @@ class StudySummary:
     """How the points that were asked for stand after a run.
 
     ``held`` points wait for the learning rate of a cell; ``undecided`` are those cells that have
-    been tried. ``broken`` are the errors of trials that could not even store their failure.
+    been tried. ``broken`` are the errors of trials that could not even store their failure,
+    ``strays`` files in the storage that are no objects of it.
     """
 
     states: dict[str, TrialState] = field(default_factory=dict)
@@ -61,6 +63,7 @@ class StudySummary:
     undecided: dict[Cell, Choice] = field(default_factory=dict)
     interrupted: bool = False
     broken: list[str] = field(default_factory=list)
+    strays: tuple[str, ...] = ()
 
     @property
     def is_complete(self) -> bool:
@@ -133,14 +136,16 @@ def run_phases(
         {TrialState.FAILED} if retry_failed else set()
     )
     choices: dict[Cell, Choice] = {}
+    inventory = take_inventory(storage)
+    summary.strays = inventory.strays
     for phase in opened.study.phases:
-        points, held = settle(phase, rates_of(choices.values()))
+        points, held = points_at(phase, rates_of(choices.values()))
         held = [point for point in held if only.keeps(point)]
         summary.held += len(held)
         summary.undecided |= {p.cell: choices[p.cell] for p in held if p.cell in choices}
         plan = opened.plan(point for point in points if only.keeps(point))
-        states = survey(plan.specs, storage)
-        made = describe_phase(opened, storage, phase, points)
+        states = inventory.states(plan.specs)
+        made = _choose(opened, storage, phase, points, inventory)
         open_specs = [spec for spec in plan.specs if states[spec.point_id] in wanted]
         title = _title(opened, phase)
         todo = () if summary.interrupted else budget.take(open_specs)
@@ -151,8 +156,9 @@ def run_phases(
             ended = run(replace(plan, specs=todo), budget.seconds_left)
             summary.interrupted = ended.stopped and budget.seconds_left != 0
             summary.broken += ended.broken
-            states = survey(plan.specs, storage)
-            made = describe_phase(opened, storage, phase, points)
+            inventory = take_inventory(storage)
+            states = inventory.states(plan.specs)
+            made = _choose(opened, storage, phase, points, inventory)
         elif not open_specs:
             say(f"{title}: nothing is left to do")
         summary.states |= states
@@ -186,6 +192,20 @@ def require_datasets(
             name = cell_of(point).dataset
             if only.keeps(point) and name in opened.missing and name not in elsewhere:
                 raise opened.missing[name]
+
+
+def _choose(
+    opened: OpenedStudy,
+    storage: Storage,
+    phase: Phase,
+    points: Sequence[GridPoint],
+    inventory: Inventory,
+) -> tuple[Choice, ...]:
+    """Let a phase's rule choose from the runs that there are, and write down how it stands."""
+    runs = read_runs(opened, storage, phase, points, inventory)
+    choices = choices_of(runs)
+    store_phase(opened, storage, runs, choices)
+    return choices
 
 
 def _title(opened: OpenedStudy, phase: Phase) -> str:

@@ -19,7 +19,8 @@ from tune_jobs.cluster.connection import LOCAL, count_nodes, ray_session, scratc
 from tune_jobs.driver.display import Display
 from tune_jobs.driver.experiment import Experiment, Shared, Slots
 from tune_jobs.driver.stop import Stop
-from tune_jobs.plan.plan import Plan, survey
+from tune_jobs.plan.inventory import survey
+from tune_jobs.plan.opened import Plan
 from tune_jobs.plan.resources import Batch, batches, resources_of
 from tune_jobs.point import TrialSpec
 from tune_jobs.records.state import TrialState

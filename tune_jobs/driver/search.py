@@ -7,7 +7,8 @@ from itertools import product
 from typing import TYPE_CHECKING
 
 from tune_jobs.driver.phases import Budget, require_datasets
-from tune_jobs.plan.plan import OpenedStudy
+from tune_jobs.plan.inventory import take_inventory
+from tune_jobs.plan.opened import OpenedStudy
 from tune_jobs.plan.resources import resources_of
 from tune_jobs.records.search import Sample
 from tune_jobs.records.state import SAMPLE_STATES, TrialState
@@ -25,13 +26,14 @@ class SearchSummary:
     """How the trials of a search stand after a run, samples with equal points once.
 
     ``undrawn`` samples are still to be drawn. ``broken`` are the errors of trials that could not
-    even store their failure.
+    even store their failure, ``strays`` files in the storage that are no objects of it.
     """
 
     states: Mapping[TrialState, int]
     undrawn: int
     interrupted: bool = False
     broken: list[str] = field(default_factory=list)
+    strays: tuple[str, ...] = ()
 
     @property
     def is_complete(self) -> bool:
@@ -62,10 +64,15 @@ def run_search(
     storage.check_writable()
     ledger = Ledger(opened, storage)
     ledger.begin()
-    inventory = ledger.settle_all()
+    inventory = take_inventory(storage)
+    ledger.note_all(inventory)
     budget = Budget(seconds=stop_after_seconds, points=stop_after_points)
     todo = sum(_is_open(sample, ledger, retry_failed) for sample in ledger.distinct)
-    summary = SearchSummary(Counter(ledger.states(inventory).values()), ledger.undrawn)
+    summary = SearchSummary(
+        Counter(ledger.states(inventory).values()),
+        ledger.undrawn,
+        strays=(*inventory.strays, *ledger.strays),
+    )
     if not todo + ledger.undrawn:
         say(f"search {ledger.study}: nothing is left to do")
         return summary
@@ -84,12 +91,14 @@ def run_search(
         price=price,
     ) as run:
         _until_done(run, ledger, shape(opened), retry_failed, stop_after_points)
-    states = ledger.states(ledger.settle_all())
+    inventory = ledger.update()
+    states = ledger.states(inventory)
     return SearchSummary(
         Counter(states.values()),
         ledger.undrawn,
         interrupted=run.stop.asked and budget.seconds_left != 0,
         broken=run.broken,
+        strays=(*inventory.strays, *ledger.strays),
     )
 
 
@@ -121,7 +130,7 @@ def _until_done(
 
     tried: set[str] = set()
     while not run.stop.asked and (limit is None or len(tried) < limit):
-        inventory = ledger.settle_all()
+        inventory = ledger.update()
         waiting = [
             sample
             for sample in ledger.distinct

@@ -23,13 +23,17 @@ from tune_jobs.records.evaluation import (
     ObjectIndex,
     Predictions,
     Wanted,
+)
+from tune_jobs.records.keys import (
+    dataset_key,
     evaluation_key,
     maps_key,
     predictions_key,
 )
-from tune_jobs.records.trial import TrialRecord, record_key
+from tune_jobs.records.trial import TrialRecord
 from tune_jobs.storage import Storage
-from tune_jobs.storage.datasets import dataset_key, fetch_dataset
+from tune_jobs.storage.datasets import fetch_dataset
+from tune_jobs.storage.reader import read_record
 
 CHANNELS = (1, 3)  # of images in the STIR format
 BATCH_SIZE = 16  # objects, each at six scales for equivariance errors
@@ -172,7 +176,7 @@ def objects_to_test(dataset: STIRDataset) -> ObjectImages:
 
 def _record(storage: Storage, point_id: str) -> TrialRecord:
     try:
-        return TrialRecord.from_json(storage.read(record_key(point_id)))
+        return read_record(storage, point_id)
     except FileNotFoundError:
         raise TuneJobsError(
             f"A point must have a record in the storage; {storage.uri} has none of {point_id!r}."

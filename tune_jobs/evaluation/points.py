@@ -7,10 +7,9 @@ from functools import partial
 
 from tune_jobs.errors import TuneJobsError
 from tune_jobs.records.evaluation import ALWAYS, Wanted
-from tune_jobs.records.search import Sample, samples_from_lines, samples_key
-from tune_jobs.records.study import StudyRecord
-from tune_jobs.records.trial import RecordError, point_id_of
+from tune_jobs.records.keys import study_folder
 from tune_jobs.storage import Storage
+from tune_jobs.storage.reader import list_folder, parse_study, read_each, read_samples
 from tune_jobs.study.plugins import import_models
 
 FEW = 4  # points; starting Ray takes as long as evaluating some
@@ -24,6 +23,7 @@ class Evaluable:
     todo: tuple[str, ...]
     done: tuple[str, ...]
     unfinished: tuple[str, ...]  # without a record
+    strays: tuple[str, ...]  # files in the storage that are no objects of it
 
 
 def evaluable(study: str | None, storage: Storage, wanted: Wanted = ALWAYS) -> Evaluable:
@@ -32,24 +32,32 @@ def evaluable(study: str | None, storage: Storage, wanted: Wanted = ALWAYS) -> E
     Of a search they are the samples that trained to their end; without a study, all points that
     have a record. Raises TuneJobsError for a study that was never run with this storage.
     """
-    records = {point_id_of(item.key) for item in storage.list("records")}
-    points = sorted(records) if study is None else _points(study, storage, records)
-    folders = {key.partition("/")[0] for key in wanted.keys("")}
-    stored = {item.key for folder in folders for item in storage.list(folder)}
+    listing = list_folder(storage, "records")
+    records = {key.point_id for key, _ in listing.objects if key.point_id}
+    strays: tuple[str, ...] = ()
+    points = sorted(records)
+    if study is not None:
+        points, strays = _points(study, storage, records)
+    measured = [list_folder(storage, folder) for folder in wanted.folders]
+    stored = {item.key for listed in measured for _, item in listed.objects}
     finished = [point_id for point_id in points if point_id in records]
     done = {point_id for point_id in finished if stored.issuperset(wanted.keys(point_id))}
     return Evaluable(
         todo=tuple(point_id for point_id in finished if point_id not in done),
         done=tuple(point_id for point_id in finished if point_id in done),
         unfinished=tuple(point_id for point_id in points if point_id not in records),
+        strays=(*strays, *(name for one in (listing, *measured) for name in one.strays)),
     )
 
 
-def _points(study: str, storage: Storage, records: Container[str]) -> list[str]:
-    phases = [
-        StudyRecord.from_json(storage.read(item.key)) for item in storage.list(f"studies/{study}")
-    ]
-    samples = _samples(study, storage)
+def _points(
+    study: str, storage: Storage, records: Container[str]
+) -> tuple[list[str], tuple[str, ...]]:
+    """The points that a study reports, and stray files beside its phases."""
+    listing = list_folder(storage, study_folder(study))
+    keys = (item.key for _, item in listing.objects)
+    phases = [phase for _, phase in read_each(storage, keys, parse_study)]
+    samples = read_samples(storage, study)
     if not phases and samples is None:
         raise TuneJobsError(
             f"A study must have been run before it is evaluated; {storage.uri} has neither "
@@ -57,17 +65,8 @@ def _points(study: str, storage: Storage, records: Container[str]) -> list[str]:
         )
     reported = (point for phase in phases for point in phase.points if point.reported)
     finished = (sample for sample in samples or () if sample.point_id in records)
-    return list(dict.fromkeys(point.point_id for point in (*reported, *finished)))
-
-
-def _samples(study: str, storage: Storage) -> tuple[Sample, ...] | None:
-    """What a search has drawn; None if no search of that name has begun."""
-    try:
-        return samples_from_lines(storage.read(samples_key(study)))
-    except FileNotFoundError:
-        return None
-    except RecordError as error:
-        raise RecordError(f"{storage.uri}/{samples_key(study)}: {error}") from None
+    point_ids = dict.fromkeys(point.point_id for point in (*reported, *finished))
+    return list(point_ids), listing.strays
 
 
 def evaluate_points(

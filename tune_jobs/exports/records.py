@@ -6,8 +6,9 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from tune_jobs.point import content_of
-from tune_jobs.records.trial import EpochRecord, RecordError, TrialRecord, point_id_of, record_key
+from tune_jobs.records.trial import EpochRecord, TrialRecord
 from tune_jobs.storage import Storage
+from tune_jobs.storage.reader import list_folder, parse_record, read_each
 
 OF_EPOCHS = (
     *("train_loss", "train_accuracy", "valid_loss", "valid_accuracy"),
@@ -29,11 +30,13 @@ class Target(Protocol):
 
 @dataclass(slots=True)
 class Exported:
-    """How many records an export added and found; ``damaged`` names those it could not read."""
+    """How many records an export added and found; ``damaged`` names those it could not read,
+    ``strays`` files beside them that are no records."""
 
     added: int
     there: int
     damaged: list[str]
+    strays: tuple[str, ...]
 
 
 def export(
@@ -41,22 +44,14 @@ def export(
 ) -> Exported:
     """Add every record of a storage that a target does not have; what is there stays."""
     known = target.known()
-    ids = [point_id_of(item.key) for item in storage.list("records")]
-    new = [item for item in ids if item not in known]
-    exported = Exported(0, len(ids) - len(new), [])
-    contents = storage.read_many(record_key(point_id) for point_id in new)
-    for done, (key, content) in enumerate(contents, 1):
-        try:
-            if isinstance(content, Exception):
-                raise content
-            record = TrialRecord.from_json(content)
-        except RecordError as error:
-            exported.damaged.append(f"{storage.uri}/{key}: {error}")
-        else:
-            target.add(record)
-            exported.added += 1
+    listing = list_folder(storage, "records")
+    new = [item.key for key, item in listing.objects if key.point_id not in known]
+    exported = Exported(0, len(listing.objects) - len(new), [], listing.strays)
+    for _, record in read_each(storage, new, parse_record, exported.damaged):
+        target.add(record)
+        exported.added += 1
         if progress:
-            progress(done, len(new))
+            progress(exported.added + len(exported.damaged), len(new))
     return exported
 
 

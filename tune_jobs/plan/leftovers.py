@@ -10,16 +10,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from tune_jobs.errors import TuneJobsError
-from tune_jobs.plan.plan import take_inventory
-from tune_jobs.records.trial import (
-    RECORD_SCHEMA,
-    RecordError,
-    TrialRecord,
-    point_id_of,
-    record_key,
-)
-from tune_jobs.storage import DamagedError, Storage, StoredObject
+from tune_jobs.plan.inventory import Inventory, take_inventory
+from tune_jobs.records.keys import Kind, damaged_key, parse_key, point_id_of, record_key
+from tune_jobs.records.schema import RecordError
+from tune_jobs.records.trial import RECORD_SCHEMA, TrialRecord
+from tune_jobs.storage import DamagedError, Storage
 from tune_jobs.storage.claim import read_claim
+from tune_jobs.storage.reader import Listing, list_folder, parse_record
 
 MEASURED = ("evaluations", "predictions", "index_maps")  # of weights that a record names
 
@@ -34,7 +31,15 @@ class Leftover:
     aside: str = ""  # where it is moved to; nothing: it is removed
 
 
-def find_leftovers(storage: Storage) -> list[Leftover]:
+@dataclass(frozen=True, slots=True)
+class Leftovers:
+    """What can go, in the order in which it is safe to remove it; and stray files, which stay."""
+
+    gone: tuple[Leftover, ...]
+    strays: tuple[str, ...]
+
+
+def find_leftovers(storage: Storage) -> Leftovers:
     """Damaged records, stale claims, checkpoints of finished points, weights that no record names.
 
     A damaged record is moved aside, so that its point is not finished any more and a run trains it
@@ -45,26 +50,20 @@ def find_leftovers(storage: Storage) -> list[Leftover]:
 
     Raises TuneJobsError where there are weights and not one record, which no study leaves behind.
     """
-    claims, checkpoints, weights = (
-        list(storage.list(prefix)) for prefix in ("claims", "checkpoints", "weights")
-    )
+    checkpoints, weights = (list_folder(storage, folder) for folder in ("checkpoints", "weights"))
     inventory = take_inventory(storage)
-    _require_records(weights, inventory.finished, storage)
+    _require_records(weights, inventory, storage)
     good, damaged = _sorted_records(inventory.finished, storage)
     spoilt = {point_id_of(leftover.key) for leftover in damaged}
-    measured = [
-        item
-        for folder in (MEASURED if spoilt else ())
-        for item in storage.list(folder)
-        if point_id_of(item.key) in spoilt
+    measured = [list_folder(storage, folder) for folder in (MEASURED if spoilt else ())]
+    of_spoilt = [item for one in measured for key, item in one.objects if key.point_id in spoilt]
+    stale = [
+        item for point_id, item in inventory.claimed.items() if point_id not in inventory.in_flight
     ]
-    stale = [item for item in claims if point_id_of(item.key) not in inventory.in_flight]
-    done = [item for item in checkpoints if point_id_of(item.key) in good]
-    orphans = [
-        item for item in weights if good.get(point_id_of(item.key).partition("-")[0]) != item.key
-    ]
-    return [
-        *(Leftover(item.key, item.size, "its record is damaged") for item in measured),
+    done = [item for key, item in checkpoints.objects if key.point_id in good]
+    orphans = [item for key, item in weights.objects if good.get(key.point_id or "") != item.key]
+    gone = [
+        *(Leftover(item.key, item.size, "its record is damaged") for item in of_spoilt),
         *damaged,
         *(Leftover(item.key, item.size, "nobody is at it") for item in stale),
         *(Leftover(item.key, item.size, "its trial is finished") for item in done),
@@ -74,17 +73,21 @@ def find_leftovers(storage: Storage) -> list[Leftover]:
             if _is_orphan(item.key, storage)
         ),
     ]
+    strays = [name for one in (checkpoints, weights, *measured) for name in one.strays]
+    return Leftovers(tuple(gone), (*inventory.strays, *strays))
 
 
 def remove(leftover: Leftover, storage: Storage) -> bool:
     """Remove an object or move it aside, unless it turns out to be needed after all."""
-    key, point_id = leftover.key, point_id_of(leftover.key)
-    folder = key.partition("/")[0]
-    if folder == "claims":
+    key, parsed = leftover.key, parse_key(leftover.key)
+    if parsed is None or parsed.point_id is None:  # a stray file, which is not ours to remove
+        return False
+    point_id = parsed.point_id
+    if parsed.kind is Kind.CLAIM:
         needed = _is_claimed(point_id, storage)
-    elif folder == "weights":
+    elif parsed.kind is Kind.WEIGHTS:
         needed = not _is_orphan(key, storage)
-    elif folder == "checkpoints":
+    elif parsed.kind is Kind.CHECKPOINT:
         needed = not isinstance(_read_record(point_id, storage), TrialRecord)
     else:
         needed = not isinstance(_read_record(point_id, storage), RecordError)
@@ -96,14 +99,12 @@ def remove(leftover: Leftover, storage: Storage) -> bool:
     return True
 
 
-def _require_records(
-    weights: list[StoredObject], finished: frozenset[str], storage: Storage
-) -> None:
-    if weights and not finished:
+def _require_records(weights: Listing, inventory: Inventory, storage: Storage) -> None:
+    if weights.objects and not inventory.finished:
         raise TuneJobsError(
             f"A storage with weights must have records to clean by; {storage.uri} lists "
-            f"{len(weights)} weights and not one record. If its trials all died before their "
-            "records, run the study; if its records are elsewhere, bring them back."
+            f"{len(weights.objects)} weights and not one record. If its trials all died before "
+            "their records, run the study; if its records are elsewhere, bring them back."
         )
 
 
@@ -123,8 +124,7 @@ def _sorted_records(
             good[record.point_id] = record.weights_key
         elif isinstance(record, RecordError):
             data = _content(key, storage)
-            digest = hashlib.sha256(data).hexdigest()[:12]
-            aside = f"damaged/{key.removesuffix('.json')}-{digest}.json"
+            aside = damaged_key(point_id_of(key) or "", hashlib.sha256(data).hexdigest())
             damaged.append(Leftover(key, len(data), f"it is damaged: {record}", aside))
     return good, damaged
 
@@ -143,12 +143,9 @@ def _parsed(
     if isinstance(content, FileNotFoundError):
         return None
     try:
-        record = TrialRecord.from_json(content)
-        if record.point_id != point_id_of(key):
-            raise RecordError(f"it is the record of {record.point_id}.")
+        return parse_record(key, content)
     except RecordError as error:
         return None if _of_another_version(content) else error
-    return record
 
 
 def _of_another_version(data: bytes) -> bool:
@@ -171,8 +168,8 @@ def _content(key: str, storage: Storage) -> bytes:
 
 def _is_orphan(key: str, storage: Storage) -> bool:
     """Whether a point's weights are named by no record and awaited by no running trial."""
-    point_id = _point_of_weights(key)
-    if _is_claimed(point_id, storage):
+    point_id = point_id_of(key)
+    if point_id is None or _is_claimed(point_id, storage):
         return False
     record = _read_record(point_id, storage)  # after the claim, which goes when the record is there
     if isinstance(record, TrialRecord):
@@ -183,7 +180,3 @@ def _is_orphan(key: str, storage: Storage) -> bool:
 def _is_claimed(point_id: str, storage: Storage) -> bool:
     claim = read_claim(storage, point_id)
     return claim is not None and claim.is_fresh
-
-
-def _point_of_weights(key: str) -> str:
-    return point_id_of(key).partition("-")[0]

@@ -4,12 +4,14 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from tune_jobs.plan.choices import make_choices, rates_of, read_records
+from tune_jobs.plan.choices import choices_of, points_at, rates_of, read_runs
 from tune_jobs.plan.cost import Expectation, expect, measure
-from tune_jobs.plan.plan import Inventory, OpenedStudy, settle, take_inventory
+from tune_jobs.plan.inventory import Inventory
+from tune_jobs.plan.opened import OpenedStudy
 from tune_jobs.point import Cell, GridPoint, OpenPoint, cell_of
 from tune_jobs.records.state import POINT_STATES, TrialState
 from tune_jobs.storage import Storage
+from tune_jobs.storage.reader import read_records
 from tune_jobs.study.study import Phase
 
 SAMPLE = 3  # records read of a cell to learn how long its trials take
@@ -70,7 +72,7 @@ class Outlook:
         return sum(cell.seconds_left for cell in self.cells)
 
 
-def look_ahead(opened: OpenedStudy, storage: Storage) -> Outlook:
+def look_ahead(opened: OpenedStudy, storage: Storage, inventory: Inventory) -> Outlook:
     """Count and time what a study has left to do.
 
     Points of a dataset that is not here are counted as to do, timed by the size that the
@@ -80,7 +82,6 @@ def look_ahead(opened: OpenedStudy, storage: Storage) -> Outlook:
         point: opened.spec(point).point_id if opened.is_here(point) else None
         for point in opened.study.points
     }
-    inventory = take_inventory(storage)
     trials = _expectations(opened, ids, inventory, storage)
     rates: dict[Cell, float] = {}
     selected = {cell_of(p) for phase in opened.study.phases if phase.select for p in phase.points}
@@ -88,7 +89,7 @@ def look_ahead(opened: OpenedStudy, storage: Storage) -> Outlook:
     reported: set[tuple[Cell, int, float | None]] = set()
     phases: list[PhaseOutlook] = []
     for phase in opened.study.phases:
-        points, held = settle(phase, rates)
+        points, held = points_at(phase, rates)
         seats = {(cell_of(point), point.seed) for point in seen}
         tallies: dict[Cell, _Tally] = {cell_of(point): _Tally() for point in phase.points}
         for point in points:
@@ -104,8 +105,7 @@ def look_ahead(opened: OpenedStudy, storage: Storage) -> Outlook:
         cells = (tally.outlook(cell, trials[cell]) for cell, tally in tallies.items())
         phases.append(PhaseOutlook(phase=phase, cells=tuple(cells)))
         if phase.select:
-            here = [opened.spec(point) for point in points if opened.is_here(point)]
-            rates |= rates_of(make_choices(phase.select, here, storage))
+            rates |= rates_of(choices_of(read_runs(opened, storage, phase, points, inventory)))
     return Outlook(phases=tuple(phases), distinct=len(seen), reported=len(reported))
 
 
@@ -150,10 +150,10 @@ def _expectations(
     sample: dict[Cell, list[str]] = {}
     for point, point_id in ids.items():
         of_cell = sample.setdefault(cell_of(point), [])
-        if point_id in inventory.finished and len(of_cell) < SAMPLE:
+        if point_id and point_id in inventory.finished and len(of_cell) < SAMPLE:
             of_cell.append(point_id)
     records = read_records(
-        (point_id for of_cell in sample.values() for point_id in of_cell), storage
+        storage, (point_id for of_cell in sample.values() for point_id in of_cell)
     )
     sizes = opened.images_per_scale
     measured = measure(records.values(), sizes)

@@ -1,19 +1,24 @@
 """How the trials in a storage stand, from the storage alone."""
 
-import json
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
-from tune_jobs.plan.choices import last_failure
-from tune_jobs.plan.plan import take_inventory
+from tune_jobs.plan.inventory import Inventory, take_inventory
+from tune_jobs.plan.searches import SearchStatus, searches_in
 from tune_jobs.point import Cell, GridPoint, cell_of
+from tune_jobs.records.keys import failure_key, point_id_of, record_key
 from tune_jobs.records.state import TrialState
 from tune_jobs.records.study import StudyRecord
-from tune_jobs.records.trial import RecordError, record_key
-from tune_jobs.search.outlook import SearchStatus, searches_in
 from tune_jobs.storage import Storage
-from tune_jobs.storage.claim import Claim, read_claim
+from tune_jobs.storage.claim import Claim
+from tune_jobs.storage.reader import (
+    list_folder,
+    parse_failure,
+    parse_point,
+    parse_study,
+    read_each,
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,7 +46,8 @@ class Status:
 
     Trials of searches that were stopped early are in ``searches`` only.
 
-    ``damaged`` names objects that could not be read, and why.
+    ``damaged`` names objects that could not be read, and why; ``strays`` are files that are no
+    objects of the storage.
     """
 
     cells: Mapping[Cell, Mapping[TrialState, int]]
@@ -50,18 +56,24 @@ class Status:
     studies: tuple[StudyRecord, ...]
     searches: tuple[SearchStatus, ...]
     damaged: tuple[str, ...]
+    strays: tuple[str, ...]
 
 
 def take_status(storage: Storage) -> Status:
     """Look at everything in a storage. Records are opened only if no study has their points."""
     damaged: list[str] = []
     inventory = take_inventory(storage)
-    studies = tuple(_studies(storage, damaged))
+    listed, of_searches = list_folder(storage, "studies"), list_folder(storage, "searches")
+    keys = (item.key for _, item in listed.objects)
+    studies = tuple(study for _, study in read_each(storage, keys, parse_study, damaged))
     points = {entry.point_id: entry.point for study in studies for entry in study.points}
-    points |= _points_of_records(inventory.finished - points.keys(), storage, damaged)
-    failed = tuple(_failed(inventory.failed - inventory.finished, storage, damaged))
+    alone = map(record_key, sorted(inventory.finished - points.keys()))
+    points |= {
+        point_id_of(key) or "": point
+        for key, point in read_each(storage, alone, parse_point, damaged)
+    }
+    failed = tuple(_failed(inventory, storage, damaged))
     points |= {one.point_id: one.point for one in failed}
-    claims = ((point_id, read_claim(storage, point_id)) for point_id in sorted(inventory.in_flight))
     cells: dict[Cell, Counter[TrialState]] = {}
     for point_id, point in sorted(points.items(), key=lambda item: _order(item[1])):
         cells.setdefault(cell_of(point), Counter())[inventory.state(point_id)] += 1
@@ -70,56 +82,26 @@ def take_status(storage: Storage) -> Status:
         failed=failed,
         running=tuple(
             RunningPoint(point_id=point_id, point=points.get(point_id), claim=claim)
-            for point_id, claim in claims
-            if claim
+            for point_id, claim in sorted(inventory.claims.items())
         ),
         studies=studies,
-        searches=searches_in(storage, inventory, damaged),
+        searches=searches_in(storage, of_searches, inventory, damaged),
         damaged=tuple(damaged),
+        strays=(*inventory.strays, *listed.strays, *of_searches.strays),
     )
 
 
-def _studies(storage: Storage, damaged: list[str]) -> Iterable[StudyRecord]:
-    for item in storage.list("studies"):
-        try:
-            yield StudyRecord.from_json(storage.read(item.key))
-        except RecordError as error:
-            damaged.append(f"{item.key}: {error}")
-
-
-def _points_of_records(
-    point_ids: Iterable[str], storage: Storage, damaged: list[str]
-) -> dict[str, GridPoint]:
-    """Only the point of each record, which is quicker than to check it whole."""
-    wanted = {record_key(point_id): point_id for point_id in sorted(point_ids)}
-    axes = {field.name for field in fields(GridPoint)}
-    points: dict[str, GridPoint] = {}
-    for key, content in storage.read_many(wanted):
-        try:
-            if isinstance(content, Exception):
-                raise content
-            found = json.loads(content)["point"]
-            points[wanted[key]] = GridPoint(**{axis: found[axis] for axis in axes})
-        except (ValueError, KeyError, TypeError) as error:
-            damaged.append(f"{key}: {type(error).__name__}: {error}")
-    return points
-
-
-def _failed(
-    point_ids: Iterable[str], storage: Storage, damaged: list[str]
-) -> Iterable[FailedPoint]:
-    for point_id in sorted(point_ids):
-        try:
-            failure = last_failure(point_id, storage)
-        except RecordError as error:
-            damaged.append(f"failures/{point_id}: {error}")
-        else:
-            yield FailedPoint(
-                point_id=point_id,
-                point=failure.point,
-                attempts=failure.attempt,
-                error=failure.error,
-            )
+def _failed(inventory: Inventory, storage: Storage, damaged: list[str]) -> Iterator[FailedPoint]:
+    """The last attempt at each point that has failed and has no record."""
+    failed = sorted(inventory.failed - inventory.finished)
+    keys = [failure_key(point_id, inventory.attempts[point_id]) for point_id in failed]
+    for _, failure in read_each(storage, keys, parse_failure, damaged):
+        yield FailedPoint(
+            point_id=failure.point_id,
+            point=failure.point,
+            attempts=failure.attempt,
+            error=failure.error,
+        )
 
 
 def _order(point: GridPoint) -> tuple[str, int, str, float, int]:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stir import archive
+from tune_jobs.records.keys import Kind, evaluation_key, maps_key, predictions_key
 from tune_jobs.records.schema import RecordError
 
 EVALUATION_SCHEMA = "stir-evaluation/1"
@@ -177,6 +178,15 @@ class Wanted:
     predictions: bool = False
     maps: tuple[ObjectIndex, ...] = ()
 
+    @property
+    def folders(self) -> tuple[str, ...]:
+        """The folders of a storage in which it lies."""
+        return (
+            Kind.EVALUATION,
+            *([Kind.PREDICTIONS] if self.predictions else []),
+            *([Kind.INDEX_MAPS] if self.maps else []),
+        )
+
     def keys(self, point_id: str) -> list[str]:
         return [
             evaluation_key(point_id),
@@ -186,18 +196,6 @@ class Wanted:
 
 
 ALWAYS = Wanted()
-
-
-def evaluation_key(point_id: str) -> str:
-    return f"evaluations/{point_id}.npz"
-
-
-def predictions_key(point_id: str) -> str:
-    return f"predictions/{point_id}.npz"
-
-
-def maps_key(point_id: str, place: ObjectIndex) -> str:
-    return f"index_maps/{point_id}/{place.class_index}-{place.instance}.npz"
 
 
 def _to_npz(schema: str, arrays: dict[str, NDArray]) -> bytes:

@@ -39,8 +39,13 @@ def from_json(cls: type[Form], data: bytes, schema: str) -> Form:
         found = type(loaded).__name__
     if found != schema:
         raise RecordError(f"A record must be a JSON object of schema {schema!r}; got {found!r}.")
+    return from_python(cls, loaded)
+
+
+def from_python(cls: type[Form], content: Any) -> Form:
+    """A record of what ``json.loads`` made; RecordError unless every field has its type."""
     try:
-        return _adapter(cls).validate_json(json.dumps(loaded))
+        return _adapter(cls).validate_json(json.dumps(content))
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])

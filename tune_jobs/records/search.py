@@ -111,19 +111,3 @@ def samples_from_lines(data: bytes) -> tuple[Sample, ...]:
     if numbers != list(range(1, len(numbers) + 1)):
         raise RecordError(f"Samples must be numbered 1, 2, 3 and so on; got {numbers!s:.60}.")
     return samples
-
-
-def search_key(study: str) -> str:
-    return f"searches/{study}/search.json"
-
-
-def samples_key(study: str) -> str:
-    return f"searches/{study}/samples.jsonl"
-
-
-def outcomes_folder(study: str) -> str:
-    return f"searches/{study}/outcomes"
-
-
-def outcome_key(study: str, point_id: str) -> str:
-    return f"{outcomes_folder(study)}/{point_id}.json"

@@ -96,7 +96,3 @@ class StudyRecord:
                     f"has lr {choice.lr!r} and undecided {choice.undecided!r}."
                 )
         return record
-
-
-def study_key(study: str, phase: str) -> str:
-    return f"studies/{study}/{phase}.json"

@@ -1,5 +1,6 @@
 """What a finished trial leaves behind: one immutable JSON object. No torch, no Ray."""
 
+import json
 import math
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -10,10 +11,11 @@ from pydantic import with_config
 from stir.scenarios import SCENARIOS
 from tune_jobs import clock
 from tune_jobs.point import GridPoint, Recipe, TrialSpec
-from tune_jobs.records.schema import STRICT, RecordError, from_json, to_json
+from tune_jobs.records.schema import STRICT, RecordError, from_json, from_python, to_json
 
 RECORD_SCHEMA = "stir-record/1"
 FAILURE_SCHEMA = "stir-failure/1"
+_DIVERGED = "DivergedError:"  # how errors of such failures began before these said so
 
 
 @with_config(STRICT)
@@ -105,6 +107,11 @@ class TrialRecord:
     weights_key: str
     provenance: Provenance
 
+    @property
+    def collapsed(self) -> bool:
+        """Whether the trial never got to twice chance on the validation images."""
+        return has_collapsed(self.best_valid_accuracy, self.num_classes)
+
     def to_json(self) -> bytes:
         return to_json(self, RECORD_SCHEMA)
 
@@ -141,6 +148,14 @@ class FailureRecord:
     started_at: str
     failed_at: str
     provenance: Provenance
+    diverged: bool | None = None  # whether its loss was not finite; None in older failures
+
+    @property
+    def has_diverged(self) -> bool:
+        """Whether its loss was not finite: an answer, the same on every attempt."""
+        if self.diverged is None:
+            return self.error.startswith(_DIVERGED)
+        return self.diverged
 
     def to_json(self) -> bytes:
         return to_json(self, FAILURE_SCHEMA)
@@ -151,6 +166,20 @@ class FailureRecord:
         failure = from_json(cls, data, FAILURE_SCHEMA)
         _check_identity(failure)
         return failure
+
+
+def point_of_record(data: bytes) -> GridPoint:
+    """Only the point of a record, without a look at the rest; RecordError if there is none."""
+    try:
+        point = json.loads(data)["point"]
+    except (ValueError, RecursionError, KeyError, TypeError) as error:
+        raise RecordError(f"A record must be JSON with a point; got {error!r:.60}.") from None
+    return from_python(GridPoint, point)
+
+
+def has_collapsed(best_valid_accuracy: float, num_classes: int) -> bool:
+    """Whether a run never got to twice chance on the validation images."""
+    return best_valid_accuracy < 2 / num_classes
 
 
 def utc_now() -> str:
@@ -167,23 +196,6 @@ def time_of(text: str) -> datetime:
     if time is None or time.tzinfo is None:
         raise RecordError(f"A time must be ISO 8601 with its zone; got {text!r:.60}.")
     return time
-
-
-def record_key(point_id: str) -> str:
-    return f"records/{point_id}.json"
-
-
-def failure_key(point_id: str, attempt: int) -> str:
-    return f"failures/{point_id}/{attempt}.json"
-
-
-def point_id_of(key: str) -> str:
-    """The point_id in a key under records/, claims/, checkpoints/ or failures/.
-
-    >>> point_id_of("records/0123456789ab.json"), point_id_of("failures/0123456789ab/2.json")
-    ('0123456789ab', '0123456789ab')
-    """
-    return key.split("/")[1].split(".")[0]
 
 
 def _check_identity(record: TrialRecord | FailureRecord) -> None:

@@ -1,31 +1,41 @@
 """A search in its storage: what it is, what it drew, how each of its trials ended."""
 
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from typing import Any
 
 from tune_jobs.errors import TuneJobsError
-from tune_jobs.plan.choices import DIVERGED, last_failure
-from tune_jobs.plan.plan import Inventory, OpenedStudy, take_inventory
+from tune_jobs.plan.inventory import Inventory, take_inventory
+from tune_jobs.plan.opened import OpenedStudy
 from tune_jobs.point import TrialSpec
+from tune_jobs.records.keys import (
+    checkpoint_key,
+    claim_key,
+    outcome_key,
+    outcomes_folder,
+    samples_key,
+    search_key,
+)
+from tune_jobs.records.schema import RecordError
 from tune_jobs.records.search import (
     Sample,
     SearchOutcome,
     SearchRecord,
-    outcome_key,
-    outcomes_folder,
-    samples_from_lines,
-    samples_key,
     samples_to_lines,
-    search_key,
 )
 from tune_jobs.records.state import SampleEnd, TrialState
-from tune_jobs.records.trial import RecordError, TrialRecord, record_key, utc_now
+from tune_jobs.records.trial import utc_now
 from tune_jobs.search.samplers import Drawn, draw, require_sampler
-from tune_jobs.storage import READERS, Storage
-from tune_jobs.storage.claim import claim_key
-from tune_jobs.trial.checkpoint import checkpoint_key, read_checkpoint
+from tune_jobs.storage import Storage
+from tune_jobs.storage.reader import (
+    last_failure,
+    list_folder,
+    read_outcomes,
+    read_samples,
+    read_search,
+    stored_record,
+)
+from tune_jobs.trial.checkpoint import read_checkpoint
 
 LASTING = ("fixed", "drawn", "rng", "sampler")  # what a search keeps once it has begun
 
@@ -33,9 +43,10 @@ LASTING = ("fixed", "drawn", "rng", "sampler")  # what a search keeps once it ha
 class Ledger:
     """The samples of a search and how they ended, by point_id, as they are in the storage.
 
-    Making one reads; only ``begin``, ``draw``, ``settle`` and ``stop`` write. Other drivers may
-    run the same search: ``settle_all`` and ``hears_of`` learn how their trials ended. Raises
-    TuneJobsError if the storage has a search of that name with another space.
+    Making one reads; only ``begin``, ``draw``, ``note``, ``note_all``, ``update`` and ``stop``
+    write. Other drivers may run the same search: ``refresh``, ``update`` and ``has_news_of`` read
+    how their trials ended.
+    Raises TuneJobsError if the storage has a search of that name with another space.
     """
 
     def __init__(self, opened: OpenedStudy, storage: Storage) -> None:
@@ -46,7 +57,8 @@ class Ledger:
         self._stored = self._read_samples()
         self.samples = [self._sample(one.number, one.drawn) for one in self._stored]
         self.outcomes: dict[str, SearchOutcome] = {}
-        self._hear()
+        self.strays: tuple[str, ...] = ()  # in the folder of outcomes
+        self.refresh()
 
     def begin(self) -> None:
         """Write down the search, and its samples if they can be drawn ahead."""
@@ -88,11 +100,26 @@ class Ledger:
         """How the trial of each sample stands, by point_id."""
         return {sample.point_id: self._state(sample.point_id, inventory) for sample in self.samples}
 
-    def settle_all(self) -> Inventory:
-        """Learn every end that other drivers have written down, and write down those that the
-        storage knows of and the search does not; returns what there is."""
+    def refresh(self) -> None:
+        """Read every outcome that is not known; a failed trial may have been tried again."""
+        known = {
+            outcome_key(self.study, point_id)
+            for point_id, outcome in self.outcomes.items()
+            if outcome.status is not TrialState.FAILED
+        }
+        listing = list_folder(self._storage, outcomes_folder(self.study))
+        self.strays = listing.strays
+        self._learn(item.key for _, item in listing.objects if item.key not in known)
+
+    def update(self) -> Inventory:
+        """Take a new inventory, and learn from it and from other drivers what has ended."""
         inventory = take_inventory(self._storage)
-        self._hear()
+        self.refresh()
+        self.note_all(inventory)
+        return inventory
+
+    def note_all(self, inventory: Inventory) -> None:
+        """Write down each end of which the storage has a record or failure and the search not."""
         for point_id in (sample.point_id for sample in self.distinct):
             known = self.outcomes.get(point_id)
             if point_id in inventory.finished:
@@ -100,35 +127,30 @@ class Ledger:
             else:
                 news = known is None and point_id in inventory.failed
             if news:
-                self.settle(point_id)
-        return inventory
+                self.note(point_id)
 
-    def hears_of(self, point_id: str) -> bool:
-        """Whether another driver has written down the end of a trial since we looked."""
+    def has_news_of(self, point_id: str) -> bool:
+        """Whether another driver has written down the end of a trial since it was last read."""
         before = self.outcomes.get(point_id)
         self._learn([outcome_key(self.study, point_id)])
         return self.outcomes.get(point_id) != before
 
-    def settle(self, point_id: str) -> SearchOutcome:
+    def note(self, point_id: str) -> SearchOutcome:
         """Write down the end of a trial that has left a record or a failure."""
-        try:
-            record = TrialRecord.from_json(self._storage.read(record_key(point_id)))
-        except FileNotFoundError:
-            failure = last_failure(point_id, self._storage)
-            diverged = failure.error.startswith(DIVERGED)
-            status = TrialState.DIVERGED if diverged else TrialState.FAILED
-            epochs, reason, test_accuracy = failure.epochs, failure.error, None
-        except RecordError as error:
-            raise RecordError(f"{record_key(point_id)}: {error}") from None
-        else:
+        record = stored_record(self._storage, point_id)
+        if record:
             status, reason = TrialState.FINISHED, ""
             epochs, test_accuracy = record.epochs, record.test_accuracy
+        else:
+            failure = last_failure(self._storage, point_id)
+            status = TrialState.DIVERGED if failure.has_diverged else TrialState.FAILED
+            epochs, reason, test_accuracy = failure.epochs, failure.error, None
         accuracies = [epoch.valid_accuracy for epoch in epochs]
-        return self._note(point_id, status, reason, accuracies, test_accuracy)
+        return self._write_outcome(point_id, status, reason, accuracies, test_accuracy)
 
     def stop(self, point_id: str, reason: str, valid_accuracies: list[float]) -> None:
         """Write down that a trial was stopped early; then nothing else of it is kept."""
-        self._note(point_id, TrialState.STOPPED, reason, valid_accuracies, None)
+        self._write_outcome(point_id, TrialState.STOPPED, reason, valid_accuracies, None)
         self._storage.delete(checkpoint_key(point_id))
         self._storage.delete(claim_key(point_id))
 
@@ -137,7 +159,7 @@ class Ledger:
         checkpoint = read_checkpoint(self._storage, point_id)
         return [epoch.valid_accuracy for epoch in checkpoint.epochs] if checkpoint else []
 
-    def _note(
+    def _write_outcome(
         self,
         point_id: str,
         status: SampleEnd,
@@ -195,30 +217,21 @@ class Ledger:
 
     def _require_same(self) -> None:
         """Refuse to mix samples of two spaces; early stopping may change, trials may be added."""
-        key = search_key(self.study)
-        try:
-            before = SearchRecord.from_json(self._storage.read(key))
-        except FileNotFoundError:
+        before = read_search(self._storage, self.study)
+        if before is None:
             return
-        except RecordError as error:
-            raise RecordError(f"{self._storage.uri}/{key}: {error}") from None
         now = self._record()
         other = [name for name in LASTING if getattr(before, name) != getattr(now, name)]
         if other:
             raise TuneJobsError(
                 f"A search that has begun must keep its values, distributions, rng and sampler; "
-                f"{' and '.join(other)} of {self.study!r} differ from {self._storage.uri}/{key}. "
-                "Give the study another name."
+                f"{' and '.join(other)} of {self.study!r} differ from "
+                f"{self._storage.uri}/{search_key(self.study)}. Give the study another name."
             )
 
     def _read_samples(self) -> list[Sample]:
         key = samples_key(self.study)
-        try:
-            samples = samples_from_lines(self._storage.read(key))
-        except FileNotFoundError:
-            return []
-        except RecordError as error:
-            raise RecordError(f"{self._storage.uri}/{key}: {error}") from None
+        samples = read_samples(self._storage, self.study) or ()
         for sample in samples:
             if sample.drawn.keys() != self.search.space.drawn.keys():
                 raise RecordError(
@@ -238,34 +251,8 @@ class Ledger:
             self._storage.write(samples_key(self.study), samples_to_lines(samples))
             self._stored = list(samples)
 
-    def _hear(self) -> None:
-        """Read the outcomes that are not known; a failed trial may have been tried again."""
-        known = {
-            outcome_key(self.study, point_id)
-            for point_id, outcome in self.outcomes.items()
-            if outcome.status is not TrialState.FAILED
-        }
-        listed = (item.key for item in self._storage.list(outcomes_folder(self.study)))
-        self._learn(key for key in listed if key not in known)
-
     def _learn(self, keys: Iterable[str]) -> None:
         try:
-            self.outcomes |= read_outcomes(keys, self._storage)
+            self.outcomes |= read_outcomes(self._storage, keys)
         except RecordError as error:
             raise RecordError(f"{self._storage.uri}/{error} Remove it.") from None
-
-
-def read_outcomes(keys: Iterable[str], storage: Storage) -> dict[str, SearchOutcome]:
-    """Some outcomes by point_id, those that are there; RecordError names one that is damaged."""
-    with ThreadPoolExecutor(READERS) as pool:
-        found = pool.map(lambda key: _read_outcome(key, storage), keys)
-        return {outcome.point_id: outcome for outcome in found if outcome}
-
-
-def _read_outcome(key: str, storage: Storage) -> SearchOutcome | None:
-    try:
-        return SearchOutcome.from_json(storage.read(key))
-    except FileNotFoundError:  # removed since it was listed
-        return None
-    except RecordError as error:
-        raise RecordError(f"{key}: {error}") from None

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from tune_jobs import clock
+from tune_jobs.records.keys import claim_key
 from tune_jobs.storage.storage import Storage
 
 HEARTBEAT_SECONDS = 30.0
@@ -42,10 +43,6 @@ class Claim:
         if self.boot_id and self.boot_id == _boot_id() and self.host == platform.node():
             return _process_started(self.pid) == self.pid_started
         return clock.now() - self.heartbeat < STALE_SECONDS
-
-
-def claim_key(point_id: str) -> str:
-    return f"claims/{point_id}.json"
 
 
 def read_claim(storage: Storage, point_id: str) -> Claim | None:

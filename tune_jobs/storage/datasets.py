@@ -9,13 +9,10 @@ from filelock import FileLock
 import stir
 from stir import DatasetSummary, STIRDataset
 from tune_jobs.errors import TuneJobsError
+from tune_jobs.records.keys import dataset_key
 from tune_jobs.storage.storage import Storage
 
 CACHE_VARIABLE = "TUNE_JOBS_CACHE"
-
-
-def dataset_key(name: str, fingerprint: str) -> str:
-    return f"datasets/{name}-{fingerprint[:12]}.npz"
 
 
 def put_dataset(dataset: DatasetSummary, storage: Storage) -> str:

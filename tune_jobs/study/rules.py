@@ -35,11 +35,6 @@ def choose(rule: str, cell: Cell, runs: Mapping[float, Sequence[RunEvidence]]) -
     )
 
 
-def has_collapsed(best_valid_accuracy: float, num_classes: int) -> bool:
-    """Whether a run never got to twice chance on the validation images."""
-    return best_valid_accuracy < 2 / num_classes
-
-
 def paper_rule(rate: RateEvidence) -> Merit:
     """The median best validation accuracy.
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from tune_jobs.records.keys import checkpoint_key
 from tune_jobs.records.trial import EpochRecord, Resumption
 from tune_jobs.storage import Storage
 
@@ -33,10 +34,6 @@ class Checkpoint:
     def position(self) -> tuple[int, int]:
         """The epoch (from 1) and batch (from 0) that come next."""
         return self.fit["epoch"], self.fit["batch"]
-
-
-def checkpoint_key(point_id: str) -> str:
-    return f"checkpoints/{point_id}.pt"
 
 
 def write_checkpoint(storage: Storage, point_id: str, checkpoint: Checkpoint) -> None:

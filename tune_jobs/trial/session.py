@@ -16,23 +16,19 @@ from siconvnet.fit import Epoch, Fit, Images, Step
 from stir import SCALES, SCENARIOS, STIRDataset
 from tune_jobs import clock
 from tune_jobs.point import TrialSpec
+from tune_jobs.records.keys import checkpoint_key, record_key, weights_key
 from tune_jobs.records.trial import (
     EpochRecord,
     Provenance,
     Resumption,
     ScaleRecord,
     TrialRecord,
-    record_key,
     utc_now,
 )
 from tune_jobs.storage import Storage
 from tune_jobs.storage.claim import HEARTBEAT_SECONDS, Claim, read_claim, write_claim
-from tune_jobs.trial.checkpoint import (
-    Checkpoint,
-    checkpoint_key,
-    tensors_to_bytes,
-    write_checkpoint,
-)
+from tune_jobs.storage.reader import stored_record
+from tune_jobs.trial.checkpoint import Checkpoint, tensors_to_bytes, write_checkpoint
 from tune_jobs.trial.outcome import TrialProgress
 from tune_jobs.trial.provenance import backend_on, provenance
 
@@ -94,7 +90,7 @@ class Session:
 
     def run(self, checkpoint: Checkpoint | None) -> TrialRecord:
         """Train, test, store weights and record; raises StopAskedError when asked to stop."""
-        _settle(self.spec.point.seed, self.surroundings.threads)
+        _begin_alike(self.spec.point.seed, self.surroundings.threads)
         self.fit = self._fit()
         if checkpoint:
             self._resume(checkpoint)
@@ -249,7 +245,7 @@ class Session:
         assert best is not None  # at least one epoch was trained
         weights = {key: value.cpu() for key, value in self.fit.best_weights.items()}
         data = tensors_to_bytes(weights)
-        weights_key = f"weights/{point_id}-{hashlib.sha256(data).hexdigest()[:12]}.pt"
+        key = weights_key(point_id, hashlib.sha256(data).hexdigest())
         tested = [count for count in counts if count.scale in self.scenario.test_scales]
         total = sum(count.total for count in tested)
         record = TrialRecord(
@@ -279,12 +275,12 @@ class Session:
             started_at=self.started_at,
             finished_at=utc_now(),
             resumptions=tuple(self.resumptions),
-            weights_key=weights_key,
+            weights_key=key,
             provenance=self.surroundings.provenance,
         )
         existing = stored_record(self.storage, point_id)
         if existing is None:
-            self.storage.write(weights_key, data)
+            self.storage.write(key, data)
             self.storage.write(record_key(point_id), record.to_json())
         self.storage.delete(checkpoint_key(point_id))
         return existing or record
@@ -294,7 +290,7 @@ def _known(seconds: float) -> float | None:
     return None if math.isnan(seconds) else seconds
 
 
-def _settle(seed: int, threads: int) -> None:
+def _begin_alike(seed: int, threads: int) -> None:
     """Put a process that may have run another trial before into the state every trial begins in."""
     random.seed(seed)
     np.random.seed(seed)  # noqa: NPY002  (the generator that a user's own model may draw from)
@@ -308,9 +304,3 @@ def _settle(seed: int, threads: int) -> None:
 def _images(dataset: STIRDataset, split: str, scales: Sequence[int], *, shuffle: bool) -> Images:
     images, labels = dataset.select(split, scales, shuffle)
     return Images(torch.from_numpy(images), torch.from_numpy(labels))
-
-
-def stored_record(storage: Storage, point_id: str) -> TrialRecord | None:
-    """A point's good result, if there is one."""
-    key = record_key(point_id)
-    return TrialRecord.from_json(storage.read(key)) if storage.exists(key) else None

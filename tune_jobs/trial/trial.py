@@ -6,13 +6,16 @@ from contextlib import suppress
 
 import torch
 
+from siconvnet.fit import DivergedError
 from stir import STIRDataset
 from tune_jobs.errors import DeviceLostError, StorageError
 from tune_jobs.point import TrialSpec
+from tune_jobs.records.keys import claim_key, failure_key
 from tune_jobs.records.state import TrialState
-from tune_jobs.records.trial import EpochRecord, FailureRecord, failure_key, utc_now
+from tune_jobs.records.trial import EpochRecord, FailureRecord, utc_now
 from tune_jobs.storage import Storage
-from tune_jobs.storage.claim import DEATHS_ALLOWED, claim_key, new_claim, read_claim, write_claim
+from tune_jobs.storage.claim import DEATHS_ALLOWED, new_claim, read_claim, write_claim
+from tune_jobs.storage.reader import attempts, stored_record
 from tune_jobs.trial.checkpoint import read_checkpoint
 from tune_jobs.trial.outcome import Outcome, TrialProgress
 from tune_jobs.trial.session import (
@@ -20,7 +23,6 @@ from tune_jobs.trial.session import (
     StopAskedError,
     Surroundings,
     TakenOverError,
-    stored_record,
 )
 
 
@@ -105,7 +107,7 @@ def _write_failure(
     epochs: tuple[EpochRecord, ...],
     started_at: str,
 ) -> None:
-    attempt = 1 + sum(1 for _ in storage.list(f"failures/{spec.point_id}"))
+    attempt = 1 + max(attempts(storage, spec.point_id), default=0)
     failure = FailureRecord(
         point_id=spec.point_id,
         point=spec.point,
@@ -120,5 +122,6 @@ def _write_failure(
         started_at=started_at,
         failed_at=utc_now(),
         provenance=surroundings.provenance,
+        diverged=isinstance(error, DivergedError),
     )
     storage.write(failure_key(spec.point_id, attempt), failure.to_json())

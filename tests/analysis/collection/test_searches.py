@@ -7,14 +7,9 @@ from analysis.collection.collect import collect
 from analysis.results.cells import settled
 from analysis.results.query import query
 from tune_jobs.point import GridPoint, Recipe
-from tune_jobs.records.search import (
-    Sample,
-    SampleStatus,
-    SearchOutcome,
-    outcome_key,
-    samples_key,
-    samples_to_lines,
-)
+from tune_jobs.records.keys import outcome_key, samples_key
+from tune_jobs.records.search import Sample, SearchOutcome, samples_to_lines
+from tune_jobs.records.state import TrialState
 from tune_jobs.storage import Storage
 
 RANKING = "select sample, status, best_valid_accuracy from searches order by 3 desc nulls last, 1"
@@ -41,12 +36,12 @@ def sample(number: int, *, lr: float = 0.01, point_id: str | None = None) -> Sam
 
 
 def outcome(
-    of: Sample, status: SampleStatus, *accuracies: float, test_accuracy: float | None = None
+    of: Sample, status: str, *accuracies: float, test_accuracy: float | None = None
 ) -> SearchOutcome:
     return SearchOutcome(
         study=of.study,
         point_id=of.point_id,
-        status=status,
+        status=TrialState(status),
         reason="" if status == "finished" else "because",
         valid_accuracies=accuracies,
         test_accuracy=test_accuracy,

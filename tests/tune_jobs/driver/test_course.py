@@ -11,7 +11,7 @@ from ray.tune.search import Searcher
 from lab.records import put_failure, put_record
 from tune_jobs.driver.course import Course, Halving
 from tune_jobs.errors import StorageError
-from tune_jobs.plan.plan import OpenedStudy
+from tune_jobs.plan.opened import OpenedStudy
 from tune_jobs.records.search import Sample
 from tune_jobs.search.ledger import Ledger
 from tune_jobs.storage import Storage
@@ -79,7 +79,7 @@ def test_a_later_driver_stops_by_what_earlier_trials_gave(
     put_record(storage, ledger.spec(ledger.samples[0]), valid_accuracy=0.9, epochs=6)
     later = Ledger(opened(), storage)
     assert train(Halving(later, ASHA), trial(later, later.samples[1]), [0.5]) is None
-    later.settle_all()
+    later.update()
     assert train(Halving(later, ASHA), trial(later, later.samples[1]), [0.5]) == 1
 
 
@@ -143,7 +143,7 @@ def test_what_another_driver_has_stopped_meanwhile_is_not_handed_out(
 
 def test_what_failed_before_is_handed_out_to_be_tried_again(ledger: Ledger, storage: Storage):
     put_failure(storage, ledger.spec(ledger.samples[0]), "MemoryError: no more")
-    ledger.settle_all()
+    ledger.update()
     assert ids_of(Course(ledger, ledger.samples[:1])) == [ledger.samples[0].point.seed]
 
 

@@ -12,12 +12,13 @@ from lab.records import put_failure, put_record
 from stir import StirError
 from tune_jobs.driver.phases import Budget, run_phases
 from tune_jobs.errors import TuneJobsError
-from tune_jobs.plan.choices import describe_phase
-from tune_jobs.plan.plan import OpenedStudy, Plan, open_study, survey
+from tune_jobs.plan.choices import choices_of, read_runs, store_phase
+from tune_jobs.plan.inventory import survey, take_inventory
+from tune_jobs.plan.opened import OpenedStudy, Plan, open_study
 from tune_jobs.point import GridPoint
+from tune_jobs.records.schema import RecordError
 from tune_jobs.records.state import TrialState
 from tune_jobs.records.study import StudyRecord
-from tune_jobs.records.trial import RecordError
 from tune_jobs.storage import Storage
 from tune_jobs.study.file import parse_study
 from tune_jobs.study.subset import Only
@@ -245,7 +246,8 @@ def test_what_was_stored_of_a_dataset_that_has_left_is_kept(
     before = stored(storage, "rates")
     (rates, _) = (gone := opened(tmp_path / "bars.npz", dataset="bars.npz")).study.phases
     gone.missing["bars"] = gone.missing.pop("bars.npz")  # pyright: ignore
-    describe_phase(gone, storage, rates, ())
+    runs = read_runs(gone, storage, rates, (), take_inventory(storage))
+    store_phase(gone, storage, runs, choices_of(runs))
     assert stored(storage, "rates") == before
 
 

@@ -19,7 +19,7 @@ from analysis.collection.collect import collect
 from analysis.results.query import query
 from tune_jobs.cli import main
 from tune_jobs.errors import TuneJobsError
-from tune_jobs.plan.plan import OpenedStudy, open_study
+from tune_jobs.plan.opened import OpenedStudy, open_study
 from tune_jobs.records.search import Sample, SearchOutcome, samples_from_lines
 from tune_jobs.records.trial import TrialRecord
 from tune_jobs.storage import Storage

@@ -24,19 +24,11 @@ from tune_jobs.evaluation.measures import (
 )
 from tune_jobs.evaluation.points import FEW, evaluable, evaluate_points
 from tune_jobs.point import GridPoint, Recipe, TrialSpec
-from tune_jobs.records.evaluation import (
-    Evaluation,
-    IndexMaps,
-    ObjectIndex,
-    Predictions,
-    Wanted,
-    evaluation_key,
-    maps_key,
-    predictions_key,
-)
+from tune_jobs.records.evaluation import Evaluation, IndexMaps, ObjectIndex, Predictions, Wanted
+from tune_jobs.records.keys import evaluation_key, maps_key, predictions_key, samples_key, study_key
 from tune_jobs.records.schema import RecordError
-from tune_jobs.records.search import Sample, samples_key, samples_to_lines
-from tune_jobs.records.study import StudyPoint, StudyRecord, study_key
+from tune_jobs.records.search import Sample, samples_to_lines
+from tune_jobs.records.study import StudyPoint, StudyRecord
 from tune_jobs.records.trial import TrialRecord, utc_now
 from tune_jobs.storage import Storage
 from tune_jobs.storage.datasets import put_dataset

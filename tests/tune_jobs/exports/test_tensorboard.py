@@ -9,7 +9,8 @@ from tensorboardX.proto.event_pb2 import Event
 from tune_jobs.cli import main
 from tune_jobs.exports.records import export
 from tune_jobs.exports.tensorboard import TensorBoardFolder
-from tune_jobs.records.trial import TrialRecord, record_key
+from tune_jobs.records.keys import record_key
+from tune_jobs.records.trial import TrialRecord
 from tune_jobs.storage import Storage
 
 

@@ -8,8 +8,8 @@ from lab.faulty_proxy import FaultyProxy
 from lab.records import put_record
 from lab.s3_server import S3Server
 from tune_jobs.cli import main
+from tune_jobs.plan.inventory import survey
 from tune_jobs.plan.leftovers import find_leftovers, remove
-from tune_jobs.plan.plan import survey
 from tune_jobs.point import GridPoint, Recipe, TrialSpec
 from tune_jobs.records.state import TrialState
 from tune_jobs.storage import Storage, StoredObject
@@ -30,7 +30,7 @@ OTHER = replace(SPEC, point=replace(POINT, seed=2))
 
 
 def keys(storage: Storage) -> set[str]:
-    return {leftover.key for leftover in find_leftovers(storage)}
+    return {leftover.key for leftover in find_leftovers(storage).gone}
 
 
 def claim_of_the_dead(storage: Storage) -> None:
@@ -55,7 +55,7 @@ def test_a_checkpoint_can_go_once_its_trial_is_finished(storage: Storage):
 def test_a_record_that_contradicts_itself_is_damaged(storage: Storage):
     record = put_record(storage, SPEC, valid_accuracy=0.5)
     storage.write(f"records/{ID}.json", replace(record, test_accuracy=0.3).to_json())
-    [leftover] = find_leftovers(storage)
+    [leftover] = find_leftovers(storage).gone
     assert leftover.key == f"records/{ID}.json"
     assert "must be that of the test scales" in leftover.reason
 
@@ -74,14 +74,14 @@ def test_weights_can_go_unless_a_record_names_them_or_a_trial_is_running(storage
 
 def test_a_claim_taken_over_after_it_was_listed_is_left_alone(storage: Storage):
     claim_of_the_dead(storage)
-    (leftover,) = find_leftovers(storage)
+    (leftover,) = find_leftovers(storage).gone
     write_claim(storage, ID, new_claim("other driver", (1, 0), None))
     assert not remove(leftover, storage)
     assert storage.exists(leftover.key)
 
 
 def test_nothing_is_found_in_a_storage_that_is_not_there(tmp_path: Path):
-    assert find_leftovers(Storage(tmp_path / "none")) == []
+    assert find_leftovers(Storage(tmp_path / "none")).gone == ()
     assert not (tmp_path / "none").exists()
 
 
@@ -122,7 +122,7 @@ def test_what_was_measured_of_a_damaged_record_s_weights_goes_before_it(storage:
     put_record(storage, SPEC, valid_accuracy=0.5)
     assert keys(storage) == set()
     storage.write(f"records/{ID}.json", b"{")
-    found = find_leftovers(storage)
+    found = find_leftovers(storage).gone
     assert [leftover.key for leftover in found] == [
         f"evaluations/{ID}.npz",
         f"predictions/{ID}.npz",
@@ -163,14 +163,14 @@ def test_what_a_listing_lacks_is_asked_for_before_anything_goes(lacking: str, st
     before = every_key(storage)
     forgetful = Forgetful(storage.uri)
     forgetful.lacks = lacking
-    assert find_leftovers(forgetful) == []
+    assert find_leftovers(forgetful).gone == ()
     assert every_key(storage) == before
 
 
 def test_weights_that_are_needed_after_all_stay(storage: Storage):
     put_record(storage, OTHER, valid_accuracy=0.5)
     storage.write(f"weights/{ID}-000000000000.pt", b"of a trial that stores its record next")
-    [leftover] = find_leftovers(storage)
+    [leftover] = find_leftovers(storage).gone
     put_record(storage, SPEC, valid_accuracy=0.5)
     assert not remove(leftover, storage)
     assert storage.exists(leftover.key)
@@ -181,7 +181,7 @@ def test_a_record_that_was_only_read_badly_stays_with_what_was_measured(storage:
     storage.write(f"evaluations/{OTHER.point_id}.npz", b"of its weights")
     good = storage.read(key)
     storage.write(key, good[:-2])
-    found = find_leftovers(storage)
+    found = find_leftovers(storage).gone
     assert [leftover.key.partition("/")[0] for leftover in found] == ["evaluations", "records"]
     storage.write(key, good)
     before = every_key(storage)

@@ -3,8 +3,9 @@ from pathlib import Path
 import pytest
 
 from lab.records import put_failure, put_record
-from tune_jobs.plan.choices import describe_phase
-from tune_jobs.plan.plan import OpenedStudy, open_study
+from tune_jobs.plan.choices import choices_of, read_runs, store_phase
+from tune_jobs.plan.inventory import take_inventory
+from tune_jobs.plan.opened import OpenedStudy, open_study
 from tune_jobs.plan.status import take_status
 from tune_jobs.records.state import TrialState
 from tune_jobs.storage import Storage
@@ -32,7 +33,8 @@ def study(bars: Path) -> OpenedStudy:
 def test_every_point_of_a_stored_study_is_counted_by_state(study: OpenedStudy, storage: Storage):
     first, second, third, fourth = map(study.spec, study.study.points)
     (phase,) = study.study.phases
-    describe_phase(study, storage, phase, study.study.points)
+    runs = read_runs(study, storage, phase, study.study.points, take_inventory(storage))
+    store_phase(study, storage, runs, choices_of(runs))
     put_record(storage, first, valid_accuracy=0.5)
     put_failure(storage, second, "OSError: the disk was full")
     put_failure(storage, second, "OSError: the disk was full again")

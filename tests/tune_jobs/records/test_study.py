@@ -8,12 +8,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tune_jobs.point import Cell, Recipe
+from tune_jobs.records.schema import RecordError
+from tune_jobs.records.state import TrialState
 from tune_jobs.records.study import Choice, RateEvidence, RunEvidence, StudyPoint, StudyRecord
-from tune_jobs.records.trial import RecordError
 
 CELL = Cell(model="standard", dataset="emoji", scenario=2, kernel_size=7, interpolation=None)
 RUN = RunEvidence(
-    point_id="0123456789ab", seed=1, outcome="finished", best_valid_accuracy=0.5, collapsed=False
+    point_id="0123456789ab",
+    seed=1,
+    outcome=TrialState.FINISHED,
+    best_valid_accuracy=0.5,
+    collapsed=False,
 )
 CHOICE = Choice(
     cell=CELL,

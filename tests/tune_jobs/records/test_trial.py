@@ -4,11 +4,11 @@ from dataclasses import replace
 import pytest
 
 from tune_jobs.point import PROTOCOL_VERSION, GridPoint, Recipe, TrialSpec
+from tune_jobs.records.schema import RecordError
 from tune_jobs.records.trial import (
     EpochRecord,
     FailureRecord,
     Provenance,
-    RecordError,
     Resumption,
     ScaleRecord,
     TrialRecord,

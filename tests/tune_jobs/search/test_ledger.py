@@ -7,12 +7,15 @@ import pytest
 
 from lab.records import put_failure, put_record
 from tune_jobs.errors import TuneJobsError
-from tune_jobs.plan.plan import OpenedStudy, take_inventory
-from tune_jobs.records.search import outcome_key, samples_from_lines, samples_key, search_key
+from tune_jobs.plan.inventory import take_inventory
+from tune_jobs.plan.opened import OpenedStudy
+from tune_jobs.records.keys import outcome_key, record_key, samples_key, search_key
+from tune_jobs.records.schema import RecordError
+from tune_jobs.records.search import samples_from_lines
 from tune_jobs.records.state import TrialState
-from tune_jobs.records.trial import RecordError, record_key
-from tune_jobs.search.ledger import Ledger, read_outcomes
+from tune_jobs.search.ledger import Ledger
 from tune_jobs.storage import Storage
+from tune_jobs.storage.reader import read_outcomes
 from tune_jobs.study.distributions import Choice, Uniform
 
 Opened = Callable[..., OpenedStudy]
@@ -94,7 +97,7 @@ def test_early_stopping_may_change_and_trials_may_not_become_fewer(
 
 def test_a_record_that_a_grid_has_left_ends_its_sample(ledger: Ledger, storage: Storage):
     put_record(storage, ledger.spec(ledger.samples[2]), valid_accuracy=0.75, epochs=3)
-    inventory = ledger.settle_all()
+    inventory = ledger.update()
     outcome = ledger.outcomes[ledger.samples[2].point_id]
     assert (outcome.status, outcome.valid_accuracies) == ("finished", (0.75, 0.75, 0.75))
     assert outcome.test_accuracy == 0.5
@@ -113,7 +116,7 @@ def test_a_loss_that_diverged_is_an_answer_and_another_failure_is_none(
     diverged, failed = ledger.samples[:2]
     put_failure(storage, ledger.spec(diverged), "DivergedError: A loss must be finite")
     put_failure(storage, ledger.spec(failed), "MemoryError: no more")
-    ledger.settle_all()
+    ledger.update()
     assert ledger.outcomes[diverged.point_id].status == "diverged"
     assert ledger.outcomes[failed.point_id].status == "failed"
     assert ledger.outcomes[failed.point_id].reason == "MemoryError: no more"
@@ -136,7 +139,7 @@ def test_a_later_driver_knows_how_trials_ended(ledger: Ledger, opened: Opened, s
     ledger.stop(stopped.point_id, "asha", [0.25])
     put_record(storage, ledger.spec(finished), valid_accuracy=1.0)
     again = Ledger(opened(), storage)
-    again.settle_all()
+    again.update()
     assert {id: outcome.status for id, outcome in again.outcomes.items()} == {
         stopped.point_id: "stopped",
         finished.point_id: "finished",
@@ -149,10 +152,10 @@ def test_a_driver_learns_how_trials_of_another_end_while_it_runs(
     other = Ledger(opened(), storage)
     stopped, retried = ledger.samples[:2]
     put_failure(storage, ledger.spec(retried), "MemoryError: no more")
-    ledger.settle_all()
+    ledger.update()
     other.stop(stopped.point_id, "asha", [0.25])
     other.stop(retried.point_id, "asha", [0.5])
-    ledger.settle_all()
+    ledger.update()
     assert ledger.outcomes == other.outcomes
 
 
@@ -167,14 +170,14 @@ def test_outcomes_are_read_side_by_side(ledger: Ledger, storage: Storage):
             return super().read(key)
 
     keys = [outcome_key("wide", sample.point_id) for sample in ledger.samples[:2]]
-    assert read_outcomes(keys, Slow(storage.uri)) == ledger.outcomes
+    assert read_outcomes(Slow(storage.uri), keys) == ledger.outcomes
 
 
 def test_a_point_that_a_grid_finished_is_no_longer_stopped(ledger: Ledger, storage: Storage):
     sample = ledger.samples[0]
     ledger.stop(sample.point_id, "asha", [0.25])
     put_record(storage, ledger.spec(sample), valid_accuracy=1.0)
-    ledger.settle_all()
+    ledger.update()
     assert ledger.outcomes[sample.point_id].status == "finished"
 
 

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from tune_jobs.errors import TuneJobsError
-from tune_jobs.records.search import Sample, SampleStatus, SearchOutcome
+from tune_jobs.records.search import Sample, SearchOutcome
+from tune_jobs.records.state import TrialState
 from tune_jobs.search.samplers import Drawn, draw, require_sampler
 from tune_jobs.study.distributions import Choice, Steps, Uniform
 from tune_jobs.study.search import Search
@@ -31,9 +32,7 @@ RANDOM = Search(space=SPACE, trials=30, rng=1)
 OPTUNA = replace(RANDOM, sampler="optuna")
 
 
-def drawn(
-    number: int, values: dict[str, Any], accuracy: float | None, status: SampleStatus
-) -> Drawn:
+def drawn(number: int, values: dict[str, Any], accuracy: float | None, status: str) -> Drawn:
     point, recipe = SPACE.at(values)
     point_id = f"{number:012}"
     sample = Sample(
@@ -42,7 +41,7 @@ def drawn(
     outcome = SearchOutcome(
         study="x",
         point_id=point_id,
-        status=status,
+        status=TrialState(status),
         reason="",
         valid_accuracies=() if accuracy is None else (accuracy,),
         test_accuracy=None,
@@ -51,7 +50,7 @@ def drawn(
     return Drawn(sample, outcome)
 
 
-def past(search: Search, count: int, status: SampleStatus = "finished") -> list[Drawn]:
+def past(search: Search, count: int, status: str = TrialState.FINISHED) -> list[Drawn]:
     """Draws whose accuracy is the better the nearer the rate is to 0.01."""
     done: list[Drawn] = []
     for number in range(1, count + 1):
@@ -94,12 +93,12 @@ def test_optuna_looks_where_it_was_good():
 def test_optuna_hears_of_stopped_diverged_and_running_trials_but_not_of_failed_ones():
     before = past(OPTUNA, 12)
     told = draw(OPTUNA, 13, before)
-    for status in ("stopped", "diverged"):
+    for status in (TrialState.STOPPED, TrialState.DIVERGED):
         other = [Drawn(d.sample, replace(d.outcome, status=status)) for d in before]  # pyright: ignore
         assert draw(OPTUNA, 13, other[:6] + before[6:]) != told
     running = [Drawn(d.sample, None) for d in before[:6]]
     assert draw(OPTUNA, 13, running + before[6:]) != told
-    failed = [Drawn(d.sample, replace(d.outcome, status="failed")) for d in before]  # pyright: ignore
+    failed = [Drawn(d.sample, replace(d.outcome, status=TrialState.FAILED)) for d in before]  # pyright: ignore
     assert draw(OPTUNA, 13, failed) == draw(OPTUNA, 13, [])
 
 

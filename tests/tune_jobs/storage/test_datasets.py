@@ -6,7 +6,7 @@ import pytest
 import stir
 from stir import archive
 from tune_jobs.errors import TuneJobsError
-from tune_jobs.plan.plan import open_study
+from tune_jobs.plan.opened import open_study
 from tune_jobs.storage import Storage
 from tune_jobs.storage.datasets import fetch_dataset, put_dataset
 from tune_jobs.study.file import parse_study

@@ -1,8 +1,10 @@
 import pytest
 
 from tune_jobs.point import Cell
+from tune_jobs.records.state import TrialState
 from tune_jobs.records.study import Choice, RunEvidence
-from tune_jobs.study.rules import choose, has_collapsed
+from tune_jobs.records.trial import has_collapsed
+from tune_jobs.study.rules import choose
 
 CELL = Cell(model="pixel_pool", dataset="emoji", scenario=4, kernel_size=7, interpolation="bicubic")
 CLASSES = 36
@@ -14,7 +16,7 @@ def run(seed: int, outcome: float | str) -> RunEvidence:
     return RunEvidence(
         point_id=f"{seed:012x}",
         seed=seed,
-        outcome="finished" if finished else outcome,
+        outcome=TrialState.FINISHED if finished else TrialState(outcome),
         best_valid_accuracy=outcome if finished else None,
         collapsed=has_collapsed(outcome, CLASSES) if finished else None,
     )

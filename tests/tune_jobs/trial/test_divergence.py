@@ -13,7 +13,8 @@ from siconvnet import models, register_model
 from stir import STIRDataset
 from tune_jobs.cli import main
 from tune_jobs.point import GridPoint, Recipe, TrialSpec
-from tune_jobs.records.trial import TrialRecord, record_key
+from tune_jobs.records.keys import record_key
+from tune_jobs.records.trial import TrialRecord
 from tune_jobs.storage import Storage
 from tune_jobs.trial.session import Surroundings
 from tune_jobs.trial.trial import run_trial
@@ -95,7 +96,7 @@ def test_it_ends_the_same_when_it_is_interrupted_after_the_divergence(
     spec = spec_of("late", dataset, on_divergence="stop")
     calls = iter(range(1000))
     outcome = run(spec, dataset, storage, stop_asked=lambda: next(calls) == 26)  # while testing
-    assert outcome.status == "stopped"
+    assert outcome.status == "paused"
     resumed = run(spec, dataset, storage).record
     whole = run(spec, dataset, Storage(tmp_path)).record
     assert resumed

@@ -13,9 +13,9 @@ import stir
 from siconvnet.fit import Fit
 from stir import STIRDataset
 from tune_jobs.point import GridPoint, Recipe, TrialSpec
+from tune_jobs.records.keys import checkpoint_key
 from tune_jobs.records.trial import TrialRecord
 from tune_jobs.storage import Storage
-from tune_jobs.trial.checkpoint import checkpoint_key
 from tune_jobs.trial.session import Surroundings
 from tune_jobs.trial.trial import run_trial
 

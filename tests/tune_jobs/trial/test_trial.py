@@ -17,11 +17,13 @@ from siconvnet.fast import backend
 from stir import SCENARIOS, STIRDataset
 from tune_jobs.errors import DeviceLostError, StorageError
 from tune_jobs.point import GridPoint, Recipe, TrialSpec
-from tune_jobs.records.trial import FailureRecord, TrialRecord, record_key
+from tune_jobs.records.keys import checkpoint_key, claim_key, record_key
+from tune_jobs.records.state import TrialState
+from tune_jobs.records.trial import FailureRecord, TrialRecord
 from tune_jobs.storage import Storage
 from tune_jobs.storage import claim as claims
-from tune_jobs.storage.claim import claim_key, read_claim, write_claim
-from tune_jobs.trial.checkpoint import checkpoint_key, read_checkpoint
+from tune_jobs.storage.claim import read_claim, write_claim
+from tune_jobs.trial.checkpoint import read_checkpoint
 from tune_jobs.trial.outcome import Outcome
 from tune_jobs.trial.session import Surroundings
 from tune_jobs.trial.trial import run_trial
@@ -155,7 +157,7 @@ def test_a_finished_trial_is_found_and_not_run_again(
 ):
     record = finished(run_trial(spec, dataset, storage, HERE))
     again = run_trial(spec, dataset, storage, HERE, stop_asked=lambda: pytest.fail("it trains"))
-    assert again == Outcome(status="found", record=record)
+    assert again == Outcome(status=TrialState.FOUND, record=record)
 
 
 def test_checkpoints_are_written_as_often_as_asked(

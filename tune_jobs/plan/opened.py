@@ -1,4 +1,4 @@
-"""What a study still has to do, from the objects that exist and nothing else."""
+"""A study whose datasets are open: what identifies its trials, and the trials of some points."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -9,11 +9,7 @@ import stir
 from siconvnet import MODELS
 from stir import DATASETS, DatasetSummary, StirError
 from tune_jobs.errors import TuneJobsError
-from tune_jobs.point import Cell, GridPoint, OpenPoint, Recipe, TrialSpec
-from tune_jobs.records.state import TrialState
-from tune_jobs.records.trial import point_id_of
-from tune_jobs.storage import Storage
-from tune_jobs.storage.claim import read_claim
+from tune_jobs.point import GridPoint, OpenPoint, Recipe, TrialSpec
 from tune_jobs.study.study import Phase, Study
 
 
@@ -116,58 +112,6 @@ def make_plan(study: Study, data_dir: str | Path | None) -> Plan:
     """
     opened = open_study(study, data_dir)
     return opened.plan(opened.study.points)
-
-
-def settle(
-    phase: Phase, chosen: Mapping[Cell, float]
-) -> tuple[tuple[GridPoint, ...], tuple[OpenPoint, ...]]:
-    """A phase's points at the rates chosen so far, and those whose cell is undecided."""
-    points: dict[GridPoint, None] = {}
-    held: list[OpenPoint] = []
-    for point in phase.points:
-        if isinstance(point, GridPoint):
-            points[point] = None
-        elif point.cell in chosen:
-            points[point.cell.point(lr=chosen[point.cell], seed=point.seed)] = None
-        else:
-            held.append(point)
-    return tuple(points), tuple(held)
-
-
-@dataclass(frozen=True, slots=True)
-class Inventory:
-    """Which points have which objects in a storage, by point_id; names only, except of claims."""
-
-    finished: frozenset[str]
-    failed: frozenset[str]
-    in_flight: frozenset[str]  # claimed by somebody who is at it
-
-    def state(self, point_id: str) -> TrialState:
-        if point_id in self.finished:
-            return TrialState.FINISHED
-        if point_id in self.in_flight:
-            return TrialState.IN_FLIGHT
-        return TrialState.FAILED if point_id in self.failed else TrialState.TO_DO
-
-
-def take_inventory(storage: Storage) -> Inventory:
-    claimed, finished, failed = (
-        frozenset(point_id_of(item.key) for item in storage.list(prefix))
-        for prefix in ("claims", "records", "failures")
-    )
-    fresh = (claim for claim in claimed - finished if _is_fresh(claim, storage))
-    return Inventory(finished, failed, frozenset(fresh))
-
-
-def survey(specs: Iterable[TrialSpec], storage: Storage) -> dict[str, TrialState]:
-    """The state of each point by its id."""
-    inventory = take_inventory(storage)
-    return {point_id: inventory.state(point_id) for point_id in (spec.point_id for spec in specs)}
-
-
-def _is_fresh(point_id: str, storage: Storage) -> bool:
-    claim = read_claim(storage, point_id)
-    return claim is not None and claim.is_fresh
 
 
 def _renamed(phase: Phase, names: Mapping[str, str]) -> Phase:
