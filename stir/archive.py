@@ -1,14 +1,16 @@
-"""Files on disk: whole or not there at all, read without trusting what is in them."""
+"""Write files whole or not at all, and read archives of arrays without trusting their content."""
 
+import io
 import math
 import os
-import shutil
-import tempfile
+import secrets
+import stat
 import warnings
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
@@ -28,33 +30,50 @@ UNREADABLE = (
     zlib.error,
 )
 BLOCK_BYTES = 1 << 20
+MOST_BYTES = 1_500_000_000  # of the arrays that are read, twice the largest published dataset
+HEADER_BYTES = 10_000  # of one array, as numpy's own limit
 
 
 @contextmanager
 def written(path: Path) -> Iterator[Path]:
     """A temporary file beside ``path`` that takes its place when the block ends without an error.
 
-    The folder is made when missing. Whatever goes wrong, ``path`` is as it was before.
+    The folder is made when missing. Whatever goes wrong, ``path`` is as it was before. Who may read
+    the file follows the umask, as for any new file: no permission is changed, which file systems
+    such as CIFS refuse.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
+    temporary = beside(path)
+    temporary.touch(exist_ok=False)
     try:
         yield temporary
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
-        temporary.chmod(0o644)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
 
 
+def beside(path: Path) -> Path:
+    """A hidden name in the folder of ``path`` that nothing else has."""
+    return path.with_name(f".{path.name}.{secrets.token_hex(6)}")
+
+
 def require_writable(folder: Path) -> None:
-    """Refuse a folder that cannot be written to, before the work of filling it."""
+    """Refuse a folder that cannot be written to, before the work of filling it.
+
+    A file is created and removed, in the nearest folder above if it is not there yet: permissions
+    alone say too little on a network or a read-only file system.
+    """
     existing = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
-    if not existing.is_dir() or not os.access(existing, os.W_OK):
-        raise StirError(f"The folder to write to must be one that can be; {existing} is not.")
+    probe = beside(existing / "writable")
+    try:
+        probe.touch(exist_ok=False)
+        probe.unlink()
+    except OSError as error:
+        raise StirError(
+            f"The folder to write to must be one that can be; {existing} is not: {error.strerror}."
+        ) from error
 
 
 def write(path: Path, arrays: Mapping[str, NDArray]) -> None:
@@ -70,16 +89,51 @@ def write(path: Path, arrays: Mapping[str, NDArray]) -> None:
                 npy.write_array(member, array, allow_pickle=False)
 
 
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What is known of an array before it is unpacked."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    fortran_order: bool
+    start: int  # bytes of the header, before those of the array
+
+    @property
+    def nbytes(self) -> int:
+        return math.prod(self.shape) * self.dtype.itemsize
+
+
+def headers(path: str | Path, names: Iterable[str]) -> dict[str, Header]:
+    """The headers of the arrays of an ``.npz`` that have one of those names."""
+    with _opened(path) as bundle:
+        return {name: _header(bundle, item) for name, item in _members(bundle, names).items()}
+
+
 def read(path: str | Path, names: Iterable[str] | None = None) -> dict[str, NDArray]:
     """Arrays of an ``.npz`` by name, all of them unless told which; never a pickled object.
 
-    An array's size is compared with the space it claims in the file before memory is taken.
+    The size that an array's header gives is compared with its size in the file, and the sum of
+    all with MOST_BYTES, before anything is unpacked: a small file can claim to hold very much.
     """
+    with _opened(path) as bundle:
+        members = _members(bundle, names)
+        found = {name: _header(bundle, item) for name, item in members.items()}
+        total = sum(header.nbytes for header in found.values())
+        if total > MOST_BYTES:
+            raise ValueError(
+                f"its arrays may take {MOST_BYTES:,} bytes of memory and would take {total:,}"
+            )
+        return {name: _array(bundle, members[name], header) for name, header in found.items()}
+
+
+@contextmanager
+def _opened(path: str | Path) -> Iterator[zipfile.ZipFile]:
+    """An ``.npz``; whatever turns out to be wrong with its content is a StirError."""
     try:
+        if not stat.S_ISREG(Path(path).stat().st_mode):  # a device or a pipe may never end
+            raise ValueError("it is not a regular file")
         with zipfile.ZipFile(path) as bundle:
-            members = {Path(item.filename).stem: item for item in bundle.infolist()}
-            wanted = members if names is None else [name for name in names if name in members]
-            return {name: _array(bundle, members[name]) for name in wanted}
+            yield bundle
     except FileNotFoundError as error:
         raise StirError(f"A STIR file must be there to be read; {path} is not.") from error
     except (*UNREADABLE, OSError) as error:
@@ -91,15 +145,46 @@ def read(path: str | Path, names: Iterable[str] | None = None) -> dict[str, NDAr
         ) from error
 
 
-def _array(bundle: zipfile.ZipFile, item: zipfile.ZipInfo) -> NDArray:
+def _members(bundle: zipfile.ZipFile, names: Iterable[str] | None) -> dict[str, zipfile.ZipInfo]:
+    """The wanted arrays that an archive has, in the order asked for."""
+    found: dict[str, zipfile.ZipInfo] = {}
+    for item in bundle.infolist():
+        name = Path(item.filename).stem
+        if name in found:
+            raise ValueError(
+                f"{item.filename} and {found[name].filename} are two arrays of one name"
+            )
+        found[name] = item
+    return found if names is None else {name: found[name] for name in names if name in found}
+
+
+def _header(bundle: zipfile.ZipFile, item: zipfile.ZipInfo) -> Header:
+    with bundle.open(item) as member:
+        file = io.BytesIO(member.read(HEADER_BYTES))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        try:
+            version = npy.read_magic(file)
+            read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+            shape, fortran_order, dtype = read(file)
+        except UNREADABLE:
+            raise
+        except Exception as error:  # numpy parses a header as Python: a spoilt one raises anything
+            raise ValueError(f"{item.filename} starts with no header of an array") from error
+    header = Header(shape, dtype, fortran_order, file.tell())
+    if header.dtype.hasobject:
+        raise ValueError(f"{item.filename} holds pickled objects")
+    if header.nbytes != item.file_size - header.start:
+        raise ValueError(f"{item.filename} has another size than its header says")
+    return header
+
+
+def _array(bundle: zipfile.ZipFile, item: zipfile.ZipInfo, header: Header) -> NDArray:
+    order = "F" if header.fortran_order else "C"
+    array = np.empty(header.shape, header.dtype, order=order)
+    view = array.reshape(-1, order="A").view(np.uint8).data
     with cast(zipfile.ZipExtFile, bundle.open(item)) as member:
-        shape, fortran, dtype = _header(member)
-        if dtype.hasobject:
-            raise ValueError(f"{item.filename} holds pickled objects")
-        if math.prod(shape) * dtype.itemsize != item.file_size - member.tell():
-            raise ValueError(f"{item.filename} has another size than its header says")
-        array = np.empty(shape, dtype, order="F" if fortran else "C")
-        view = array.reshape(-1, order="A").view(np.uint8).data
+        member.read(header.start)
         done = 0
         while done < len(view):
             count = member.readinto(view[done : done + BLOCK_BYTES])
@@ -107,43 +192,3 @@ def _array(bundle: zipfile.ZipFile, item: zipfile.ZipInfo) -> NDArray:
                 raise EOFError(f"{item.filename} ends early")
             done += count
     return array
-
-
-def _header(member: zipfile.ZipExtFile) -> tuple[tuple[int, ...], bool, np.dtype]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        try:
-            version = npy.read_magic(member)
-            read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-            return read(member)
-        except UNREADABLE:
-            raise
-        except Exception as error:  # numpy parses a header as Python: a spoilt one raises anything
-            raise ValueError(f"{member.name} starts with no header of an array") from error
-
-
-def unpack(path: str | Path, folder: str | Path) -> Path:
-    """Write each array of an ``.npz`` as its own ``.npy`` in a folder, to be mapped into memory.
-
-    Several processes may do so at once: each fills a folder of its own, the first to rename
-    wins, and a folder that is there is whole. Opened by ``STIRDataset(folder)``.
-    """
-    folder = Path(folder)
-    if folder.is_dir():
-        return folder
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    try:
-        for name, array in read(path).items():
-            with (temporary / f"{name}.npy").open("wb") as file:
-                npy.write_array(file, array, allow_pickle=False)
-                os.fsync(file.fileno())
-        temporary.chmod(0o755)
-        try:
-            temporary.rename(folder)
-        except OSError:
-            if not folder.is_dir():
-                raise
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-    return folder

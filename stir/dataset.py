@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from stir import archive, schema
+from stir import schema, unpacked
 from stir.catalogue import DATASETS
 from stir.errors import StirError
 
@@ -48,9 +48,9 @@ class STIRDataset:
         self.path = Path(path)
         if not self.path.exists():
             raise StirError(f"A dataset must be a file or an unpacked folder; {path} is not there.")
-        arrays = _mapped(self.path) if self.path.is_dir() else archive.read(self.path)
-        found = schema.form_faults(arrays)
-        if found:
+        is_unpacked = self.path.is_dir()
+        arrays = unpacked.mapped(self.path) if is_unpacked else schema.read(self.path)
+        if found := schema.form_faults(arrays):
             raise StirError(f"{path} is not a STIR file: {found[0]}")
         self.images: NDArray[np.uint8] = arrays["imgs"]
         self.labels = arrays["lbls"]
@@ -222,16 +222,3 @@ def _row(scale: int) -> int:
 def _name(title: str, path: Path) -> str:
     known = {facts.title: name for name, facts in DATASETS.items() if "@" not in name}
     return known.get(title) or schema.slug(title) or path.stem
-
-
-def _mapped(folder: Path) -> dict[str, NDArray]:
-    try:
-        return {
-            path.stem: np.load(path, mmap_mode="r", allow_pickle=False)
-            for path in folder.glob("*.npy")
-        }
-    except (ValueError, EOFError) as error:
-        raise StirError(
-            f"An unpacked dataset is a folder of plain .npy arrays; {folder} cannot be read as "
-            f"one: {error}."
-        ) from error

@@ -7,6 +7,7 @@ import hashlib
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,17 @@ from stir.catalogue import DATASETS
 from stir.errors import StirError
 
 Arrays = dict[str, NDArray]
+
+
+class Shaped(Protocol):
+    """An array, or its header."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+    @property
+    def dtype(self) -> np.dtype: ...
+
 
 CANVAS = 64  # pixels, side of every image
 SPLITS = ("train", "valid", "test")
@@ -67,10 +79,17 @@ def fingerprint(arrays: Mapping[str, NDArray]) -> str:
 def check(path: str | Path) -> list[str]:
     """Say in one sentence each what is wrong with the file; an empty list means nothing is."""
     try:
-        arrays = archive.read(path)
+        found = header_faults(archive.headers(path, NAMES))
+        return found or faults(archive.read(path, NAMES))
     except (StirError, OSError) as error:
         return [str(error)]
-    return faults(arrays)
+
+
+def read(path: str | Path) -> Arrays:
+    """The arrays of a STIR file; StirError before they are unpacked if their form is wrong."""
+    if found := header_faults(archive.headers(path, NAMES)):
+        raise StirError(f"{path} is not a STIR file: {found[0]}")
+    return archive.read(path, NAMES)
 
 
 def faults(arrays: Mapping[str, NDArray]) -> list[str]:
@@ -79,7 +98,17 @@ def faults(arrays: Mapping[str, NDArray]) -> list[str]:
 
 
 def form_faults(arrays: Mapping[str, NDArray]) -> list[str]:
-    """What is wrong with names, shapes and dtypes, one sentence each; looks at no value."""
+    """What is wrong with names, shapes and dtypes, one sentence each; looks at no image."""
+    if found := header_faults(arrays):
+        return found
+    names = arrays["lbldata"].tolist()
+    if len(set(names)) != len(names):
+        return [f"Class names in lbldata must differ; got {names!r:.200}."]
+    return []
+
+
+def header_faults(arrays: Mapping[str, Shaped]) -> list[str]:
+    """What is wrong with names, shapes and dtypes, which are known before arrays are unpacked."""
     missing = [
         f"Array {name!r} is missing; a STIR file holds {', '.join(NAMES)}."
         for name in NAMES
@@ -87,13 +116,13 @@ def form_faults(arrays: Mapping[str, NDArray]) -> list[str]:
     ]
     if missing:
         return missing
-    images, names = arrays["imgs"], arrays["lbldata"]
+    images = arrays["imgs"]
     shape = images.shape
     grey, colour = len(shape) == 6, len(shape) == 7 and shape[-1] == 3
     if not (grey or colour) or shape[:2] != (3, 48) or shape[4:6] != (64, 64) or 0 in shape:
         return [
             "imgs must have the shape (3, 48, classes, instances, 64, 64), with a last axis of 3 "
-            f"for colour; got {shape}."
+            f"for colour; got {shape!s:.80}."
         ]
     index = shape[:4]
     shapes = {"lbls": index, "scls": index, "psts": (*index, 2)}
@@ -104,12 +133,10 @@ def form_faults(arrays: Mapping[str, NDArray]) -> list[str]:
     for name, wanted in shapes.items():
         array = arrays[name]
         if array.shape != wanted:
-            found.append(f"{name} must have the shape {wanted}; got {array.shape}.")
+            found.append(f"{name} must have the shape {wanted}; got {array.shape!s:.80}.")
         kinds, words = ("iu", "integers") if name in HASHED else ("U", "text")
         if array.dtype.kind not in kinds:
             found.append(f"{name} must hold {words}; got {array.dtype}.")
-    if not found and len(set(names.tolist())) != len(names):
-        found.append(f"Class names in lbldata must differ; got {names.tolist()}.")
     return found
 
 

@@ -92,18 +92,3 @@ def test_a_folder_under_a_file_is_refused_before_any_work(tmp_path):
     with pytest.raises(StirError, match=r"must be one that can be; .*file is not"):
         archive.require_writable(tmp_path / "file" / "deeper")
     archive.require_writable(tmp_path / "not" / "yet")
-
-
-def test_who_unpacks_second_finds_the_folder_of_the_first(small_path, tmp_path, monkeypatch):
-    folder = tmp_path / "unpacked"
-    read = archive.read
-
-    def overtaken(path):
-        monkeypatch.setattr(archive, "read", read)
-        archive.unpack(path, folder)  # another process, which is done in the meantime
-        return read(path)
-
-    monkeypatch.setattr(archive, "read", overtaken)
-    assert archive.unpack(small_path, folder) == folder
-    assert [path.name for path in tmp_path.iterdir()] == ["unpacked"]
-    assert sorted(path.stem for path in folder.iterdir()) == sorted(read(small_path))
