@@ -86,6 +86,19 @@ class STIRDataset:
             }
         )
 
+    def faults(self) -> list[str]:
+        """What is wrong with the values, one sentence each, as ``stir check`` finds it."""
+        return schema.faults(
+            {
+                "imgs": self.images,
+                "lbls": self.labels,
+                "scls": self.scales,
+                "psts": self.positions,
+                "lbldata": self.labeldata,
+                "metadata": np.array(list(self.metadata.items())),
+            }
+        )
+
     @property
     def summary(self) -> DatasetSummary:
         return DatasetSummary(

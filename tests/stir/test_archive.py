@@ -1,11 +1,14 @@
 import errno
 import os
+import stat
 import zipfile
+from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from stir import StirError, archive
+from stir import StirError, archive, unpack
 
 
 def test_arrays_come_back_as_they_were(tmp_path):
@@ -92,3 +95,45 @@ def test_a_folder_under_a_file_is_refused_before_any_work(tmp_path):
     with pytest.raises(StirError, match=r"must be one that can be; .*file is not"):
         archive.require_writable(tmp_path / "file" / "deeper")
     archive.require_writable(tmp_path / "not" / "yet")
+
+
+@pytest.fixture(params=[0o022, 0o002, 0o077], ids=oct)
+def umask(request: pytest.FixtureRequest) -> Iterator[int]:
+    before = os.umask(request.param)
+    yield request.param
+    os.umask(before)
+
+
+def test_who_may_read_a_file_follows_the_umask(umask: int, small_path, tmp_path):
+    archive.write(tmp_path / "new" / "x.npz", {"a": np.arange(9)})
+    folder = unpack(small_path, tmp_path / "unpacked")
+    files = [tmp_path / "new" / "x.npz", *folder.iterdir()]
+    assert {stat.S_IMODE(path.stat().st_mode) for path in files} == {0o666 & ~umask}
+    folders = [tmp_path / "new", folder]
+    assert {stat.S_IMODE(path.stat().st_mode) for path in folders} == {0o777 & ~umask}
+
+
+@pytest.mark.parametrize("call", ["chmod", "fchmod", "lchmod", "chown"])
+def test_a_file_system_that_refuses_permissions_is_writable(
+    call: str, small_path, tmp_path, monkeypatch
+):
+    """CIFS and some FUSE mounts answer EPERM; what is not called cannot be refused."""
+
+    def refuse(*args, **options):
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(os, call, refuse, raising=False)
+    archive.require_writable(tmp_path)
+    archive.write(tmp_path / "x.npz", {"a": np.arange(9)})
+    assert unpack(small_path, tmp_path / "unpacked").is_dir()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["unpacked", "x.npz"]
+
+
+@pytest.mark.parametrize("reason", [errno.EROFS, errno.EACCES, errno.ENOSPC, errno.EDQUOT])
+def test_a_folder_that_takes_no_file_is_refused_with_the_reason(reason: int, tmp_path, monkeypatch):
+    def refuse(path, **options):
+        raise OSError(reason, os.strerror(reason))
+
+    monkeypatch.setattr(Path, "touch", refuse)
+    with pytest.raises(StirError, match=f"{tmp_path} is not: {os.strerror(reason)}"):
+        archive.require_writable(tmp_path / "deeper")

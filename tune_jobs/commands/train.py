@@ -53,12 +53,11 @@ def _train(args: argparse.Namespace) -> int:
     import os
     import socket
 
-    from stir import STIRDataset
     from tune_jobs.plan.opened import make_plan
     from tune_jobs.point import Recipe
     from tune_jobs.records.state import TrialState
     from tune_jobs.storage import Storage
-    from tune_jobs.storage.datasets import put_dataset
+    from tune_jobs.storage.datasets import open_checked, put_dataset
     from tune_jobs.study.axes import check_point_values
     from tune_jobs.study.plugins import import_models
     from tune_jobs.study.study import ONLY_PHASE, Phase, Resources, Study
@@ -83,8 +82,8 @@ def _train(args: argparse.Namespace) -> int:
     storage = Storage(args.storage)
     storage.check_writable()
     (dataset,) = plan.datasets.values()
+    images = open_checked(dataset.path, str(dataset.path))
     put_dataset(dataset, storage)
-    images = STIRDataset(dataset.path)
     asked: list[int] = []
 
     def show(progress: TrialProgress) -> None:

@@ -1,4 +1,4 @@
-"""Datasets on their way to a trial: from the user's folder into storage, from there to a node."""
+"""Datasets on their way to a trial: checked and stored, fetched to a node and checked again."""
 
 import os
 import re
@@ -18,7 +18,8 @@ CACHE_VARIABLE = "TUNE_JOBS_CACHE"
 def put_dataset(dataset: DatasetSummary, storage: Storage) -> str:
     """Store a dataset's file unless it is there; returns its key.
 
-    Raises TuneJobsError for an unpacked folder, which cannot be stored.
+    Raises TuneJobsError for an unpacked folder, which cannot be stored, and for a dataset that
+    ``stir check`` would refuse.
     """
     key = dataset_key(dataset.name, dataset.fingerprint)
     if not storage.exists(key):
@@ -26,8 +27,24 @@ def put_dataset(dataset: DatasetSummary, storage: Storage) -> str:
             raise TuneJobsError(
                 f"A dataset to train on must be an .npz file; {dataset.path} is an unpacked folder."
             )
+        open_checked(dataset.path, str(dataset.path))
         storage.upload(key, dataset.path)
     return key
+
+
+def open_checked(path: Path, name: str) -> STIRDataset:
+    """Open a dataset that has nothing wrong with it; what it has is a TuneJobsError, with its name.
+
+    A dataset with its scales the wrong way round, say, would train and give wrong numbers.
+    """
+    dataset = STIRDataset(path)
+    if found := dataset.faults():
+        more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+        raise TuneJobsError(
+            f"A dataset to train on must be one that `stir check` finds nothing wrong with; {name} "
+            f"has this{more}: {found[0]}"
+        )
+    return dataset
 
 
 def stored_key(name: str, storage: Storage) -> str | None:
@@ -48,7 +65,7 @@ def stored_key(name: str, storage: Storage) -> str | None:
 def fetch_dataset(key: str, storage: Storage) -> STIRDataset:
     """Open a stored dataset, its images mapped read-only from one unpacked copy on this node.
 
-    The first trial on a node fetches and unpacks it; others wait for that.
+    The first trial on a node fetches, checks and unpacks it; others wait for that.
     """
     folder = node_cache() / key.removesuffix(".npz")
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -56,7 +73,7 @@ def fetch_dataset(key: str, storage: Storage) -> STIRDataset:
         if not folder.is_dir():
             archive = folder.parent / f"{folder.name}.npz"
             storage.download(key, archive)
-            _require_fingerprint(key, STIRDataset(archive))
+            _require_fingerprint(key, open_checked(archive, key))
             stir.unpack(archive, folder)
             archive.unlink()
     return STIRDataset(folder)
