@@ -3,8 +3,10 @@
 The functions are those of ``siconvnet.fast``, by whose modules they are documented.
 """
 
+import torch
 from torch import Tensor
 
+from siconvnet.compiled import choices
 from siconvnet.compiled import siconv as compiled_siconv
 from siconvnet.compiled.library import covers
 from siconvnet.fast import siconv_peak, siconv_response
@@ -26,3 +28,14 @@ def pooled_peak(x: Tensor, weight: Tensor, bias: Tensor, ladder: Ladder, mode: s
         with full_precision(x.device):
             return compiled_siconv.pooled_peak(x, weight, bias, ladder, mode)
     return siconv_peak.pooled_peak(x, weight, bias, ladder, mode)
+
+
+def pooled_choice(
+    x: Tensor, weight: Tensor, bias: Tensor, ladder: Ladder, mode: str
+) -> tuple[Tensor, Tensor] | None:
+    """What ``ScalePool(mode)`` keeps and its indices, without gradient; None: by the book only."""
+    learns = torch.is_grad_enabled() and any(each.requires_grad for each in (x, weight, bias))
+    if learns or not covers(x, weight, bias):
+        return None
+    with full_precision(x.device):
+        return choices.pooled_choice(x, weight, bias, ladder, mode)

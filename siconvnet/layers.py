@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from siconvnet.fast.siconv_response import response
-from siconvnet.forms import pooled_peak, pooled_response
+from siconvnet.forms import pooled_choice, pooled_peak, pooled_response
 from siconvnet.resample import (
     Ladder,
     check_interpolation,
@@ -196,7 +196,7 @@ def take_scale(x: Tensor, indices: Tensor) -> Tensor:
 class PooledSiConv2d(nn.Module):
     """A ``SiConv2d`` and the ``ScalePool`` that makes its answer an ordinary stack of maps.
 
-    It computes by the book if its convolution does, and whenever it is asked for indices.
+    It computes by the book if its convolution does, and for indices where no compiled loops serve.
 
     Shape:   (N, C, H, W) -> (N, O, H - k + 1, W - k + 1); indices as in ``ScalePool``.
     Learned: the convolution's ``weight`` and ``bias``.
@@ -214,9 +214,12 @@ class PooledSiConv2d(nn.Module):
 
     def forward(self, x: Tensor, return_indices: bool = False) -> Tensor | tuple[Tensor, Tensor]:
         conv = self.conv
-        if return_indices or not conv.runs_fast(x):
+        if not conv.runs_fast(x):
             return self.pool(conv.plain_response(x), return_indices)
         conv.check_input(x)
+        if return_indices:
+            chosen = pooled_choice(x, conv.weight, conv.bias, conv.ladder, self.pool.mode)
+            return self.pool(conv.plain_response(x), True) if chosen is None else chosen
         return pooled_response(x, conv.weight, conv.bias, conv.ladder, self.pool.mode)
 
     def peak(self, x: Tensor) -> Tensor:

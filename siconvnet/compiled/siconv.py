@@ -154,7 +154,7 @@ def pooled_maps(scan: Scan, mode: str, choice: Tensor | None) -> tuple[Tensor, T
     """Answers (i, j, n, o), and what was chosen: (i, j, n, o) for pixel pooling, else (n, o)."""
     if mode == "pixel":
         pooled, choice = scan.maps(), scan.maps(dtype=torch.int32)
-        scan.call("pixel_pooled", pooled, choice, None)
+        scan.call("pixel_pooled", scan.noise, pooled, choice, None)
         return pooled, choice
     pooled = scan.maps().zero_()
     if mode == "energy":

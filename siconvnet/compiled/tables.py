@@ -1,6 +1,6 @@
 """What the compiled scan needs to know: constant matrices along an axis, images laid out for it.
 
-The structures are those of ``src/scan.h``, ``src/problem.h`` and ``src/winners.cpp``.
+The structures are those of the C++ sources.
 """
 
 import ctypes
@@ -79,6 +79,12 @@ class LadderStruct(ctypes.Structure):
         ("sides", Pointer),
         ("taps", Pointer),
     )
+
+
+class RunnersUpStruct(ctypes.Structure):
+    """What rounding leaves in doubt of a pixel pooling."""
+
+    _fields_ = (("second", Pointer), ("third", Pointer), ("choice", Pointer))
 
 
 def filled(count: int) -> int:

@@ -44,16 +44,72 @@ EXPORT int dense_answers(const Problem* problem, int rectified, float* answers) 
   });
 }
 
+extern "C" {
+
+// Where rounding can have decided which scale's answer is the largest, (height, width, images,
+// outputs): the largest but one and its scale, and the largest but two.
+struct RunnersUp {
+  float* second;  // becomes how many scales rounding leaves in doubt: 0, 2, or 3 for more
+  float* third;
+  std::int32_t* choice;
+};
+
+}  // extern "C"
+
+namespace {
+
+void keep_runners_up(const RunnersUp& runners, std::size_t at, Mask won, Vector before, Mask chosen,
+                     Vector answer, Mask scale) {
+  const Vector other = won ? before : answer, second = load(runners.second + at);
+  const Mask seconds = other > second, other_scale = won ? chosen : scale;
+  store(runners.third + at, larger(seconds ? second : other, load(runners.third + at)));
+  store(runners.second + at, seconds ? other : second);
+  store(runners.choice + at, seconds ? other_scale : load(runners.choice + at));
+}
+
+// The largest answers with their bias, or the zeros around bigger kernels' answers where those are
+// larger; and what of this rounding leaves in doubt.
+void finish_pixel(const Problem& problem, int i, int j, const float* noise, float* best,
+                  std::int32_t* choice, const RunnersUp* runners) {
+  const bool framed = reach(problem, i, j) < problem.scales - 1;
+  const int images = problem.images.count;
+  const std::int16_t* black = problem.black + (std::size_t(i) * problem.width + j) * images;
+  for (int block = 0; block < images * problem.outputs / LANES; ++block) {
+    const std::size_t at = place(problem, 0, i, j, block);
+    const Vector largest = load(best + at), answer = largest + bias_of(problem, block), zero = {};
+    const Mask chosen = load(choice + at), below = framed ? answer < zero : Mask{};
+    if (runners != nullptr) {
+      const Vector doubt = load(noise + block * LANES), enough = largest - doubt - doubt;
+      Mask many = load(runners->third + at) >= enough;
+      if (framed) {
+        const Mask dark = black[block * LANES / problem.outputs] > 0 ? chosen == all(0) : Mask{};
+        many |= ~dark & (answer <= doubt) & (answer >= -doubt);
+      }
+      const Vector two = load(runners->second + at) >= enough ? all(2.0f) : zero;
+      store(runners->second + at, many ? all(3.0f) : two);
+    }
+    store(best + at, below ? zero : answer);
+    store(choice + at, below ? all(-1) : chosen);
+  }
+}
+
+}  // namespace
+
 // The largest answer over scales at each pixel, (height, width, images, outputs), and its scale:
 // -1 where the zeros around bigger kernels' answers are larger than any answer. Where all but the
-// first of several scales see the same black, only the first takes part. `second`, unless null,
-// receives the largest answer of the other scales.
-EXPORT int pixel_pooled(const Problem* problem, float* best, std::int32_t* choice, float* second) {
+// first of several scales see the same black, only the first takes part. `runners`, unless null,
+// receives what rounding, which may move an answer by `noise`, leaves in doubt.
+EXPORT int pixel_pooled(const Problem* problem, const float* noise, float* best,
+                        std::int32_t* choice, const RunnersUp* runners) {
   return guarded([&] {
     const std::size_t whole = place(*problem, 0, problem->height, 0, 0);
     std::fill(best, best + whole, NOTHING);
     std::memset(choice, 0, whole * sizeof *choice);
-    if (second != nullptr) std::fill(second, second + whole, NOTHING);
+    if (runners != nullptr) {
+      std::fill(runners->second, runners->second + whole, NOTHING);
+      std::fill(runners->third, runners->third + whole, NOTHING);
+      std::memset(runners->choice, 0, whole * sizeof *choice);
+    }
     scan_scales(*problem, everything, [&](const Member&, Scan& scan, int scale, int block) {
       const int border = problem->borders[scale];
       const Mask this_scale = all(scale);
@@ -61,30 +117,44 @@ EXPORT int pixel_pooled(const Problem* problem, float* best, std::int32_t* choic
         if (dark && scale > 0) return;
         const std::size_t at = place(*problem, border, i, j, block);
         const Vector before = load(best + at);
-        if (second != nullptr) {
-          const Vector smaller = answer > before ? before : answer;
-          store(second + at, larger(load(second + at), smaller));
+        const Mask won = answer > before, chosen = load(choice + at);
+        if (runners != nullptr) {
+          keep_runners_up(*runners, at, won, before, chosen, answer, this_scale);
         }
-        const Mask won = answer > before;
         store(best + at, won ? answer : before);
-        store(choice + at, won ? this_scale : load(choice + at));
+        store(choice + at, won ? this_scale : chosen);
       });
     });
-    const int last = problem->scales - 1;
-    const int blocks = problem->images.count * problem->outputs / LANES;
     for (int i = 0; i < problem->height; ++i) {
       for (int j = 0; j < problem->width; ++j) {
-        const bool framed = reach(*problem, i, j) < last;
-        for (int block = 0; block < blocks; ++block) {
-          const std::size_t at = place(*problem, 0, i, j, block);
-          const Vector answer = load(best + at) + bias_of(*problem, block), zero = {};
-          const Mask below = framed ? answer < zero : Mask{};
-          store(best + at, below ? zero : answer);
-          store(choice + at, below ? all(-1) : load(choice + at));
-        }
+        finish_pixel(*problem, i, j, noise, best, choice, runners);
       }
     }
   });
+}
+
+// One scale's answers at some places (places, 4) of image, channel out, row and column of the
+// kernel's first tap, summed in double precision. kernels: (outputs, side, side, channels).
+EXPORT int exact_answers(const Images* images, const float* kernels, const float* bias, int side,
+                         const std::int32_t* places, int count, float* answers) {
+  const std::size_t channels = images->channels, taps = side * channels;
+  for (int number = 0; number < count; ++number) {
+    const std::int32_t* place = places + 4 * number;
+    const float* kernel = kernels + place[1] * side * taps;
+    const float* first = images->pixels + place[2] * images->row_stride +
+                         place[3] * images->pixel_stride + place[0] * images->channel_stride;
+    double sums[4] = {};
+    for (int p = 0; p < side; ++p, kernel += taps) {
+      for (int q = 0; q < side; ++q) {
+        const float* pixel = first + p * images->row_stride + q * images->pixel_stride;
+        for (std::size_t c = 0; c < channels; ++c) {
+          sums[(q + c) % 4] += double(pixel[c]) * double(kernel[q * channels + c]);
+        }
+      }
+    }
+    answers[number] = float(sums[0] + sums[1] + sums[2] + sums[3] + double(bias[place[1]]));
+  }
+  return 0;
 }
 
 // The answers of the scale that holds the largest one, (height, width, images, outputs), each

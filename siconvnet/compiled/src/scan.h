@@ -122,7 +122,7 @@ class Scan {
       }
       for (int r = 0; r < R; ++r) {
         keep(first + r, even[r] - odd[r]);
-        keep(last - first - r, even[r] + odd[r]);
+        if (first + r < last - first - r) keep(last - first - r, even[r] + odd[r]);
       }
     });
   }

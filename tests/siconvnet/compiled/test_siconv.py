@@ -116,6 +116,31 @@ def test_a_peak_and_its_gradients_are_those_of_the_plain_form(form, case, mode):
         torch.testing.assert_close(fast / scale, (slow / scale).float(), **CLOSE)
 
 
+@settings(max_examples=60, deadline=None)
+@given(convolutions(), st.sampled_from(POOL_MODES))
+def test_chosen_scales_are_those_of_exact_answers_near_ties_and_black_included(form, case, mode):
+    conv, x = case
+    with torch.no_grad():
+        answers = plain_answers(conv, x)
+        assume(mode != "energy" or decided(choices(answers, mode)))
+        pooled, indices = PooledSiConv2d(conv, ScalePool(mode))(x, return_indices=True)
+        plain, expected = ScalePool(mode)(answers.float(), return_indices=True)
+    assert torch.equal(indices, expected)
+    scale = max(1, float(plain.abs().max()))
+    torch.testing.assert_close(pooled / scale, plain / scale, **CLOSE)
+
+
+@pytest.mark.parametrize("interpolation", ["nearest", "area"])
+def test_scales_that_answer_alike_to_a_flat_image_are_told_apart_exactly(form, interpolation):
+    torch.manual_seed(0)
+    conv = SiConv2d(2, 16, num_scales=8, kernel_size=3, interpolation=interpolation)
+    x = torch.full((2, 2, 20, 19), 0.3)
+    with torch.no_grad():
+        _, indices = PooledSiConv2d(conv, ScalePool("pixel"))(x, return_indices=True)
+        _, expected = ScalePool("pixel")(plain_answers(conv, x).float(), return_indices=True)
+    assert torch.equal(indices, expected)
+
+
 @pytest.mark.parametrize("mode", ["pixel", "slice"])
 def test_the_first_of_the_equal_answers_to_a_flat_image_receives_the_gradient(form, mode):
     torch.manual_seed(0)
