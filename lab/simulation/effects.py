@@ -1,0 +1,111 @@
+"""Time, processes, threads and the store, as the project's modules have them in a simulation."""
+
+import os
+import platform
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import Any
+from unittest import mock
+
+from lab.simulation.world import World
+from tune_jobs.storage import claim, storage
+from tune_jobs.storage.s3 import S3Address
+
+
+class Stage:
+    """Where the project's code finds the world it runs in, one after the other."""
+
+    world: World
+    files: Any
+
+
+class _Delegate:
+    """A module, but for the functions that are given."""
+
+    def __init__(self, module: Any, **own: Any) -> None:
+        self.__dict__.update(own)
+        self._module = module
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._module, name)
+
+
+class _Datetime(datetime):
+    """A datetime that is now when the moving process's clock says so."""
+
+    stage: Stage
+
+    @classmethod
+    def now(cls, tz: Any = None) -> datetime:
+        return datetime.fromtimestamp(cls.stage.world.wall_time, tz or UTC)
+
+
+class _Pool:
+    """A pool of threads, of which there are none: what is given is done at once."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        pass
+
+    def __enter__(self) -> "_Pool":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        pass
+
+    def map(self, function: Callable[..., Any], *arguments: Iterable[Any]) -> Iterator[Any]:
+        return map(function, *arguments)
+
+
+@contextmanager
+def simulated(stage: Stage) -> Iterator[None]:
+    """Let all of ``tune_jobs`` that is loaded see the stage's world instead of this machine."""
+    effects = _effects(stage)
+    with ExitStack() as stack:
+        for name, module in list(sys.modules.items()):
+            if name.startswith("tune_jobs"):
+                for attribute, (real, ours) in effects.items():
+                    if getattr(module, attribute, None) is real:
+                        stack.enter_context(mock.patch.object(module, attribute, ours))
+        for owner, attribute, ours in _seams(stage):
+            stack.enter_context(mock.patch.object(owner, attribute, ours))
+        yield
+
+
+def _effects(stage: Stage) -> Mapping[str, tuple[Any, Any]]:
+    """What a module may have imported by this name, and what it gets."""
+    clock = _Delegate(
+        time,
+        time=lambda: stage.world.wall_time,
+        monotonic=lambda: stage.world.now,
+        perf_counter=lambda: stage.world.now,
+        sleep=lambda seconds: stage.world.sleep(seconds),
+    )
+    system = _Delegate(os, getpid=lambda: stage.world.here.pid)
+    node = _Delegate(platform, node=lambda: stage.world.here.machine.name)
+    _Datetime.stage = stage
+    return {
+        "time": (time, clock),
+        "os": (os, system),
+        "platform": (platform, node),
+        "datetime": (datetime, _Datetime),
+        "ThreadPoolExecutor": (ThreadPoolExecutor, _Pool),
+    }
+
+
+def _seams(stage: Stage) -> Iterable[tuple[Any, str, Any]]:
+    def started(pid: int) -> str:
+        process = stage.world.here.container.find(pid)
+        return process.started if process and stage.world.is_alive(process) else ""
+
+    waits = SimpleNamespace(uniform=lambda low, high: stage.world.rng.uniform(low, high))
+    return [
+        (S3Address, "connect", lambda address: stage.files),
+        (storage, "_waits", waits),
+        (claim, "_boot_id", lambda: stage.world.here.machine.boot_id),
+        (claim, "_process_started", started),
+    ]

@@ -1,0 +1,97 @@
+"""What must hold in every history."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from lab.simulation.process import Process
+from lab.simulation.service import Service
+from lab.simulation.store import Store
+from tune_jobs.records.trial import FailureRecord, RecordError, TrialRecord
+from tune_jobs.storage.claim import DEATHS_ALLOWED, HEARTBEAT_SECONDS
+
+TOGETHER_SECONDS = HEARTBEAT_SECONDS + 90.0  # that two drivers may train one point by mistake
+TIMES = ("started_at", "finished_at", "wall_seconds", "resumptions", "provenance")
+Numbers = Mapping[str, Any]
+
+
+def numbers(record: bytes) -> Numbers:
+    """All that a trial measured, but for times."""
+    content = json.loads(record)
+    for epoch in content["epochs"]:
+        epoch["seconds"] = epoch["finished_at"] = None
+    return {name: value for name, value in content.items() if name not in TIMES}
+
+
+class Watch:
+    """Looks at every change of the store as it happens, with the numbers of undisturbed trials."""
+
+    def __init__(self, expected: Mapping[str, Numbers]) -> None:
+        self._expected = expected
+        self._training: dict[str, dict[str, tuple[Process, float]]] = {}
+        self.store: Store
+        self.service: Service
+
+    def changed(self, key: str, data: bytes | None) -> None:
+        folder, _, name = key.partition("/")
+        if folder == "records":
+            self._record_changed(name.removesuffix(".json"), data)
+        elif folder == "weights" and data is None:
+            for record in self.store.keys("records"):
+                if json.loads(self.store[record])["weights_key"] == key:
+                    self._violate(f"{key} is removed, which {record} names")
+
+    def _record_changed(self, point_id: str, data: bytes | None) -> None:
+        if data is None:
+            self._violate(f"the record of {point_id} is lost")
+            return
+        if self._expected and numbers(data) != self._expected.get(point_id):
+            self._violate(f"the record of {point_id} differs from that of an undisturbed trial")
+        weights = json.loads(data)["weights_key"]
+        if weights not in self.store.keys("weights"):
+            self._violate(f"the record of {point_id} is there before its weights")
+
+    def trains(self, point_id: str, process: Process, began: float) -> None:
+        """A process has done a batch: no other driver's may have trained the same point for long.
+
+        Where claims can be trusted; a process that was stopped, say, has lost its own for a reason.
+        """
+        world = self.service.world
+        if not world.faults.are_calm:
+            return
+        here = self._training.setdefault(point_id, {})
+        here[process.name] = process, began
+        for other, since in here.values():
+            seconds = world.now - max(began, since)
+            apart = other.driver == process.driver or not world.is_alive(other)
+            if not apart and seconds > TOGETHER_SECONDS:
+                self._violate(
+                    f"{process.name} and {other.name} have trained one point for {seconds:.0f} s"
+                )
+
+    def at_end(self) -> None:
+        """Look at what is in the store at the end."""
+        for point_id in self._expected:
+            try:
+                record = TrialRecord.from_json(self.store[f"records/{point_id}.json"])
+                weights = self.store[record.weights_key]
+            except (KeyError, RecordError) as error:
+                self._violate(f"{point_id} has no whole result: {error}")
+            else:
+                digest = hashlib.sha256(weights).hexdigest()[:12]
+                if record.weights_key != f"weights/{point_id}-{digest}.pt":
+                    self._violate(f"the weights of {point_id} are not those that it names")
+        for kind in ("records", "weights"):
+            if len(found := self.store.keys(kind)) > len(self._expected):
+                self._violate(f"there are {kind} that nobody trained for: {found}")
+        for key in self.store.keys("failures"):
+            self._failed(FailureRecord.from_json(self.store[key]))
+
+    def _failed(self, failure: FailureRecord) -> None:
+        killed = "may lose its process" in failure.error
+        if not killed or self.service.starts[failure.point_id] < DEATHS_ALLOWED:
+            self._violate(f"{failure.point_id} failed without a reason: {failure.error}")
+
+    def _violate(self, text: str) -> None:
+        self.service.world.violate(text)

@@ -1,0 +1,298 @@
+"""Drivers, their trials and clean: the project's own code, with Ray's part played here."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+from lab.simulation import arithmetic
+from lab.simulation.process import Killed, Process
+from lab.simulation.store import URI
+from lab.simulation.world import World
+from tune_jobs.driver import runner
+from tune_jobs.driver.experiment import Shared, Slots
+from tune_jobs.driver.phases import StudySummary, run_phases
+from tune_jobs.driver.runner import Run, RunSummary
+from tune_jobs.errors import StorageError
+from tune_jobs.plan.leftovers import Leftover, find_leftovers, remove
+from tune_jobs.plan.plan import OpenedStudy, Plan, State, open_study
+from tune_jobs.point import TrialSpec
+from tune_jobs.storage import Storage
+from tune_jobs.storage.claim import DEATHS_ALLOWED
+from tune_jobs.study.study import parse_study
+from tune_jobs.trial import session
+from tune_jobs.trial.session import Progress, Surroundings
+from tune_jobs.trial.trial import Outcome, run_trial
+
+Trains = Callable[[str, Process, float], None]  # a point, who trains it, since when
+SLOTS = 2
+BATCH_SECONDS = (2.0, 25.0)
+CHECKPOINT_SECONDS = 60.0
+POLL_SECONDS, ELSEWHERE_SECONDS = 10.0, 60.0  # of a driver; longer than on a real machine
+NODE_LOST_SECONDS = 20.0  # at most, from a driver's death to its trials'
+_point_id: Any = TrialSpec.__dict__["point_id"].fget
+STUDY = {
+    "name": "simulated",
+    "axes": {
+        "model": arithmetic.MODEL,
+        "dataset": "bars.npz",
+        "scenario": 2,
+        "kernel_size": 7,
+        "interpolation": None,
+    },
+    "phases": [
+        {"name": "rates", "axes": {"lr": [0.1, 0.001], "seed": 1}, "select": "robust"},
+        {"name": "runs", "axes": {"lr": "chosen", "seed": [1, 2]}},
+    ],
+    "recipe": {"max_epochs": 3, "patience": 3, "batch_size": 16},
+}
+
+
+def opened_study() -> OpenedStudy:
+    """Two rates of one seed, then another seed at the better one: three points."""
+    arithmetic.register()
+    dataset = arithmetic.dataset().summary
+    return open_study(parse_study(STUDY, where="simulated"), None, {"bars.npz": dataset})
+
+
+class Service:
+    """What a person has running in a world: drivers, and now and then a clean."""
+
+    def __init__(self, world: World, opened: OpenedStudy, trains: Trains) -> None:
+        self.world, self.opened, self.trains = world, opened, trains
+        self.storage = Storage(URI)
+        self.drivers: list[Process] = []
+        self.trials: list[Process] = []
+        self.starts: Counter[str] = Counter()  # of trials, by point_id
+
+    def start_driver(self, *, retry_failed: bool = False) -> Process:
+        name = f"driver {len(self.drivers) + 1}"
+        driver = self.world.start(
+            name,
+            lambda: self._drive(name, retry_failed),
+            then=self._driver_over,
+            driver=name,
+        )
+        self.drivers.append(driver)
+        return driver
+
+    def start_clean(self) -> Process:
+        return self.world.start("clean", self._clean, then=self._over)
+
+    @property
+    def running(self) -> list[Process]:
+        return [driver for driver in self.drivers if self.world.is_alive(driver)]
+
+    def leftovers(self) -> list[Leftover]:
+        return find_leftovers(self.storage)
+
+    def _drive(self, name: str, retry_failed: bool) -> StudySummary:
+        self.world.note("starts")
+
+        def run(plan: Plan, seconds: float | None) -> RunSummary:
+            surroundings = Surroundings(
+                driver=name, threads=1, checkpoint_seconds=CHECKPOINT_SECONDS
+            )
+            shared: Any = Shared(
+                storage=self.storage,
+                surroundings=surroundings,
+                dataset_keys={},
+                imports=(),
+                board=self,  # type: ignore[arg-type]
+            )
+            stop: Any = Stop(self.world)
+            resources = plan.study.resources
+            display: Any = _Display()
+            ours = Run(shared, resources, plan.datasets, Path(), Slots(SLOTS), stop, display)
+            wanted = {State.TO_DO, State.FAILED} if retry_failed else {State.TO_DO}
+            ours.until_done(plan.specs, wanted)
+            return RunSummary(stopped=stop.asked, broken=tuple(ours.broken))
+
+        return run_phases(self.opened, self.storage, run, retry_failed=retry_failed)
+
+    def _clean(self) -> None:
+        self.world.note("starts")
+        for leftover in self.leftovers():
+            self.world.note(f"finds {leftover.key}: {leftover.reason}")
+            remove(leftover, self.storage)
+
+    def _driver_over(self, driver: Process) -> None:
+        if isinstance(driver.ended, Killed):
+            for trial in self.trials:
+                if trial.driver == driver.driver:
+                    self.world.kill(trial, self.world.rng.uniform(0, NODE_LOST_SECONDS))
+        self._over(driver)
+
+    def _over(self, process: Process) -> None:
+        if isinstance(process.ended, StorageError):
+            self.world.note(f"{process.name} ends: {process.ended}")
+        elif isinstance(process.ended, Exception):
+            self.world.violate(f"{process.name} raised {process.ended!r}")
+
+
+class Stop:
+    """A driver's stop; a fault may be somebody's Ctrl-C."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self.asked = self.told = False
+
+    def ask(self) -> None:
+        self.asked = True
+
+    def tell(self) -> None:
+        fault = self._world.strike("poll")
+        if fault == "interrupted":
+            self._world.note("interrupted")
+            self.ask()
+        elif fault:
+            self._world.suffer(fault, "waiting")
+        self.told = self.told or self.asked
+
+
+class _Display:
+    """A display that nobody looks at."""
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda *args, **options: None
+
+
+class Experiment:
+    """What an experiment of the driver's is in simulated time: a process for each trial."""
+
+    def __init__(
+        self,
+        specs: Sequence[TrialSpec],
+        resources: object,
+        shared: Shared,
+        folder: Path,
+        *,
+        slots: Slots,
+        stop: Any,
+        display: object,
+        course: object = None,
+    ) -> None:
+        self._service: Any = shared.board
+        self._world: World = self._service.world
+        self._driver = self._world.here
+        self._shared, self._slots, self._stop = shared, slots, stop
+        self._todo, self._running = list(specs), 0
+        self._losses: Counter[str] = Counter()
+        self.unstarted = {spec.point_id for spec in specs}
+        self.elsewhere: set[str] = set()
+        self.crowded: set[str] = set()
+        self.broken: list[str] = []
+        self._fill()
+
+    @property
+    def is_over(self) -> bool:
+        self._fill()
+        return not self._running
+
+    def check(self) -> None:
+        """Nothing is raised by anything but the trials, whose errors are ``broken``."""
+
+    def _fill(self) -> None:
+        while self._todo and not self._stop.asked and self._slots.take():
+            self._running += 1
+            self._begin(self._todo.pop(0))
+
+    def _begin(self, spec: TrialSpec) -> None:
+        trial = self._world.start(
+            f"{_label(spec)} of {self._driver.name}",
+            lambda: self._work(spec),
+            then=lambda process: self._over(spec, process),
+            after=self._world.rng.uniform(1, 5),
+            driver=self._driver.driver,
+        )
+        self._service.trials.append(trial)
+        self._service.starts[spec.point_id] += 1
+        self.unstarted.discard(spec.point_id)
+
+    def _work(self, spec: TrialSpec) -> Outcome:
+        world, process = self._world, self._world.here
+        began = world.now
+
+        def stop_asked() -> bool:
+            fault = world.strike("batch")
+            world.sleep(world.rng.uniform(*BATCH_SECONDS))
+            self._service.trains(spec.point_id, process, began)
+            if fault == "isolated":
+                world.note("is taken for dead, and goes on")
+                process.then = lambda process: None
+                self._lost(spec)
+            elif fault == "preempted":
+                world.note("its node is taken away")
+                return True
+            elif fault:
+                world.suffer(fault, "in a batch")
+            return self._stop.told
+
+        def report(progress: Progress) -> None:
+            self._losses.pop(spec.point_id, None)
+
+        outcome = run_trial(
+            spec,
+            arithmetic.dataset(),
+            self._shared.storage,
+            self._shared.surroundings,
+            stop_asked=stop_asked,
+            report=report,
+        )
+        world.note(f"ends: {outcome.status}{f' ({outcome.error})' * bool(outcome.error)}")
+        return outcome
+
+    def _over(self, spec: TrialSpec, process: Process) -> None:
+        ended = process.ended
+        left = isinstance(ended, Outcome) and ended.status == "stopped" and not self._stop.told
+        if isinstance(ended, Killed) or left:
+            self._lost(spec)
+            return
+        self._running -= 1
+        self._slots.give()
+        if isinstance(ended, StorageError):
+            self.broken.append(str(ended))
+        elif isinstance(ended, Exception):
+            self._world.violate(f"{process.name} raised {ended!r}")
+        elif ended.status == "elsewhere":
+            self.elsewhere.add(spec.point_id)
+
+    def _lost(self, spec: TrialSpec) -> None:
+        """A process is gone; Tune begins its trial again, unless that is in vain."""
+        self._losses[spec.point_id] += 1
+        if not self._world.is_alive(self._driver):
+            return
+        if self._losses[spec.point_id] > DEATHS_ALLOWED:
+            self.broken.append(f"{_label(spec)}: given up")
+            self._running -= 1
+            self._slots.give()
+        else:
+            self._begin(spec)
+
+
+@contextmanager
+def ray_played() -> Iterator[None]:
+    """Let the driver's code find Ray's part, and a trial's its arithmetic, here."""
+    with (
+        mock.patch.multiple(
+            runner,
+            Experiment=Experiment,
+            LOOK_SECONDS=POLL_SECONDS,
+            ELSEWHERE_SECONDS=ELSEWHERE_SECONDS,
+        ),
+        mock.patch.object(TrialSpec, "point_id", property(cache(_point_id))),
+        mock.patch.multiple(
+            session,
+            Fit=arithmetic.RememberedFit,
+            ScaleCounts=arithmetic.RememberedCounts,
+            provenance=cache(session.provenance),
+        ),
+    ):
+        yield
+
+
+def _label(spec: TrialSpec) -> str:
+    return f"lr={spec.point.lr} seed={spec.point.seed}"

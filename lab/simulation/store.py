@@ -1,0 +1,220 @@
+"""An object store that answers as badly as the faults of a world say."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from pyarrow import fs
+
+from lab.simulation.world import BEGAN, World
+
+ROOT = "simulated/runs"
+URI = f"s3://{ROOT}?endpoint_override=simulated&scheme=http"
+QUICKEST, SLOWEST = 0.01, 0.2  # seconds, of half a request
+LONGEST_LAG = 60.0  # seconds, until a request that was given up is done, or an old state is over
+LONGEST_ANSWER = 100.0  # seconds
+FOLDERS_OF_NOTE = ("records", "weights", "failures", "damaged")
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """What an object was from some moment on; ``data`` is None of one that was removed."""
+
+    data: bytes | None
+    metadata: dict[str, str]
+    since: float
+
+
+GONE = Version(None, {}, 0.0)
+
+
+class Store:
+    """Objects with their history, behind what Storage asks of a pyarrow file system.
+
+    ``changed`` is told of every object that is written or removed, before that is seen by anyone.
+    """
+
+    def __init__(self, world: World, changed: Callable[[str, bytes | None], None]) -> None:
+        self._world, self._changed = world, changed
+        self._versions: dict[str, list[Version]] = {}
+        self._wrong: set[tuple[str, str]] = set()  # questions whose last answer was wrong
+
+    def __getitem__(self, key: str) -> bytes:
+        data = self._now(key).data
+        if data is None:
+            raise KeyError(key)
+        return data
+
+    def keys(self, folder: str) -> list[str]:
+        return [key for key in self._versions if key.startswith(f"{folder}/") and self._is(key)]
+
+    def _is(self, key: str) -> bool:
+        return self._now(key).data is not None
+
+    def _now(self, key: str) -> Version:
+        versions = self._versions.get(key)
+        return versions[-1] if versions else GONE
+
+    def _before(self, key: str) -> Version:
+        """What an object was up to ``LONGEST_LAG`` ago, if it was anything else."""
+        versions = self._versions.get(key, [])
+        if versions and versions[-1].since > self._world.now - LONGEST_LAG:
+            return versions[-2] if len(versions) > 1 else GONE
+        return self._now(key)
+
+    # What Storage asks
+
+    def open_input_file(self, path: str) -> "Answer":
+        key = path.removeprefix(f"{ROOT}/")
+        version, _ = self._request("look", key, lambda: self._now(key))
+        if version.data is None:
+            raise FileNotFoundError(path)
+        return Answer(self, key, version)
+
+    def open_output_stream(self, path: str, metadata: Any = None, **options: Any) -> "Upload":
+        return Upload(self, path.removeprefix(f"{ROOT}/"), metadata or {})
+
+    def delete_file(self, path: str) -> None:
+        key = path.removeprefix(f"{ROOT}/")
+        self._request("delete", key, lambda: self._set(key, None, {}))
+
+    def get_file_info(self, selector: fs.FileSelector) -> list[fs.FileInfo]:
+        folder = selector.base_dir.removeprefix(ROOT).strip("/")
+        found, fault = self._request("list", folder, lambda: self._listing(folder, self._now))
+        if fault == "blank":
+            return []
+        return self._listing(folder, self._before) if fault == "stale" else found
+
+    def write(self, key: str, data: bytes, metadata: dict[str, str]) -> None:
+        self._request("write", key, lambda: self._set(key, data, metadata))
+
+    def body(self, key: str, data: bytes) -> bytes:
+        """The bytes of an object, of which ``data`` are right."""
+        _, fault = self._request("read", key, lambda: None)
+        return self._mangled(data, key, fault)
+
+    def _mangled(self, data: bytes, key: str, fault: str) -> bytes:
+        rng = self._world.rng
+        if fault == "short":
+            return data[: rng.randrange(len(data) + 1)]
+        if fault == "flipped" and data:
+            at = rng.randrange(len(data))
+            return data[:at] + bytes([data[at] ^ 1 << rng.randrange(8)]) + data[at + 1 :]
+        if fault in ("foreign", "padded"):
+            others = [other for other in self.keys(key.split("/")[0]) if other != key]
+            other = self[rng.choice(others)] if others else bytes(len(data))
+            kept = rng.randrange(len(data) + 1) if fault == "padded" else 0
+            return (data[:kept] + other[kept:]).ljust(len(data), b"\0")[: len(data)]
+        return data
+
+    def _request(self, kind: str, key: str, act: Callable[[], T]) -> tuple[T, str]:
+        """Ask, act, answer: others move before and after; returns the answer and its fault."""
+        world = self._world
+        where = f"{kind} {key}"
+        fault = world.strike("before")
+        world.sleep(world.rng.uniform(QUICKEST, SLOWEST))
+        if fault == "refused":
+            world.note(f"503 at {where}")
+            raise OSError("AWS Error SLOW_DOWN: HTTP status 503")
+        if fault == "slow":
+            world.note(f"the answer to {where} is slow")
+            world.sleep(world.rng.uniform(1, LONGEST_ANSWER))
+        elif fault:
+            world.suffer(fault, f"before {where}")
+        fault = self._once(kind, key, world.strike(f"after {kind}"))
+        if fault in ("lagging", "twice"):
+            world.note(f"{fault}: {where}")
+            world.start("the network", act, after=world.rng.uniform(1, LONGEST_LAG), apart=True)
+        answer = act() if fault != "lagging" else None
+        world.sleep(world.rng.uniform(QUICKEST, SLOWEST))
+        if fault in ("cut", "lagging"):
+            world.note(f"no answer to {where}")
+            raise OSError("AWS Error NETWORK_CONNECTION: the connection was cut")
+        if fault in ("killed", "stopped"):
+            world.suffer(fault, f"after {where}")
+        elif fault and fault != "twice":
+            world.note(f"a {fault} answer to {where}")
+        return answer, fault  # type: ignore[return-value]
+
+    def _once(self, kind: str, key: str, fault: str) -> str:
+        """A question is not answered wrongly twice in a row."""
+        if fault in ("short", "padded", "flipped", "foreign", "stale", "blank"):
+            if (kind, key) in self._wrong:
+                return ""
+            self._wrong.add((kind, key))
+        else:
+            self._wrong.discard((kind, key))
+        return fault
+
+    def _set(self, key: str, data: bytes | None, metadata: dict[str, str]) -> None:
+        if data is None and not self._is(key):
+            return
+        if key.startswith(FOLDERS_OF_NOTE):
+            self._world.note(f"{'removes' if data is None else 'writes'} {key}")
+        self._changed(key, data)
+        version = Version(data, metadata, self._world.now)
+        self._versions.setdefault(key, []).append(version)
+
+    def _listing(self, folder: str, state: Callable[[str], Version]) -> list[fs.FileInfo]:
+        found = []
+        for key in self._versions:
+            if key.startswith(f"{folder}/"):
+                version = state(key)
+                if version.data is not None:
+                    found.append(
+                        fs.FileInfo(
+                            f"{ROOT}/{key}",
+                            fs.FileType.File,
+                            size=len(version.data),
+                            mtime_ns=int((BEGAN + version.since) * 1e9),
+                        )
+                    )
+        return found
+
+
+class Answer:
+    """An object that was there when it was asked for; its bytes are another request."""
+
+    def __init__(self, store: Store, key: str, version: Version) -> None:
+        assert version.data is not None
+        self._store, self._key = store, key
+        self._data, self._metadata = version.data, version.metadata
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+    def size(self) -> int:
+        return len(self._data)
+
+    def metadata(self) -> dict[bytes, bytes]:
+        return {name.encode(): value.encode() for name, value in self._metadata.items()}
+
+    def read(self, count: int | None = None) -> bytes:
+        return self._store.body(self._key, self._data)
+
+
+class Upload:
+    """An object on its way: it is there when this is closed."""
+
+    def __init__(self, store: Store, key: str, metadata: dict[str, str]) -> None:
+        self._store, self._key, self._metadata = store, key, metadata
+        self._parts: list[bytes] = []
+
+    def write(self, content: Any) -> None:
+        self._parts.append(bytes(content))
+
+    def close(self) -> None:
+        self._store.write(self._key, b"".join(self._parts), self._metadata)
