@@ -9,9 +9,9 @@ REQUEST = {"killed": 0.01, "stopped": 0.005}
 BEFORE = REQUEST | {"refused": 0.03, "slow": 0.01}  # 503; an answer after up to 100 seconds
 AFTER = REQUEST | {"cut": 0.02}  # it is done, the answer is lost
 CHANGE = AFTER | {"twice": 0.02, "lagging": 0.02}  # done again later; done later, given up by then
-READ = AFTER | {"short": 0.03}
-LOOK = AFTER
-LIST = AFTER
+READ = AFTER | {"short": 0.02, "padded": 0.05, "flipped": 0.1, "foreign": 0.05, "stale": 0.03}
+LOOK = AFTER | {"stale": 0.03}
+LIST = AFTER | {"stale": 0.03, "blank": 0.03}
 BATCH = {
     "killed": 0.02,
     "stopped": 0.01,
@@ -34,7 +34,7 @@ PLACES: Mapping[str, Mapping[str, float]] = {
 KINDS = tuple(dict.fromkeys(kind for place in PLACES.values() for kind in place))
 # Faults that leave clocks and answers as they are: claims then keep two drivers apart.
 CALM = ("killed", "refused", "cut", "preempted", "machine lost", "interrupted")
-MOST = 12  # faults in a history
+MOST = 20  # faults in a history
 LONGEST = 1000.0  # seconds, until faults end
 
 
@@ -77,7 +77,7 @@ def draw_faults(rng: random.Random) -> Faults:
         frozenset(kind for kind in known if rng.random() < 0.4),
         most=rng.randint(1, MOST),
         until=rng.uniform(100, LONGEST),
-        weight=rng.choice((0.5, 1.0, 3.0)),
+        weight=rng.choice((0.5, 1.0, 3.0, 6.0)),
         machines=rng.randint(1, 3),
         containers=1,
     )

@@ -10,17 +10,21 @@ from lab.simulation.service import Service
 from lab.simulation.store import Store
 from tune_jobs.records.trial import FailureRecord, RecordError, TrialRecord
 from tune_jobs.storage.claim import DEATHS_ALLOWED, HEARTBEAT_SECONDS
+from tune_jobs.storage.seal import unseal
 
 TOGETHER_SECONDS = HEARTBEAT_SECONDS + 90.0  # that two drivers may train one point by mistake
-TIMES = ("started_at", "finished_at", "wall_seconds", "resumptions", "provenance")
+TIMES = ("sha256", "started_at", "finished_at", "wall_seconds", "resumptions", "provenance")
+EPOCH_TIMES = ("seconds", "train_seconds", "valid_seconds", "finished_at")
 Numbers = Mapping[str, Any]
 
 
 def numbers(record: bytes) -> Numbers:
-    """All that a trial measured, but for times."""
+    """All that a trial measured, but for times; ``record`` as it is stored."""
     content = json.loads(record)
-    for epoch in content["epochs"]:
-        epoch["seconds"] = epoch["finished_at"] = None
+    content["epochs"] = [
+        {name: value for name, value in epoch.items() if name not in EPOCH_TIMES}
+        for epoch in content["epochs"]
+    ]
     return {name: value for name, value in content.items() if name not in TIMES}
 
 
@@ -74,7 +78,7 @@ class Watch:
         """Look at what is in the store at the end."""
         for point_id in self._expected:
             try:
-                record = TrialRecord.from_json(self.store[f"records/{point_id}.json"])
+                record = TrialRecord.from_json(self._content(f"records/{point_id}.json"))
                 weights = self.store[record.weights_key]
             except (KeyError, RecordError) as error:
                 self._violate(f"{point_id} has no whole result: {error}")
@@ -86,7 +90,10 @@ class Watch:
             if len(found := self.store.keys(kind)) > len(self._expected):
                 self._violate(f"there are {kind} that nobody trained for: {found}")
         for key in self.store.keys("failures"):
-            self._failed(FailureRecord.from_json(self.store[key]))
+            self._failed(FailureRecord.from_json(self._content(key)))
+
+    def _content(self, key: str) -> bytes:
+        return unseal(key, self.store[key])
 
     def _failed(self, failure: FailureRecord) -> None:
         killed = "may lose its process" in failure.error

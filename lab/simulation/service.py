@@ -16,13 +16,13 @@ from tune_jobs.driver import runner
 from tune_jobs.driver.experiment import Shared, Slots
 from tune_jobs.driver.phases import StudySummary, run_phases
 from tune_jobs.driver.runner import Run, RunSummary
-from tune_jobs.errors import StorageError
+from tune_jobs.errors import StorageError, TuneJobsError
 from tune_jobs.plan.leftovers import Leftover, find_leftovers, remove
 from tune_jobs.plan.plan import OpenedStudy, Plan, State, open_study
 from tune_jobs.point import TrialSpec
 from tune_jobs.storage import Storage
 from tune_jobs.storage.claim import DEATHS_ALLOWED
-from tune_jobs.study.study import parse_study
+from tune_jobs.study.file import parse_study
 from tune_jobs.trial import session
 from tune_jobs.trial.session import Progress, Surroundings
 from tune_jobs.trial.trial import Outcome, run_trial
@@ -127,7 +127,8 @@ class Service:
         self._over(driver)
 
     def _over(self, process: Process) -> None:
-        if isinstance(process.ended, StorageError):
+        # A storage that fails, or looks as if all its records were lost: no harm is done.
+        if isinstance(process.ended, StorageError) or type(process.ended) is TuneJobsError:
             self.world.note(f"{process.name} ends: {process.ended}")
         elif isinstance(process.ended, Exception):
             self.world.violate(f"{process.name} raised {process.ended!r}")

@@ -68,7 +68,9 @@ class Store:
 
     def open_input_file(self, path: str) -> "Answer":
         key = path.removeprefix(f"{ROOT}/")
-        version, _ = self._request("look", key, lambda: self._now(key))
+        version, fault = self._request("look", key, lambda: self._now(key))
+        if fault == "stale":
+            version = self._before(key)
         if version.data is None:
             raise FileNotFoundError(path)
         return Answer(self, key, version)
@@ -90,10 +92,14 @@ class Store:
     def write(self, key: str, data: bytes, metadata: dict[str, str]) -> None:
         self._request("write", key, lambda: self._set(key, data, metadata))
 
-    def body(self, key: str, data: bytes) -> bytes:
-        """The bytes of an object, of which ``data`` are right."""
-        _, fault = self._request("read", key, lambda: None)
-        return self._mangled(data, key, fault)
+    def body(self, key: str, size: int) -> bytes:
+        """The first bytes of an object, as many as it was said to have."""
+        version, fault = self._request("read", key, lambda: self._now(key))
+        if fault == "stale":
+            version = self._before(key)
+        if version.data is None:
+            raise FileNotFoundError(key)
+        return self._mangled(version.data[:size], key, fault)
 
     def _mangled(self, data: bytes, key: str, fault: str) -> bytes:
         rng = self._world.rng
@@ -203,7 +209,7 @@ class Answer:
         return {name.encode(): value.encode() for name, value in self._metadata.items()}
 
     def read(self, count: int | None = None) -> bytes:
-        return self._store.body(self._key, self._data)
+        return self._store.body(self._key, len(self._data))
 
 
 class Upload:

@@ -22,6 +22,7 @@ def test_no_history_loses_doubles_or_changes_a_result():
     ("defect", "histories", "found"),
     [
         ("claims ignored", 60, "have trained one point for"),
+        ("digests alike", 60, "raised"),
         ("record first", 1, "is there before its weights"),
     ],
 )
