@@ -18,14 +18,16 @@ from tune_jobs.driver.phases import StudySummary, run_phases
 from tune_jobs.driver.runner import Run, RunSummary
 from tune_jobs.errors import StorageError, TuneJobsError
 from tune_jobs.plan.leftovers import Leftover, find_leftovers, remove
-from tune_jobs.plan.plan import OpenedStudy, Plan, State, open_study
+from tune_jobs.plan.opened import OpenedStudy, Plan, open_study
 from tune_jobs.point import TrialSpec
+from tune_jobs.records.state import TrialState
 from tune_jobs.storage import Storage
 from tune_jobs.storage.claim import DEATHS_ALLOWED
 from tune_jobs.study.file import parse_study
 from tune_jobs.trial import session
-from tune_jobs.trial.session import Progress, Surroundings
-from tune_jobs.trial.trial import Outcome, run_trial
+from tune_jobs.trial.outcome import Outcome, TrialProgress
+from tune_jobs.trial.session import Surroundings
+from tune_jobs.trial.trial import run_trial
 
 Trains = Callable[[str, Process, float], None]  # a point, who trains it, since when
 SLOTS = 2
@@ -86,8 +88,8 @@ class Service:
     def running(self) -> list[Process]:
         return [driver for driver in self.drivers if self.world.is_alive(driver)]
 
-    def leftovers(self) -> list[Leftover]:
-        return find_leftovers(self.storage)
+    def leftovers(self) -> tuple[Leftover, ...]:
+        return find_leftovers(self.storage).gone
 
     def _drive(self, name: str, retry_failed: bool) -> StudySummary:
         self.world.note("starts")
@@ -107,7 +109,9 @@ class Service:
             resources = plan.study.resources
             display: Any = _Display()
             ours = Run(shared, resources, plan.datasets, Path(), Slots(SLOTS), stop, display)
-            wanted = {State.TO_DO, State.FAILED} if retry_failed else {State.TO_DO}
+            wanted = {TrialState.TO_DO}
+            if retry_failed:
+                wanted.add(TrialState.FAILED)
             ours.until_done(plan.specs, wanted)
             return RunSummary(stopped=stop.asked, broken=tuple(ours.broken))
 
@@ -232,7 +236,7 @@ class Experiment:
                 world.suffer(fault, "in a batch")
             return self._stop.told
 
-        def report(progress: Progress) -> None:
+        def report(progress: TrialProgress) -> None:
             self._losses.pop(spec.point_id, None)
 
         outcome = run_trial(
@@ -248,7 +252,9 @@ class Experiment:
 
     def _over(self, spec: TrialSpec, process: Process) -> None:
         ended = process.ended
-        left = isinstance(ended, Outcome) and ended.status == "stopped" and not self._stop.told
+        left = (
+            isinstance(ended, Outcome) and ended.status is TrialState.PAUSED and not self._stop.told
+        )
         if isinstance(ended, Killed) or left:
             self._lost(spec)
             return
@@ -258,7 +264,7 @@ class Experiment:
             self.broken.append(str(ended))
         elif isinstance(ended, Exception):
             self._world.violate(f"{process.name} raised {ended!r}")
-        elif ended.status == "elsewhere":
+        elif ended.status is TrialState.ELSEWHERE:
             self.elsewhere.add(spec.point_id)
 
     def _lost(self, spec: TrialSpec) -> None:
