@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from siconvnet.fit_state import require_state
+
 
 class DivergedError(ArithmeticError):
     """A loss is no longer a finite number, so that training on would be useless."""
@@ -173,7 +175,17 @@ class Fit:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on where ``state`` was taken, given the same images and arguments."""
+        """Go on where ``state`` was taken, given the same images and arguments.
+
+        Raises ValueError, before anything is changed, for one that cannot be of such a Fit.
+        """
+        require_state(
+            state,
+            self.state_dict(),
+            parameters=list(self.model.parameters()),
+            last_epoch=self.max_epochs,
+            batches=self._batches,
+        )
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.epoch, self.batch = state["epoch"], state["batch"]

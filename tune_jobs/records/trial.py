@@ -52,6 +52,16 @@ class Resumption:
 
 @with_config(STRICT)
 @dataclass(frozen=True, kw_only=True, slots=True)
+class LostCheckpoint:
+    """A checkpoint that could not be gone on from, so that the trial began anew; and why."""
+
+    at: str
+    host: str
+    reason: str  # one line
+
+
+@with_config(STRICT)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ScaleRecord:
     """The test split at one object scale (pixels): images, correct ones, summed loss in nats."""
 
@@ -106,6 +116,7 @@ class TrialRecord:
     resumptions: tuple[Resumption, ...]
     weights_key: str
     provenance: Provenance
+    lost_checkpoints: tuple[LostCheckpoint, ...] = ()
 
     @property
     def collapsed(self) -> bool:

@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from typing import Self
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
+import pyarrow as pa
 from pyarrow import fs
 
 from tune_jobs.errors import TuneJobsError
 
 ENDPOINT_VARIABLES = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
+CONNECTIONS = 64  # at once, to one server
 CONNECT_SECONDS = 5.0
 ANSWER_SECONDS = 10.0  # without a byte, until a connection counts as dead
 OPTIONS = ("endpoint_override", "scheme", "region")
@@ -96,6 +98,7 @@ class S3Address:
 
     def connect(self) -> fs.S3FileSystem:
         """A file system that asks once: trying again is up to the caller."""
+        pa.set_io_thread_count(max(CONNECTIONS, pa.io_thread_count()))  # bounds the connections
         region = self.region
         if region is None and self.endpoint is None:
             region = fs.resolve_s3_region(self.bucket)

@@ -30,7 +30,7 @@ _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 PATIENCE_SECONDS = 120.0  # for an S3 server that is busy, away or beyond a bad line
 PROBE_SECONDS = 10.0  # the same, when a person waits for a command to start
 FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 0.1, 5.0
-READERS = 64  # objects asked for at once, since a server may take long for each
+READERS = s3.CONNECTIONS  # objects asked for at once, since a server may take long for each
 BLOCK_BYTES = 8 * 2**20  # of a download, each of which is a request
 T = TypeVar("T")
 # Not the global generator: trials seed that, and waits must differ between them.

@@ -19,6 +19,7 @@ from tune_jobs.point import TrialSpec
 from tune_jobs.records.keys import checkpoint_key, record_key, weights_key
 from tune_jobs.records.trial import (
     EpochRecord,
+    LostCheckpoint,
     Provenance,
     Resumption,
     ScaleRecord,
@@ -28,7 +29,13 @@ from tune_jobs.records.trial import (
 from tune_jobs.storage import Storage
 from tune_jobs.storage.claim import HEARTBEAT_SECONDS, Claim, read_claim, write_claim
 from tune_jobs.storage.reader import stored_record
-from tune_jobs.trial.checkpoint import Checkpoint, tensors_to_bytes, write_checkpoint
+from tune_jobs.trial.checkpoint import (
+    OUT_OF_MEMORY,
+    Checkpoint,
+    lost,
+    tensors_to_bytes,
+    write_checkpoint,
+)
 from tune_jobs.trial.outcome import TrialProgress
 from tune_jobs.trial.provenance import backend_on, provenance
 
@@ -81,6 +88,7 @@ class Session:
         self.started_at = utc_now()
         self.epochs: list[EpochRecord] = []
         self.resumptions: list[Resumption] = []
+        self.lost_checkpoints: list[LostCheckpoint] = []
         now = clock.monotonic()
         # When the trial and the running epoch would have begun had they never been cut off.
         self.began = self.epoch_began = now
@@ -88,16 +96,33 @@ class Session:
         # Of the running epoch, in batches; NaN after a resumption that does not know.
         self.train_seconds = self.valid_seconds = 0.0
 
-    def run(self, checkpoint: Checkpoint | None) -> TrialRecord:
+    def run(self, checkpoint: Checkpoint | LostCheckpoint | None) -> TrialRecord:
         """Train, test, store weights and record; raises StopAskedError when asked to stop."""
-        _begin_alike(self.spec.point.seed, self.surroundings.threads)
-        self.fit = self._fit()
-        if checkpoint:
-            self._resume(checkpoint)
+        self._begin()
+        if isinstance(checkpoint, LostCheckpoint):
+            self.lost_checkpoints.append(checkpoint)
+        elif checkpoint:
+            self._resume_or_begin(checkpoint)
         self._report()
         self._train()
         counts = self._test()
         return self._store(counts)
+
+    def _begin(self) -> None:
+        _begin_alike(self.spec.point.seed, self.surroundings.threads)
+        self.fit = self._fit()
+
+    def _resume_or_begin(self, checkpoint: Checkpoint) -> None:
+        try:
+            self._resume(checkpoint)
+        except OUT_OF_MEMORY:
+            raise
+        except Exception as error:  # a checkpoint that is whole and yet of no use to this model
+            self.lost_checkpoints = [
+                *checkpoint.lost_checkpoints,
+                lost(self.spec.point_id, error),
+            ]
+            self._begin()
 
     def _fit(self) -> Fit:
         point, recipe, device = self.spec.point, self.spec.recipe, self.surroundings.device
@@ -142,6 +167,7 @@ class Session:
             backend=backend_on(self.surroundings.device),
         )
         self.resumptions = [*checkpoint.resumptions, here]
+        self.lost_checkpoints = list(checkpoint.lost_checkpoints)
 
     def _train(self) -> None:
         steps = iter(self.fit)
@@ -225,6 +251,7 @@ class Session:
             epoch_seconds=now - self.epoch_began,
             train_seconds=self.train_seconds,
             valid_seconds=self.valid_seconds,
+            lost_checkpoints=tuple(self.lost_checkpoints),
         )
         write_checkpoint(self.storage, self.spec.point_id, checkpoint)
         self.checkpointed = clock.monotonic()
@@ -277,6 +304,7 @@ class Session:
             resumptions=tuple(self.resumptions),
             weights_key=key,
             provenance=self.surroundings.provenance,
+            lost_checkpoints=tuple(self.lost_checkpoints),
         )
         existing = stored_record(self.storage, point_id)
         if existing is None:

@@ -16,7 +16,7 @@ from tune_jobs.records.trial import EpochRecord, FailureRecord, utc_now
 from tune_jobs.storage import Storage
 from tune_jobs.storage.claim import DEATHS_ALLOWED, new_claim, read_claim, write_claim
 from tune_jobs.storage.reader import attempts, stored_record
-from tune_jobs.trial.checkpoint import read_checkpoint
+from tune_jobs.trial.checkpoint import Checkpoint, load_checkpoint
 from tune_jobs.trial.outcome import Outcome, TrialProgress
 from tune_jobs.trial.session import (
     Session,
@@ -51,10 +51,9 @@ def run_trial(
     started_at = utc_now()
     session = None
     try:
-        checkpoint = read_checkpoint(storage, point_id)
-        claim = new_claim(
-            surroundings.driver, checkpoint.position if checkpoint else (1, 0), previous
-        )
+        checkpoint = load_checkpoint(storage, point_id)
+        position = checkpoint.position if isinstance(checkpoint, Checkpoint) else (1, 0)
+        claim = new_claim(surroundings.driver, position, previous)
         if claim.deaths >= DEATHS_ALLOWED:
             raise RuntimeError(
                 f"A trial may lose its process {DEATHS_ALLOWED} times in a row without getting "
