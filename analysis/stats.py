@@ -1,4 +1,4 @@
-"""Intervals, tests, ranks: arrays in, numbers out; every draw from a generator that is given.
+"""Intervals, tests and ranks: arrays go in, numbers come out; randomness is an argument.
 
 Different models are never paired by seed: a seed decides initial weights only, and those of two
 models have nothing in common.
@@ -15,11 +15,46 @@ from scipy import stats
 Scores = NDArray[np.float64]
 
 
+FEW = 8  # scores, below which their own spread says too little
+STUDENT, BOOTSTRAP = "Student's t", "bootstrap"
+
+
 class Interval(NamedTuple):
-    """Both ends of an interval; NaN where too few values came to say."""
+    """Both ends of an interval; NaN where there are too few values to tell."""
 
     low: float
     high: float
+
+
+class MeanInterval(NamedTuple):
+    """Both ends of an interval for a mean, NaN for a single score, and the method."""
+
+    low: float
+    high: float
+    method: str
+
+
+def mean_interval(
+    scores: Scores,
+    *,
+    rng: np.random.Generator,
+    level: float = 0.95,
+    bounds: tuple[float, float] = (-math.inf, math.inf),
+) -> MeanInterval:
+    """An interval that covers the mean as often as it says, also for few scores.
+
+    From FEW scores on the bootstrap, which follows skewed scores; below, Student's t: a bootstrap
+    of three scores draws from three values and covers 76 % where it says 95 %. ``bounds`` cut the
+    interval to the values that a mean can have.
+    """
+    if len(scores) < 2:
+        return MeanInterval(math.nan, math.nan, "")
+    if len(scores) >= FEW:
+        low, high = bootstrap_interval(scores, rng=rng, level=level)
+        return MeanInterval(low, high, BOOTSTRAP)
+    size, mean, spread = sample(scores)
+    reach = float(stats.t.isf((1 - level) / 2, size - 1)) * spread / math.sqrt(size)
+    return MeanInterval(max(bounds[0], mean - reach), min(bounds[1], mean + reach), STUDENT)
 
 
 def bootstrap_interval(
@@ -78,8 +113,9 @@ class Gap(NamedTuple):
     """A difference of two means, its standard error, and the degrees of freedom of its t."""
 
     difference: float
-    error: float  # NaN where too few scores came to say
+    error: float  # NaN where there are too few scores to tell
     freedom: float
+    method: str
 
     def interval(self, level: float = 0.95) -> Interval:
         reach = float(stats.t.isf((1 - level) / 2, self.freedom)) * self.error if self.error else 0
@@ -106,19 +142,46 @@ def welch(one: Sample, two: Sample) -> Gap:
     """The difference of two independent means whose spreads may differ."""
     gap = one.mean - two.mean
     if min(one.size, two.size) < 2:
-        return Gap(gap, math.nan, math.nan)
+        return Gap(gap, math.nan, math.nan, "Welch")
     parts = one.spread**2 / one.size, two.spread**2 / two.size
     total = sum(parts)
     if total == 0:
-        return Gap(gap, 0.0, math.inf)
+        return Gap(gap, 0.0, math.inf, "Welch")
     freedom = total**2 / (parts[0] ** 2 / (one.size - 1) + parts[1] ** 2 / (two.size - 1))
-    return Gap(gap, math.sqrt(total), freedom)
+    return Gap(gap, math.sqrt(total), freedom, "Welch")
+
+
+def pooled(one: Sample, two: Sample) -> Gap:
+    """The difference of two independent means, with one spread for both, drawn from all scores."""
+    gap = one.mean - two.mean
+    freedom = one.size + two.size - 2
+    if min(one.size, two.size) < 1 or freedom < 1:
+        return Gap(gap, math.nan, math.nan, "pooled")
+    squares = sum((each.size - 1) * each.spread**2 for each in (one, two) if each.size > 1)
+    error = math.sqrt(squares / freedom * (1 / one.size + 1 / two.size))
+    return Gap(gap, error, freedom, "pooled")
+
+
+def independent(one: Sample, two: Sample) -> Gap:
+    """The difference of two independent means, whichever test the numbers of scores allow.
+
+    With FEW scores or more on both sides that is Welch's test. With fewer on a side their own
+    spread says too little (three scores may lie within 0.01 of each other by chance where fifty
+    spread over 0.15), so that the spread of all scores is taken; Welch's interval is taken where
+    it is the wider one.
+    """
+    apart, together = welch(one, two), pooled(one, two)
+    if min(one.size, two.size) >= FEW:
+        return apart
+    low, high = apart.interval()
+    wide, narrow = high - low, together.interval().high - together.interval().low
+    return apart if wide > narrow else together
 
 
 def paired(first: Scores, second: Scores) -> Gap:
     """The mean difference of scores that belong together one by one."""
     gaps = sample(first - second)
-    return Gap(gaps.mean, gaps.spread / math.sqrt(gaps.size), gaps.size - 1)
+    return Gap(gaps.mean, gaps.spread / math.sqrt(gaps.size), gaps.size - 1, "paired")
 
 
 class Contrast(NamedTuple):

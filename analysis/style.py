@@ -7,10 +7,13 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
-from matplotlib.typing import LineStyleType
-
+from analysis.text import visible
 from stir.scenarios import SCENARIOS
+
+if TYPE_CHECKING:
+    from matplotlib.typing import LineStyleType
 
 PAPER = "#fefefe"  # behind everything
 INK = "#1b1b1f"  # text and axes
@@ -52,7 +55,7 @@ class ModelStyle:
     name: str
     colour: str
     marker: str
-    dash: LineStyleType = "-"
+    dash: "LineStyleType" = "-"
 
 
 _DASHED = (0, (4, 1.5))
@@ -119,12 +122,18 @@ def model_styles(labels: Iterable[str]) -> dict[str, ModelStyle]:
             _, _, how = label.partition(" ")
             assert look is not None
             dash = look.dash if number == 0 else _VARIANT_DASHES[number % len(_VARIANT_DASHES)]
-            styles[label] = replace(look, name=f"{look.name} {how}".strip(), dash=dash)
+            name = visible(f"{look.name} {how}".strip())
+            styles[label] = replace(look, name=name, dash=dash)
     return styles
 
 
 def dataset_name(dataset: str) -> str:
-    return DATASETS.get(dataset, dataset)
+    """The dataset's printed name; a user's own is called as it is.
+
+    >>> dataset_name("mnist"), dataset_name("mine")
+    ('MNIST', 'mine')
+    """
+    return visible(DATASETS.get(dataset, dataset))
 
 
 def scenario_name(scenario: int) -> str:

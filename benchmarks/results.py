@@ -21,11 +21,12 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from analysis.collection.collect import collect
-from analysis.collection.mlflow import import_mlflow, summary
+from analysis.collection.mlflow import import_mlflow
 from analysis.figures import canvas
 from analysis.figures.gallery import drawn
 from analysis.report.report import report
-from analysis.results.folder import Frames
+from analysis.results.folder import ResultsFolder
+from analysis.results.published import published_summary
 from analysis.results.query import query
 from analysis.tables.schemas import PARTED
 from stir.scenarios import SCALES
@@ -55,7 +56,7 @@ NOW = "2026-11-22T12:00:00.000+00:00"
 def records(epochs: int = 50) -> Iterator[TrialRecord]:
     """The published grid, every seed of its 176 cells, with made-up numbers near its means."""
     rng = np.random.default_rng(1)
-    for cell in summary().to_dict("records"):
+    for cell in published_summary().to_dict("records"):
         for seed in range(1, cell["seeds"] + 1):
             yield record(cell, seed, float(rng.normal(cell["mean"], cell["spread"])), epochs)
 
@@ -173,7 +174,7 @@ def run(folder: Path, args: argparse.Namespace) -> None:
     with timed("query: join of trials and scales", 0.3):
         query(sql, results)
     with timed("all figures, as SVG, PDF and PNG", 60):
-        for name, figure in drawn(Frames(results)):
+        for name, figure in drawn(ResultsFolder(results)):
             if isinstance(figure, Figure):
                 canvas.save(figure, Storage(folder / "out"), name)
     with timed("report", 60):

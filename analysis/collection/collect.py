@@ -1,4 +1,4 @@
-"""Records of any number of storages -> the Parquet tables of one results folder."""
+"""Collect the records of any number of storages into the Parquet tables of a results folder."""
 
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +12,6 @@ from analysis.collection.copies import Copies, Place, keys_in
 from analysis.collection.evaluations import collect_evaluations, new_evaluations
 from analysis.collection.rows import Rows, rows_of_failure, rows_of_record, rows_of_study
 from analysis.collection.searches import read_searches
-from analysis.results import studies
 from analysis.tables import parquet, schemas
 from tune_jobs.records.keys import failure_key, point_id_of, record_key, study_key
 from tune_jobs.records.study import StudyRecord
@@ -35,7 +34,6 @@ class Collected:
     evaluations: int = 0  # new ones
     repeated: int = 0  # points that lie in more than one storage; the first was taken
     damaged: list[str] = field(default_factory=list)
-    disagreements: list[str] = field(default_factory=list)  # of storages, on a learning rate
 
 
 def collect(
@@ -132,7 +130,7 @@ def _store_studies(
 ) -> None:
     """Read every phase and search again: unlike records, they change as a study goes on.
 
-    A phase has rows of each storage that it lies in; see ``studies``. What was read takes the place
+    A phase has rows of each storage that it lies in. What was read takes the place
     of what was collected of it before; what cannot be read stays.
     """
     written = [[(storage, key)] for storage in storages for key in keys_in(storage, "studies")]
@@ -153,7 +151,6 @@ def _store_studies(
     parquet.extend("study_points", rows["study_points"], whole, results)
     parquet.extend("cells", rows["cells"], whole, results)
     parquet.extend("searches", rows["searches"], rows["searches"].select(["study"]), results)
-    found.disagreements = studies.disagreements(parquet.read("cells", results).to_pandas())
 
 
 def _store(parts: Rows, results: Storage, found: Collected) -> None:

@@ -1,44 +1,25 @@
-"""The published results: an MLflow export -> the same tables as ours, and a summary that ships.
+"""The published results: an MLflow export becomes rows of the same tables as our own.
 
 Source: Altstidl et al. (2023), arXiv:2211.10288.
 """
 
-import csv
-import gzip
 import sys
-import zlib
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from importlib.resources import as_file, files
-from pathlib import Path
-from types import MappingProxyType
 
 import pandas as pd
 import pyarrow as pa
 
+from analysis.collection.by_scale import read_by_scale
+from analysis.collection.csv_rows import Sieve, read_rows
 from analysis.errors import AnalysisError
+from analysis.protocol import RECIPE
 from analysis.tables import parquet, schemas
 from stir.scenarios import SCALES, SCENARIOS
+from tune_jobs.records.trial import has_collapsed
 from tune_jobs.storage import Storage
 
-
-def recipe_words(recipe: Mapping[str, int]) -> str:
-    """A recipe for a sentence."""
-    return (
-        f"at most {recipe['max_epochs']} epochs, patience {recipe['patience']}, "
-        f"batches of {recipe['batch_size']}"
-    )
-
-
-KERNEL_SIZE = 7  # pixels
-INTERPOLATION = "bicubic"
-RECIPE: Mapping[str, int] = MappingProxyType(
-    {"max_epochs": 200, "patience": 10, "batch_size": 16}  # section 4.3
-)
-PROTOCOL = f"{recipe_words(RECIPE)}, kernels of {KERNEL_SIZE} pixels, {INTERPOLATION}"
-# Classes, and test images at one scale. Source: Altstidl et al. (2023), Table 1.
+# Source: Altstidl et al. (2023), Table 1.
 _CLASSES = {"emoji": 36, "mnist": 10, "trafficsign": 16, "aerial": 9}
-_IMAGES = {"emoji": 36, "mnist": 500, "trafficsign": 400, "aerial": 225}
 # The published runs name an interpolation for every model; these do not use it.
 _IDLE = {"standard", "ensemble", "spatial_transform", "xu", "kanazawa", "hermite", "disco"}
 
@@ -63,14 +44,13 @@ _REAL = {
     "test_loss": "metrics.test_loss",
     "last_train_loss": "metrics.train_loss",
     "last_valid_loss": "metrics.val_loss",
-    "epoch_seconds": "metrics.avg_time",
-    "last_epoch_seconds": "metrics.train_time",
+    "train_seconds": "metrics.avg_time",
+    "last_train_seconds": "metrics.train_time",
 }
 _COLUMNS = [
     *("run_id", "status", "start_time", "end_time", "tags.mlflow.source.git.commit"),
     *(_POINT | _PERCENT | _REAL).values(),
 ]
-_SCALE_COLUMNS = {f"s{scale}": scale for scale in SCALES}
 
 
 @dataclass(slots=True)
@@ -87,15 +67,16 @@ def import_mlflow(export: str, out: str, *, by_scale: str | None = None) -> Impo
     """Put an MLflow export into the tables of ``out``, with ``source = published``.
 
     ``export`` is a CSV file (or .csv.gz) in the published format, accuracies in percent;
-    ``by_scale`` one with a row per run and the columns s17 .. s64, accuracies 0..1. Published
-    trials that ``out`` already has are replaced; ours stay.
+    ``by_scale`` one with a row per run and the columns s17 .. s64, accuracies 0..1 (see
+    ``by_scale.read_by_scale``). Published trials that ``out`` already has are replaced; ours stay.
+    Raises AnalysisError, and changes nothing, for a file that cannot be read or has no usable row.
     """
     found = Imported()
-    trials = _trials(_read(export, _COLUMNS, found), export, found)
+    trials = _trials(read_rows(export, _COLUMNS, found.left_out), export, found.left_out)
+    _require_rows(len(trials), export, found.left_out)
     scales = schemas.SCHEMAS["scale_accuracy"].empty_table()
     if by_scale is not None:
-        wide = _read(by_scale, ["run_id", *_SCALE_COLUMNS], found)
-        scales = _scales(wide, trials, by_scale, found)
+        scales = read_by_scale(by_scale, trials, found.left_out)
     parts = {
         "epochs": schemas.SCHEMAS["epochs"].empty_table(),
         "scale_accuracy": scales,
@@ -111,78 +92,14 @@ def import_mlflow(export: str, out: str, *, by_scale: str | None = None) -> Impo
     return found
 
 
-def summary() -> pd.DataFrame:
-    """The published results by cell, as shipped: fractions 0..1, seconds; one row per cell.
-
-    Made from the published 5,500 runs by ``summary.summarised``.
-    """
-    with as_file(files("analysis.results").joinpath("published_summary.csv")) as path:
-        return pd.read_csv(path)
+def _require_rows(count: int, path: str, left_out: list[str]) -> None:
+    if count == 0:
+        first = f"; the first that is not: {left_out[0]}" if left_out else "; there is none."
+        raise AnalysisError(f"{path} must hold at least one row that can be used{first}")
 
 
-def _read(path: str, needed: list[str], found: Imported) -> pd.DataFrame:
-    """The rows of a CSV file, all text, indexed by line number; a line that is no row is named."""
-    try:
-        data = Path(path).read_bytes()
-        data = gzip.decompress(data) if data.startswith(b"\x1f\x8b") else data
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise AnalysisError(f"An export must be a whole file; {path} is not: {error}.") from None
-    head, *lines = data.decode("utf-8-sig", errors="replace").splitlines() or [""]
-    names = next(csv.reader([head]), [])
-    if missing := [name for name in needed if name not in names]:
-        raise AnalysisError(
-            f"An export must be CSV with the columns {', '.join(needed)}; "
-            f"{path} lacks {', '.join(missing)}."
-        )
-    rows: dict[int, list[str]] = {}
-    for number, line in enumerate(lines, start=2):
-        values = _fields(line)
-        if len(values) == len(names):
-            rows[number] = values
-        elif line:
-            found.left_out.append(
-                f"{path} line {number}: a row must have {len(names)} fields; it has {len(values)}."
-            )
-    frame = pd.DataFrame.from_dict(rows, orient="index", columns=names)
-    return frame[needed].astype(str)
-
-
-def _fields(line: str) -> list[str]:
-    try:
-        return next(csv.reader([line], strict=True), [])
-    except csv.Error:
-        return []
-
-
-class _Sieve:
-    """Rows that can be used; each that cannot is named with the first rule that it breaks."""
-
-    def __init__(self, rows: pd.DataFrame, path: str, found: Imported) -> None:
-        self.rows, self._path, self._found = rows, path, found
-
-    def keep(self, good: pd.Series, rule: str, name: str) -> None:
-        """Go on with the rows that are ``good``; ``name`` is the column that the rule is about."""
-        for line, value in self.rows.loc[~good, name].items():
-            self._found.left_out.append(f"{self._path} line {line}: {rule}; got {value!r:.60}.")
-        self.rows = self.rows[good].copy()
-
-    def number(self, name: str, *, low: float, high: float, whole: bool = False) -> None:
-        """Turn a column into numbers within ``low`` .. ``high``."""
-        values = pd.to_numeric(self.rows[name], errors="coerce")
-        good = values.between(low, high) & ((values % 1 == 0) if whole else True)
-        kind = "a whole number" if whole else "a number"
-        self.keep(good, f"{name} must be {kind} in {low:g} .. {high:g}", name)
-        self.rows[name] = values[good].astype("int64" if whole else "float64")
-
-    def time(self, name: str) -> None:
-        """Turn a column into times, with or without fractions of a second or a zone (then UTC)."""
-        values = pd.to_datetime(self.rows[name], errors="coerce", utc=True, format="ISO8601")
-        self.keep(values.notna(), f"{name} must be an ISO 8601 time", name)
-        self.rows[name] = values[values.notna()].astype("datetime64[us, UTC]")
-
-
-def _trials(rows: pd.DataFrame, path: str, found: Imported) -> pd.DataFrame:
-    sieve = _Sieve(rows, path, found)
+def _trials(rows: pd.DataFrame, path: str, left_out: list[str]) -> pd.DataFrame:
+    sieve = Sieve(rows, path, left_out)
     sieve.keep(rows["run_id"] != "", "a run must have a run_id", "run_id")
     first = ~sieve.rows["run_id"].duplicated()
     sieve.keep(first, "a run_id must come once; an earlier line has this one", "run_id")
@@ -216,32 +133,16 @@ def _as_trials(rows: pd.DataFrame) -> pd.DataFrame:
     for name, value in RECIPE.items():
         trials[name] = value
     trials["num_classes"] = trials["dataset"].map(_CLASSES).astype("Int64")
-    chance = 1 / trials["dataset"].map(_CLASSES)
-    collapsed = (trials["best_valid_accuracy"] < 2 * chance).astype("boolean")
-    trials["collapsed"] = collapsed.mask(chance.isna())
+    collapsed = [
+        None if pd.isna(classes) else has_collapsed(best, classes)
+        for best, classes in zip(trials["best_valid_accuracy"], trials["num_classes"], strict=True)
+    ]
+    trials["collapsed"] = pd.array(collapsed, dtype="boolean")
     trials["started_at"], trials["finished_at"] = rows["start_time"], rows["end_time"]
     trials["wall_seconds"] = (rows["end_time"] - rows["start_time"]).dt.total_seconds()
     trials["resumed"] = 0
     trials["git_sha"] = rows["tags.mlflow.source.git.commit"].replace("", None)
     return trials
-
-
-def _scales(rows: pd.DataFrame, trials: pd.DataFrame, path: str, found: Imported) -> pa.Table:
-    """The scale_accuracy table from a by-scale file; counts where the dataset's size is known."""
-    sieve = _Sieve(rows, path, found)
-    first = ~rows["run_id"].duplicated()
-    sieve.keep(first, "a run_id must come once; an earlier line has this one", "run_id")
-    known = ("mlflow-" + sieve.rows["run_id"]).isin(trials["point_id"])
-    sieve.keep(known, "a run must be one of the export's trials", "run_id")
-    for name in _SCALE_COLUMNS:
-        sieve.number(name, low=0, high=1)
-    long = sieve.rows.melt("run_id", list(_SCALE_COLUMNS), var_name="scale", value_name="accuracy")
-    long["point_id"] = "mlflow-" + long["run_id"]
-    long["scale"] = long["scale"].map(_SCALE_COLUMNS)
-    datasets = trials.set_index("point_id")["dataset"]
-    long["total"] = long["point_id"].map(datasets).map(_IMAGES).astype("Int64")
-    long["correct"] = (long["accuracy"] * long["total"]).round().astype("Int64")
-    return _arrow(long, "scale_accuracy")
 
 
 def _arrow(frame: pd.DataFrame, name: str) -> pa.Table:

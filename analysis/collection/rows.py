@@ -1,4 +1,4 @@
-"""One record, failure or phase of a study -> its rows in the results tables; pure."""
+"""The rows that a record, a failure, a phase of a study or a search has in the results tables."""
 
 import json
 from collections import Counter
@@ -9,14 +9,13 @@ from typing import Any
 
 import pyarrow as pa
 
-from analysis.tables.schemas import SCHEMAS
+from analysis.tables.schemas import SCHEMAS, SEARCH_PHASE
 from tune_jobs.records.schema import RecordError
 from tune_jobs.records.search import Sample, SearchOutcome
 from tune_jobs.records.study import StudyRecord
 from tune_jobs.records.trial import FailureRecord, TrialRecord, time_of
 
 Rows = Mapping[str, pa.Table]
-SEARCH_PHASE = "search"  # what study_points calls the points of a search
 
 
 def rows_of_record(record: TrialRecord) -> Rows:
@@ -28,15 +27,17 @@ def rows_of_record(record: TrialRecord) -> Rows:
         "num_parameters": record.num_parameters,
         "best_epoch": record.best_epoch,
         "best_valid_accuracy": record.best_valid_accuracy,
-        "collapsed": record.best_valid_accuracy < 2 / record.num_classes,
+        "collapsed": record.collapsed,
         "test_accuracy": record.test_accuracy,
         "test_loss": record.test_loss,
         "last_train_loss": last.train_loss,
         "last_train_accuracy": last.train_accuracy,
         "last_valid_loss": last.valid_loss,
         "last_valid_accuracy": last.valid_accuracy,
+        "train_seconds": _mean(epoch.train_seconds for epoch in record.epochs),
+        "last_train_seconds": last.train_seconds,
+        "valid_seconds": _mean(epoch.valid_seconds for epoch in record.epochs),
         "epoch_seconds": fmean(epoch.seconds for epoch in record.epochs),
-        "last_epoch_seconds": last.seconds,
         "wall_seconds": record.wall_seconds,
         "finished_at": time_of(record.finished_at),
         "resumed": len(record.resumptions),
@@ -139,6 +140,12 @@ def _shared(record: TrialRecord | FailureRecord) -> dict[str, Any]:
 
 def _epochs(record: TrialRecord | FailureRecord) -> list[dict[str, Any]]:
     return [{"point_id": record.point_id} | asdict(epoch) for epoch in record.epochs]
+
+
+def _mean(seconds: Iterable[float | None]) -> float | None:
+    """The mean over the epochs that were timed, if any was."""
+    known = [value for value in seconds if value is not None]
+    return fmean(known) if known else None
 
 
 def _once(what: str, things: Iterable[Hashable]) -> None:

@@ -1,12 +1,15 @@
-"""What the figures share: a grid of panels, the legend of models, and saving."""
+"""Parts that the figures share: a grid of panels, the legend of models, and saving."""
 
 import io
 import math
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from functools import cache
 
 import matplotlib
 import pandas as pd
+from matplotlib import font_manager
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -15,10 +18,12 @@ from numpy.typing import ArrayLike
 
 from analysis import style
 from analysis.errors import AnalysisError
+from analysis.text import visible
 from tune_jobs.storage import Storage
 
 PANEL = (2.9, 2.1)  # inches, one panel of a grid
 LEGEND_COLUMN = 1.6  # inches
+_FONT = "DejaVu Sans"  # comes with matplotlib
 _METADATA = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {"Software": None}}
 
 
@@ -52,8 +57,41 @@ def note_unknown(axes: Axes, cell: pd.DataFrame, column: str, *, what: str) -> N
 
 @contextmanager
 def house_style() -> Iterator[None]:
-    with matplotlib.rc_context(dict(style.RC)):  # pyright: ignore[reportArgumentType]
+    """Matplotlib's own defaults and ``style.RC``, whatever the user's settings are."""
+    defaults = {
+        name: value for name, value in matplotlib.rcParamsDefault.items() if name != "backend"
+    }
+    with matplotlib.rc_context(defaults | dict(style.RC)):  # pyright: ignore[reportArgumentType]
         yield
+
+
+def drawable(text: str) -> str:
+    r"""Text with a code for each character that the figures' font does not have.
+
+    >>> drawable("Größe \u6f22")
+    'Größe \\u6f22'
+    """
+    return "".join(
+        sign if _has_glyph(sign) else sign.encode("unicode_escape").decode()
+        for sign in visible(text)
+    )
+
+
+@cache
+def _has_glyph(sign: str) -> bool:
+    font = font_manager.get_font(font_manager.findfont(_FONT))
+    return font.get_char_index(ord(sign)) != 0
+
+
+def model_styles(labels: Iterable[str]) -> dict[str, style.ModelStyle]:
+    """``style.model_styles`` with names that can be drawn."""
+    styles = style.model_styles(labels)
+    return {label: replace(look, name=drawable(look.name)) for label, look in styles.items()}
+
+
+def dataset_name(dataset: str) -> str:
+    """``style.dataset_name``, drawable."""
+    return drawable(style.dataset_name(dataset))
 
 
 Panels = dict[tuple[str, int], Axes]  # by dataset and scenario
@@ -72,7 +110,7 @@ def cell_panels(frame: pd.DataFrame, *, entries: int = 0) -> tuple[Figure, Panel
     for i, row in enumerate(rows):
         for j, column in enumerate(columns):
             panels[row, column] = grid[i][j]
-            grid[i][j].set_title(f"{style.dataset_name(row)}, {style.scenario_name(column)}")
+            grid[i][j].set_title(f"{dataset_name(row)}, {style.scenario_name(column)}")
     return figure, panels
 
 
@@ -107,16 +145,24 @@ def add_legend(figure: Figure, handles: list[Artist]) -> None:
     figure.legend(handles=handles, loc="outside lower center", ncols=min(columns, len(handles)))
 
 
-def counted(counts: Iterable[int], *, noun: str = "seed") -> str:
-    """A sample size for a heading.
+def counted(counts: Iterable[int], *, noun: str = "seed", failed: int = 0) -> str:
+    """A sample size for a heading, and how many failed and are not in it.
 
-    >>> counted([50, 50]), counted([2, 50]), counted([1])
-    ('50 seeds', '2 to 50 seeds', '1 seed')
+    >>> counted([50, 50]), counted([2, 50]), counted([1], failed=2)
+    ('50 seeds', '2 to 50 seeds', '1 seed, 2 failed')
     """
     low, high = min(counts := list(counts)), max(counts)
+    missing = f", {failed} failed" if failed else ""
     if low == high:
-        return f"{low} {noun}{'' if low == 1 else 's'}"
-    return f"{low} to {high} {noun}s"
+        return f"{low} {noun}{'' if low == 1 else 's'}{missing}"
+    return f"{low} to {high} {noun}s{missing}"
+
+
+def number_of(failed: pd.DataFrame | None, dataset: str, scenario: int) -> int:
+    """How many of the failed trials belong to a panel."""
+    if failed is None:
+        return 0
+    return int(((failed["dataset"] == dataset) & (failed["scenario"] == scenario)).sum())
 
 
 def box(axes: Axes, values: ArrayLike, place: float, colour: str) -> None:

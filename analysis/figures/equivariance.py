@@ -12,22 +12,22 @@ _TRAINED_ON_ALL = {name for name, one in SCENARIOS.items() if one.train_scales =
 _COLUMNS = ("model", "dataset", "scenario", "test_accuracy", "error", "undefined", "objects")
 
 
-def equivariance(errors: pd.DataFrame) -> Figure:
+def equivariance(errors: pd.DataFrame, failed: pd.DataFrame | None = None) -> Figure:
     """A dot per trial, a marker at each model's mean, a panel per dataset and scenario.
 
     ``errors`` has one row per trial, with the columns ``model``, ``dataset``, ``scenario``,
     ``test_accuracy``, ``error`` (mean over the objects that have one), ``objects`` and how many of
-    them are ``undefined``, which is written in the panel.
+    them are ``undefined``, which is written in the panel, as is how many trials ``failed``.
     Source: Altstidl et al. (2023), arXiv:2211.10288, Fig. 6 and supplementary figure 3.
     """
     canvas.require_columns(errors, _COLUMNS, what="The equivariance figure")
-    styles = style.model_styles(errors["model"])
+    styles = canvas.model_styles(errors["model"])
     with canvas.house_style():
         figure, panels = canvas.cell_panels(errors, entries=len(styles))
         for (dataset, scenario), axes in panels.items():
             cell = errors[(errors["dataset"] == dataset) & (errors["scenario"] == scenario)]
             if cell["error"].notna().any():
-                _draw(axes, cell, styles)
+                _draw(axes, cell, styles, canvas.number_of(failed, dataset, scenario))
             else:
                 canvas.mark_missing(axes, "no errors" if len(cell) else "not evaluated")
         canvas.label_edges(panels, x="equivariance error", y="test accuracy")
@@ -39,7 +39,7 @@ def equivariance(errors: pd.DataFrame) -> Figure:
     return figure
 
 
-def _draw(axes: Axes, cell: pd.DataFrame, styles: dict[str, style.ModelStyle]) -> None:
+def _draw(axes: Axes, cell: pd.DataFrame, styles: dict[str, style.ModelStyle], failed: int) -> None:
     for model, runs in cell.dropna(subset="error").groupby("model"):
         look = styles[str(model)]
         axes.plot(runs["error"], runs["test_accuracy"], ".", color=look.colour, alpha=0.45)
@@ -49,4 +49,5 @@ def _draw(axes: Axes, cell: pd.DataFrame, styles: dict[str, style.ModelStyle]) -
     undefined = int(cell["undefined"].sum())
     if undefined:
         canvas.note_below(axes, f"{undefined} of {int(cell['objects'].sum())} errors undefined")
-    axes.set_title(canvas.counted(cell.groupby("model").size()), loc="right", fontsize="small")
+    counts = canvas.counted(cell.groupby("model").size(), failed=failed)
+    axes.set_title(counts, loc="right", fontsize="small")

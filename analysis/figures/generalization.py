@@ -16,18 +16,19 @@ _MARK_EVERY = 6  # scales
 _TRAINED = {"color": style.SHADE, "linewidth": 0, "zorder": 0}
 
 
-def generalization(scales: pd.DataFrame) -> Figure:
+def generalization(scales: pd.DataFrame, failed: pd.DataFrame | None = None) -> Figure:
     """A panel per dataset and scenario, a line per model, a band over its seeds.
 
     ``scales`` has one row per trial and object scale, with the columns ``model``, ``dataset``,
     ``scenario``, ``scale`` (pixels) and ``accuracy`` (0..1); one without a scale stands for a trial
     whose accuracies by scale are not known, and is counted in the panel. The line is the mean over
     seeds, the band one standard deviation to either side, cut to 0..1; a single seed has no band.
-    Grey marks the scales trained on. Source: Altstidl et al. (2023), arXiv:2211.10288, Fig. 5.
+    Grey marks the scales trained on. ``failed`` trials are counted in their panels.
+    Source: Altstidl et al. (2023), arXiv:2211.10288, Fig. 5.
     """
     canvas.require_columns(scales, _COLUMNS, what="The generalization figure")
     known = canvas.known_rows(scales, "scale", what=_WHAT, why=_WHY)
-    styles = style.model_styles(known["model"])
+    styles = canvas.model_styles(known["model"])
     with canvas.house_style():
         figure, panels = canvas.cell_panels(scales, entries=len(styles) + 1)
         cells = dict(list(scales.groupby(["dataset", "scenario"])))
@@ -36,7 +37,8 @@ def generalization(scales: pd.DataFrame) -> Figure:
                 trained = SCENARIOS[scenario].train_scales
                 axes.axvspan(trained[0] - 0.5, trained[-1] + 0.5, **_TRAINED)
             if (dataset, scenario) in cells:
-                _draw(axes, cells[dataset, scenario], styles)
+                missing = canvas.number_of(failed, dataset, scenario)
+                _draw(axes, cells[dataset, scenario], styles, missing)
             else:
                 canvas.mark_missing(axes)
         canvas.label_edges(panels, x="object scale [px]", y="test accuracy")
@@ -46,7 +48,7 @@ def generalization(scales: pd.DataFrame) -> Figure:
     return figure
 
 
-def _draw(axes: Axes, cell: pd.DataFrame, styles: dict[str, style.ModelStyle]) -> None:
+def _draw(axes: Axes, cell: pd.DataFrame, styles: dict[str, style.ModelStyle], failed: int) -> None:
     counts: list[int] = []
     places = {model: place for place, model in enumerate(styles)}
     canvas.note_unknown(axes, cell, "scale", what=_WHAT)
@@ -70,4 +72,4 @@ def _draw(axes: Axes, cell: pd.DataFrame, styles: dict[str, style.ModelStyle]) -
     axes.set(xlim=(SCALES[0] - 0.5, SCALES[-1] + 0.5), ylim=(0, 1.02))
     axes.set_xticks([17, 33, 48, 64])
     if counts:
-        axes.set_title(canvas.counted(counts), loc="right", fontsize="small")
+        axes.set_title(canvas.counted(counts, failed=failed), loc="right", fontsize="small")

@@ -13,23 +13,24 @@ _WHAT = "epochs"
 _WHY = "the published results hold none"
 
 
-def learning_curves(epochs: pd.DataFrame) -> Figure:
+def learning_curves(epochs: pd.DataFrame, failed: pd.DataFrame | None = None) -> Figure:
     """A line per model, the mean over the seeds that still train, a panel per cell.
 
     ``epochs`` has one row per trial and epoch, with the columns ``point_id``, ``model``,
     ``dataset``, ``scenario``, ``epoch`` and ``valid_accuracy``; one without an epoch stands for a
     trial whose epochs are not known, and is counted in the panel. A line ends, with its marker,
     where half of the seeds have stopped: a mean over the slowest ones only would mislead.
+    ``failed`` trials are counted in their panels.
     """
     canvas.require_columns(epochs, _COLUMNS, what="The figure of learning curves")
     known = canvas.known_rows(epochs, "epoch", what=_WHAT, why=_WHY)
-    styles = style.model_styles(known["model"])
+    styles = canvas.model_styles(known["model"])
     with canvas.house_style():
         figure, panels = canvas.cell_panels(epochs, entries=len(styles))
         cells = dict(list(epochs.groupby(["dataset", "scenario"])))
         for key, axes in panels.items():
             if key in cells:
-                _draw(axes, cells[key], styles)
+                _draw(axes, cells[key], styles, canvas.number_of(failed, *key))
             else:
                 canvas.mark_missing(axes)
         canvas.label_edges(panels, x="epoch", y="validation accuracy")
@@ -37,7 +38,7 @@ def learning_curves(epochs: pd.DataFrame) -> Figure:
     return figure
 
 
-def _draw(axes: Axes, cell: pd.DataFrame, styles: dict[str, style.ModelStyle]) -> None:
+def _draw(axes: Axes, cell: pd.DataFrame, styles: dict[str, style.ModelStyle], failed: int) -> None:
     counts: list[int] = []
     canvas.note_unknown(axes, cell, "epoch", what=_WHAT)
     for model, runs in cell[cell["epoch"].notna()].groupby("model"):
@@ -59,4 +60,4 @@ def _draw(axes: Axes, cell: pd.DataFrame, styles: dict[str, style.ModelStyle]) -
     axes.set_ylim(0, 1.02)
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     if counts:
-        axes.set_title(canvas.counted(counts), loc="right", fontsize="small")
+        axes.set_title(canvas.counted(counts, failed=failed), loc="right", fontsize="small")

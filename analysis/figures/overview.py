@@ -14,7 +14,10 @@ LEFT_OUT = ("energy_pool", "conv3d")
 SHOWN = (2, 4)  # Mid2Rest, All2All
 TOP = 3
 
-_SUMMARY = ("model", "dataset", "scenario", "seeds", "mean", "mean_low", "mean_high", "collapsed")
+_SUMMARY = (
+    *("model", "dataset", "scenario", "seeds", "failed"),
+    *("mean", "mean_low", "mean_high", "collapsed"),
+)
 _TRIALS = ("model", "dataset", "scenario", "test_accuracy")
 
 
@@ -36,7 +39,7 @@ def overview(summary: pd.DataFrame) -> Figure:
             f"The overview needs a model other than {names}, which it leaves out as the paper "
             "does; there are runs of no other. The box plots show them."
         )
-    styles = style.model_styles(cells["model"])
+    styles = canvas.model_styles(cells["model"])
     columns = style.ordered(cells["dataset"], style.DATASETS)
     height = len(shown) * (0.19 * len(styles) + 0.65) + 0.4
     with canvas.house_style():
@@ -46,7 +49,7 @@ def overview(summary: pd.DataFrame) -> Figure:
             for j, dataset in enumerate(columns):
                 axes = grid[i][j]
                 here = cells[(cells["dataset"] == dataset) & (cells["scenario"] == scenario)]
-                axes.set_title(f"{style.dataset_name(dataset)}, {style.scenario_name(scenario)}")
+                axes.set_title(f"{canvas.dataset_name(dataset)}, {style.scenario_name(scenario)}")
                 _dots(axes, here, styles)
         for axes in grid[-1]:
             axes.set_xlabel("mean test accuracy")
@@ -74,8 +77,12 @@ def _dots(axes: Axes, cells: pd.DataFrame, styles: dict[str, style.ModelStyle]) 
         axes.hlines(place, row["mean_low"], row["mean_high"], color=look.colour, linewidth=1.4)
         face = look.colour if row["model"] in best else style.PAPER
         axes.plot(row["mean"], place, "o", color=look.colour, markerfacecolor=face, markersize=5.5)
-        if row["collapsed"]:
-            note = f" {row['collapsed']} of {row['seeds']} collapsed "
+        counts = [
+            *([f"{row['collapsed']} of {row['seeds']} collapsed"] if row["collapsed"] else []),
+            *([f"{row['failed']} failed"] if row["failed"] else []),
+        ]
+        if counts:
+            note = f" {', '.join(counts)} "
             left = row["mean"] > middle
             end = row["mean_low"] if left else row["mean_high"]
             side = "right" if left else "left"
@@ -86,20 +93,21 @@ def _dots(axes: Axes, cells: pd.DataFrame, styles: dict[str, style.ModelStyle]) 
     axes.set_title(canvas.counted(cells["seeds"]), loc="right", fontsize="x-small")
 
 
-def boxes(trials: pd.DataFrame) -> Figure:
+def boxes(trials: pd.DataFrame, failed: pd.DataFrame | None = None) -> Figure:
     """A box per model over its runs, a panel per dataset and scenario, no run hidden.
 
     ``trials`` has the columns ``model``, ``dataset``, ``scenario`` and ``test_accuracy``. The box
     is the middle half with the median, whiskers reach 1.5 times its length, dots lie outside; the
-    cross is the mean. Source: Altstidl et al. (2023), arXiv:2211.10288, supplementary figure 1.
+    cross is the mean. ``failed`` trials are counted in their panels.
+    Source: Altstidl et al. (2023), arXiv:2211.10288, supplementary figure 1.
     """
     canvas.require_columns(trials, _TRIALS, what="The box plots")
-    styles = style.model_styles(trials["model"])
+    styles = canvas.model_styles(trials["model"])
     with canvas.house_style():
         figure, panels = canvas.cell_panels(trials)
         for (dataset, scenario), axes in panels.items():
             here = trials[(trials["dataset"] == dataset) & (trials["scenario"] == scenario)]
-            _boxes(axes, here, styles)
+            _boxes(axes, here, styles, canvas.number_of(failed, dataset, scenario))
             axes.set_xlim(-0.7, len(styles) - 0.3)
             names = [look.name for look in styles.values()]
             axes.set_xticks(range(len(styles)), names, rotation=90)
@@ -109,7 +117,9 @@ def boxes(trials: pd.DataFrame) -> Figure:
     return figure
 
 
-def _boxes(axes: Axes, cell: pd.DataFrame, styles: dict[str, style.ModelStyle]) -> None:
+def _boxes(
+    axes: Axes, cell: pd.DataFrame, styles: dict[str, style.ModelStyle], failed: int
+) -> None:
     if cell.empty:
         canvas.mark_missing(axes)
         return
@@ -118,4 +128,5 @@ def _boxes(axes: Axes, cell: pd.DataFrame, styles: dict[str, style.ModelStyle]) 
         if len(scores) == 0:
             continue
         canvas.box(axes, scores, place, look.colour)
-    axes.set_title(canvas.counted(cell.groupby("model").size()), loc="right", fontsize="small")
+    counts = canvas.counted(cell.groupby("model").size(), failed=failed)
+    axes.set_title(counts, loc="right", fontsize="small")

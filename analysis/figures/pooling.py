@@ -48,9 +48,9 @@ def pooling_scale(scales: pd.DataFrame, *, title: str, colour: str) -> Figure:
         for axes, channel in zip(grid.flat, order, strict=False):
             axes.plot(*channels[channel], ".", color=colour)
             r = found[channel]
-            words = "constant" if math.isnan(r) else f"r = {r:.2f}"
-            axes.set_title(f"{channel}: {words}", fontsize="small")
-        figure.suptitle(title, fontsize="small")
+            follows = "constant" if math.isnan(r) else f"r = {r:.2f}"
+            axes.set_title(f"{channel}: {follows}", fontsize="small")
+        figure.suptitle(canvas.drawable(title), fontsize="small")
         figure.supxlabel("object scale [px]")
         figure.supylabel("chosen kernel size [px]")
     return figure
@@ -64,7 +64,7 @@ def correlation(correlations: pd.DataFrame) -> Figure:
     object scale, mean over objects), ``objects`` and ``constant`` (those without an r).
     """
     canvas.require_columns(correlations, _CORRELATIONS, what="The figure of correlations")
-    styles = style.model_styles(correlations["model"])
+    styles = canvas.model_styles(correlations["model"])
     stages = sorted(set(correlations["stage"]))
     places = list(product(styles, stages))
     names = [f"{styles[model].name}, stage {stage}" for model, stage in places]
@@ -127,6 +127,6 @@ def index_maps(sizes: NDArray[np.integer], *, scales: Sequence[int], title: str)
                 axes.set_title(str(channel), fontsize="small", loc="center")
             if channel % across == 0:
                 axes.set_ylabel(f"{scale} px", rotation=0, ha="right", va="center")
-        figure.suptitle(title, fontsize="small")
+        figure.suptitle(canvas.drawable(title), fontsize="small")
         figure.colorbar(grid[0][0].images[0], ax=grid, label="kernel size [px]", pad=0.01)
     return figure

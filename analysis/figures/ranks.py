@@ -18,7 +18,7 @@ def critical_difference(ranking: Ranking, *, note: str = "") -> Figure:
     ``note`` is written below.
     Source: Demsar (2006), "Statistical comparisons of classifiers over multiple data sets", JMLR 7.
     """
-    styles = style.model_styles(ranking.ranks)
+    styles = canvas.model_styles(ranking.ranks)
     count = len(ranking.ranks)
     half = (count + 1) // 2
     bars = len(ranking.alike)
@@ -38,19 +38,19 @@ def critical_difference(ranking: Ranking, *, note: str = "") -> Figure:
             end = 0.7 if left else count + 0.3
             look = styles[model]
             axes.plot([rank, rank, end], [0, row, row], color=look.colour, linewidth=1.2)
-            words = f"{look.name}  {rank:.2f}" if left else f"{rank:.2f}  {look.name}"
+            label = f"{look.name}  {rank:.2f}" if left else f"{rank:.2f}  {look.name}"
             side = "right" if left else "left"
-            axes.text(end + (-0.1 if left else 0.1), row, words, ha=side, va="center")
+            axes.text(end + (-0.1 if left else 0.1), row, label, ha=side, va="center")
         for row, group in enumerate(ranking.alike, start=1):
             ends = ranking.ranks[group[0]] - 0.05, ranking.ranks[group[-1]] + 0.05
             axes.hlines(row * 0.8, *ends, color=style.INK, linewidth=3.5)
         reach = min(ranking.critical_difference, count - 1)
         axes.hlines(-1.4, 1, 1 + reach, color=style.INK, linewidth=1.5)
-        words = (
+        scale = (
             f"critical difference {ranking.critical_difference:.2f}, "
             f"{canvas.counted([ranking.cells], noun='cell')}, Friedman p {ranking.friedman_p:.2g}"
         )
-        axes.text(1 + reach + 0.15, -1.4, words, va="center", fontsize="small")
+        axes.text(1 + reach + 0.15, -1.4, scale, va="center", fontsize="small")
         if note:
-            figure.supxlabel(fill(note, _LINE), fontsize="small")
+            figure.supxlabel(fill(canvas.drawable(note), _LINE), fontsize="small")
     return figure

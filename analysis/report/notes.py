@@ -1,54 +1,52 @@
-"""What must be said about a results folder before its numbers are read."""
+"""Notes on a results folder that a reader needs before its numbers."""
 
 from collections.abc import Mapping
 
 import pandas as pd
 
 from analysis import style
-from analysis.collection.mlflow import RECIPE, recipe_words
-from analysis.report import page
+from analysis.protocol import RECIPE, recipe_text
+from analysis.report.table import counted
 from analysis.results.cells import rate_choices, settled
-from analysis.results.folder import Frames
+from analysis.results.folder import ResultsFolder
 
 
-def notes(frames: Frames) -> list[str]:
+def notes(folder: ResultsFolder) -> list[str]:
     """What a reader must know before the numbers, a sentence or two each."""
-    trials = frames.chosen
+    trials = folder.chosen
     lines = [_other_recipes(trials)]
     if failed := int((trials["status"] == "failed").sum()):
+        lines.append(f"In no mean: {counted(failed, 'failed point')}, listed under Failed below.")
+    if folder.passed_over:
+        lines.append(f"In no mean: {folder.passed_over}.")
+    if left := len(folder.all_trials) - len(trials):
         lines.append(
-            f"In no mean: {page.counted(failed, 'failed point')}, listed under Failed below."
-        )
-    if frames.passed_over:
-        lines.append(f"In no mean: {frames.passed_over}.")
-    if left := len(frames.all_trials) - len(trials):
-        lines.append(
-            f"Not on this page, but in the same tables: {page.counted(left, 'trial')} of another "
+            f"Not on this page, but in the same tables: {counted(left, 'trial')} of another "
             "source; --source shows them."
         )
-    lines += _unfinished_studies(frames)
-    lines += frames.disagreements
-    for row in frames.cells[frames.cells["undecided"] != ""].to_dict("records"):
+    lines += _unfinished_studies(folder)
+    lines += folder.disagreements
+    for row in folder.cells[folder.cells["undecided"] != ""].to_dict("records"):
         lines.append(
             f"Study {row['study']} has no learning rate for {row['model']} on {row['dataset']}, "
             f"{style.scenario_name(row['scenario'])}, yet and reports none of its runs: "
             f"{row['undecided']}."
         )
-    for choice in rate_choices(settled(trials, frames.study_points)):
+    for choice in rate_choices(settled(trials, folder.study_points)):
         medians = ", ".join(f"{rate:g}: {median:.3f}" for rate, median in choice.medians.items())
         lines.append(
             f"{choice.model} on {choice.dataset}, {style.scenario_name(choice.scenario)}, ran at "
             f"several learning rates; only {choice.lr:g} is reported (median best validation "
-            f"accuracy over {page.counted(choice.shared_seeds, 'shared seed')}: {medians})."
+            f"accuracy over {counted(choice.shared_seeds, 'shared seed')}: {medians})."
         )
     return [line for line in lines if line]
 
 
-def _unfinished_studies(frames: Frames) -> list[str]:
+def _unfinished_studies(folder: ResultsFolder) -> list[str]:
     """A sentence for each study of which points have no record."""
-    trials = frames.all_trials
+    trials = folder.all_trials
     finished = trials.loc[trials["status"] == "finished", "point_id"]
-    points = frames.grid_points
+    points = folder.grid_points
     points = points.assign(finished=points["point_id"].isin(finished))
     counts = points.drop_duplicates(["study", "point_id"]).groupby("study")["finished"]
     return [
@@ -59,7 +57,7 @@ def _unfinished_studies(frames: Frames) -> list[str]:
 
 
 def _other_recipes(trials: pd.DataFrame) -> str:
-    """What is said of trials by another recipe than the published one."""
+    """A sentence on trials by another recipe than the published one, if there are any."""
     counts = trials.groupby(list(RECIPE)).size()
     other = [
         ({name: int(row[name]) for name in RECIPE}, int(row["count"]))
@@ -68,11 +66,11 @@ def _other_recipes(trials: pd.DataFrame) -> str:
     ]
     if not other:
         return ""
-    words = [f"{recipe_words(recipe)} ({page.counted(count, 'trial')})" for recipe, count in other]
+    parts = [f"{recipe_text(recipe)} ({counted(count, 'trial')})" for recipe, count in other]
     short = all(_is_shorter(recipe) for recipe, _ in other)
     kind = "A shortened recipe" if short else "Another recipe than the published one"
     return (
-        f"{kind}: {'; '.join(words)}. The published recipe is {recipe_words(RECIPE)}. "
+        f"{kind}: {'; '.join(parts)}. The published recipe is {recipe_text(RECIPE)}. "
         "Numbers of different recipes are not to be compared."
     )
 

@@ -1,6 +1,6 @@
-"""Which trials may be averaged: the reported ones of a cell, run in one and the same way."""
+"""Which trials may be averaged: the reported ones of a cell, which were all run alike."""
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -97,6 +97,26 @@ def _choice(cell: pd.DataFrame) -> RateChoice:
     )
 
 
+def failed_beside(reported: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
+    """The failed ones of ``trials`` that would have been in a mean of ``reported``.
+
+    These share a reported trial's cell, settings and learning rate. ``model`` is the label that
+    ``reported`` has for it (see ``labelled``).
+    """
+    how = [*_RATE_CELL, "lr"]
+    labels = reported.assign(label=reported["model"])
+    by_model = trials.loc[trials["point_id"].isin(reported["point_id"]), ["point_id", "model"]]
+    labels = labels.drop(columns="model").merge(by_model, on="point_id")
+    labels = labels[[*how, "label"]].drop_duplicates(how)
+    failed = trials[trials["status"] == "failed"].merge(labels, on=how)
+    return failed.assign(model=failed["label"]).drop(columns="label")
+
+
+def counts_by_cell(trials: pd.DataFrame) -> dict[Hashable, int]:
+    """How many of the trials each cell has, by the values of ``CELL``."""
+    return trials.groupby(CELL).size().to_dict()
+
+
 def labelled(trials: pd.DataFrame) -> pd.DataFrame:
     """The same trials, with ``model`` saying how a model was run where that differs in the frame.
 
@@ -108,11 +128,11 @@ def labelled(trials: pd.DataFrame) -> pd.DataFrame:
     if trials.empty:
         return trials
     label = trials["model"].astype(str)
-    for name, words in _SETTINGS.items():
+    for name, form in _SETTINGS.items():
         differs = trials.groupby(["source", "model"])[name].transform("nunique", dropna=False) > 1
-        label = label.where(~differs, label + trials[name].map(lambda v, w=words: _say(w, v)))
+        label = label.where(~differs, label + trials[name].map(lambda v, f=form: _part(f, v)))
     data = trials.groupby(["source", "dataset"])["dataset_fingerprint"]
-    short = trials["dataset_fingerprint"].map(lambda v: _say("data {:.6}", v))
+    short = trials["dataset_fingerprint"].map(lambda v: _part("data {:.6}", v))
     label = label.where(data.transform("nunique", dropna=False) <= 1, label + short)
     if trials["source"].nunique() > 1:
         label = label.where(trials["source"] != "published", label + " published")
@@ -134,7 +154,8 @@ def in_order(cells: pd.DataFrame) -> pd.DataFrame:
     return cells.loc[order.sort_values(["dataset", "scenario", "model"]).index]
 
 
-def _say(words: str, value: Any) -> str:
+def _part(form: str, value: Any) -> str:
+    """What a label says of a setting; nothing where a trial has none."""
     if pd.isna(value):
         return ""
-    return " " + words.format(int(value) if isinstance(value, float) else value)
+    return " " + form.format(int(value) if isinstance(value, float) else value)

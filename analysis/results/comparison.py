@@ -5,10 +5,16 @@ import math
 import pandas as pd
 
 from analysis import stats
-from analysis.collection import mlflow as published
 from analysis.errors import AnalysisError
-from analysis.results.cells import CELL, in_order, labelled, reported
-from analysis.results.folder import Frames
+from analysis.protocol import INTERPOLATION, KERNEL_SIZE, PROTOCOL, RECIPE
+from analysis.results.cells import (
+    CELL,
+    counts_by_cell,
+    failed_beside,
+    in_order,
+    labelled,
+    reported,
+)
 
 MARGIN = 0.03  # a difference of mean accuracies, either way, that nobody would care about
 SIGNIFICANCE = 0.05
@@ -17,44 +23,57 @@ PUBLISHED_FILE = "@published"  # ends the name of a dataset that was downloaded,
 AGREES, DIFFERS, TOO_FEW = "agrees", "differs", "too few runs"
 NOTHING_COMPARABLE = (
     "A comparison needs finished runs of ours in a published cell, by exactly the published "
-    f"protocol ({published.PROTOCOL}); there are none."
+    f"protocol ({PROTOCOL}); there are none."
 )
 
 _COLUMNS = [
-    *("dataset", "scenario", "model", "lr", "published_lr", "seeds", "published_seeds"),
+    *("dataset", "scenario", "model", "lr", "published_lr", "seeds", "published_seeds", "failed"),
     *("mean", "published_mean", "difference", "low", "high", "test", "shared_seeds"),
     *("correlation", "difference_p", "equivalence_p", "verdict"),
 ]
 
 
-def compared(frames: Frames, *, margin: float = MARGIN) -> pd.DataFrame:
+def compared(
+    trials: pd.DataFrame,
+    study_points: pd.DataFrame,
+    published_cells: pd.DataFrame,
+    *,
+    margin: float = MARGIN,
+) -> pd.DataFrame:
     """A row per cell that we have and that is published, run by the published protocol.
 
-    A cell that was run in several ways (dataset contents, versions) has a row for each, told apart
-    by ``model`` as ``cells.labelled`` does. Runs on ``emoji@published``, the published file, stand
-    beside the published cell of emoji.
+    ``trials`` are those of every source, ``published_cells`` is a summary of the published ones
+    (see ``published.published_summary``). A cell that was run in several ways (dataset contents,
+    versions) has a row for each, told apart by ``model`` as ``cells.labelled`` does. Runs on
+    ``emoji@published``, the published file, stand beside the published cell of emoji. ``failed``
+    counts our runs of the cell that failed and are in no mean.
 
     ``low`` and ``high`` bound the difference, ours minus published (95 %). The verdict *agrees*
     when the difference is within ``margin`` at 5 % (two one-sided tests), else *differs* when it is
     not zero at 5 % (corrected for the number of cells, Holm), else says *too few runs*.
 
-    Within a cell the same seed means the same initial weights in both. Where the published trials
-    are in the tables too, hold every seed of ours at our learning rate, and the correlation over
-    these seeds is clearly above zero (95 %), they are compared in pairs; else all runs are, by
-    Welch's test. Means and numbers of seeds are those of the runs compared.
+    ``test`` names the method. Within a cell the same seed means the same initial weights in both.
+    Where the published trials are in the tables too, hold every seed of ours at our learning rate,
+    these are ``stats.FEW`` or more, and the correlation over them is clearly above zero (95 %),
+    they are compared in pairs; else all runs are, as ``stats.independent`` says. Means and numbers
+    of seeds are those of the runs compared.
     """
-    if margin <= 0:
-        raise AnalysisError(f"A margin must be above 0, such as {MARGIN}; got {margin:g}.")
-    ours = reported(comparable(frames.all_trials), frames.study_points)
-    base = ours.assign(dataset=ours["dataset"].str.removesuffix(PUBLISHED_FILE))
-    keys = pd.Series(list(base[CELL].itertuples(index=False, name=None)), index=ours.index)
-    ours = labelled(ours).assign(key=keys)
-    theirs = frames.all_trials[frames.all_trials["source"] == "published"]
-    shipped = published.summary().set_index(CELL, drop=False)
+    if not 0 < margin <= 1:
+        raise AnalysisError(f"A margin must be above 0, such as {MARGIN}, to 1; got {margin:g}.")
+    kept = comparable(trials)
+    runs = reported(kept, study_points)
+    base = runs.assign(dataset=runs["dataset"].str.removesuffix(PUBLISHED_FILE))
+    keys = pd.Series(list(base[CELL].itertuples(index=False, name=None)), index=runs.index)
+    ours = labelled(runs).assign(key=keys)
+    failures = counts_by_cell(failed_beside(ours, kept))
+    theirs = trials[trials["source"] == "published"]
+    shipped = published_cells.set_index(CELL, drop=False)
+    cells = in_order(ours[ours["key"].isin(shipped.index)]).groupby(CELL, sort=False)
     table = pd.DataFrame(
         [
             _row(cell, theirs, shipped.loc[[cell["key"].iloc[0]]].iloc[0], margin)
-            for _, cell in in_order(ours[ours["key"].isin(shipped.index)]).groupby(CELL, sort=False)
+            | {"failed": failures.get(key, 0)}
+            for key, cell in cells
         ],
         columns=_COLUMNS,
     )
@@ -66,9 +85,9 @@ def compared(frames: Frames, *, margin: float = MARGIN) -> pd.DataFrame:
 
 def comparable(trials: pd.DataFrame) -> pd.DataFrame:
     """Our trials that were run as the published ones: recipe, kernel size and interpolation."""
-    alike = (trials["source"] == "ours") & (trials["kernel_size"] == published.KERNEL_SIZE)
-    alike &= trials["interpolation"].fillna(published.INTERPOLATION) == published.INTERPOLATION
-    for name, value in published.RECIPE.items():
+    alike = (trials["source"] == "ours") & (trials["kernel_size"] == KERNEL_SIZE)
+    alike &= trials["interpolation"].fillna(INTERPOLATION) == INTERPOLATION
+    for name, value in RECIPE.items():
         alike &= trials[name] == value
     return trials[alike]
 
@@ -82,11 +101,10 @@ def _row(
     first, second = _pairs(cell, _of_cell(published_trials, shipped))
     r = stats.correlation(first, second)
     clear = stats.correlation_interval(r, len(first)).low > 0
-    together = clear and len(first) == ours.size
-    if together:
+    if clear and len(first) == ours.size >= stats.FEW:
         theirs, gap = stats.sample(second), stats.paired(first, second)
     else:
-        gap = stats.welch(ours, theirs)
+        gap = stats.independent(ours, theirs)
     low, high = gap.interval()
     return {
         "dataset": dataset,
@@ -101,7 +119,7 @@ def _row(
         "difference": gap.difference,
         "low": low,
         "high": high,
-        "test": "paired" if together else "Welch",
+        "test": gap.method,
         "shared_seeds": len(first),
         "correlation": r,
         "difference_p": gap.p(),

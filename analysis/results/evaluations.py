@@ -1,4 +1,4 @@
-"""What evaluations of trained weights found, of the reported trials."""
+"""What evaluations of trained weights found: frames of trials and of measurements go in."""
 
 import math
 from collections.abc import Mapping
@@ -10,23 +10,21 @@ import pandas as pd
 
 from analysis import stats, style
 from analysis.errors import AnalysisError
-from analysis.results.cells import CELL, in_order
-from analysis.results.folder import Frames
-from analysis.results.query import query
-from analysis.tables import parquet
-from tune_jobs.storage import Storage
+from analysis.results.cells import CELL, counts_by_cell, in_order
 
 # The paper's choice for its figure 7: a model and a scenario, taken where they are there.
 FIRST_MODEL, FIRST_SCENARIO = "slice_pool", 2
 STAGE = 2  # of equivariance errors, as in the paper's figure 6
 
-_APPLIES_TO = {
-    "equivariance": ("standard, kanazawa, pixel_pool, slice_pool or energy_pool", ""),
-    "pool_scales": ("pixel_pool, slice_pool or energy_pool", ""),
-    "pool_correlations": ("pixel_pool, slice_pool or energy_pool", ""),
-    "index_maps": ("pixel_pool", " --maps 0/0"),
-}
-
+# Which models a measure applies to, and the option of `tune-jobs evaluate` that asks for it.
+MEASURES: Mapping[str, tuple[str, str]] = MappingProxyType(
+    {
+        "equivariance": ("standard, kanazawa, pixel_pool, slice_pool or energy_pool", ""),
+        "pool_scales": ("pixel_pool, slice_pool or energy_pool", ""),
+        "pool_correlations": ("pixel_pool, slice_pool or energy_pool", ""),
+        "index_maps": ("pixel_pool", " --maps 33/0"),
+    }
+)
 
 _SMALL = ((32, 17), (17, 32))
 _MIDDLE = ((48, 33), (33, 48))
@@ -43,54 +41,81 @@ UNSEEN: Mapping[int, tuple[tuple[int, int], ...]] = MappingProxyType(
 )
 
 
-class Look(NamedTuple):
+class Object(NamedTuple):
+    """A test object by its class and its number within the class, both counted from 0."""
+
+    class_index: int
+    instance: int
+
+
+PAPER_OBJECT = Object(33, 0)  # that of the paper's figure 7 and supplementary figure 4
+
+
+class CloseUp(NamedTuple):
     """One trial, and the rows of a measure for one of its objects at its last stage."""
 
     model: str
-    words: str  # which trial, object and stage
+    title: str  # which trial, object and stage
     rows: pd.DataFrame
 
 
-def errors(frames: Frames) -> pd.DataFrame:
-    """Mean equivariance error of each trial at STAGE, over its objects and UNSEEN pairs.
+def evaluated(trials: pd.DataFrame, evaluations: pd.DataFrame, *measures: str) -> pd.DataFrame:
+    """The trials that have rows in one of the measures; AnalysisError if none has."""
+    found = evaluations[evaluations["measure"].isin(measures) & (evaluations["rows"] > 0)]
+    kept = trials[trials["point_id"].isin(found["point_id"])]
+    if kept.empty:
+        models, option = MEASURES[measures[0]]
+        raise AnalysisError(
+            f"Trained weights of {models} must have been evaluated; of the trials shown here none "
+            f"have (published ones hold no weights). Do: tune-jobs evaluate --storage STORAGE"
+            f"{option}, then collect again."
+        )
+    return kept[["point_id", *CELL, "seed", "test_accuracy"]]
 
-    ``undefined`` of the ``objects`` (at all pairs) have no error and are in no mean.
+
+def errors(trials: pd.DataFrame, pair_errors: pd.DataFrame) -> pd.DataFrame:
+    """The trials with their mean equivariance error at STAGE, over objects and UNSEEN pairs.
+
+    ``pair_errors`` has a row per trial and scale pair: see ``by_trial``. ``undefined`` of the
+    ``objects`` (at all pairs) have no error and are in no mean.
     """
-    trials = _evaluated(frames, "equivariance")
-    return trials.merge(_trial_errors(frames), "left", on="point_id", validate="one_to_one")
+    scenarios = trials[["point_id", "scenario"]]
+    pairs = unseen(pair_errors.merge(scenarios, on="point_id", validate="many_to_one"))
+    return trials.merge(by_trial(pairs), "left", on="point_id", validate="one_to_one")
 
 
-def correlations(frames: Frames) -> pd.DataFrame:
-    """How kernel sizes follow object sizes: a row per trial, stage and channel, with its cell."""
-    trials = _evaluated(frames, "pool_correlations")
-    return _correlations(frames).merge(trials, on="point_id", validate="many_to_one")
+def by_cell(
+    trials: pd.DataFrame,
+    pair_errors: pd.DataFrame,
+    channels: pd.DataFrame,
+    failed: pd.DataFrame,
+    *,
+    rng: np.random.Generator,
+) -> pd.DataFrame:
+    """A row per cell of evaluated trials: its equivariance error and its correlations.
 
-
-def by_cell(frames: Frames, *, rng: np.random.Generator) -> pd.DataFrame:
-    """A row per cell with evaluated runs: its equivariance error and its correlations.
-
-    ``error`` is the mean over runs of ``errors``, ``error_low`` and ``error_high`` bound it (95 %,
-    bootstrap over runs), ``undefined`` is the share without one. ``r_1`` and ``r_2`` are means of
-    ``correlations`` over channels and runs, by stage, ``constant`` the share without an r. What
-    does not apply to a model is missing.
+    ``channels`` has a row per trial, stage and channel, ``failed`` one per failed trial. ``error``
+    is the mean over trials of ``errors``, ``error_low`` and ``error_high`` bound it (95 %, see
+    ``stats.mean_interval``), ``undefined`` is the share without one. ``r_1`` and ``r_2`` are means
+    over channels and trials, by stage, ``constant`` the share without an r. What does not apply to
+    a model is missing.
     """
-    trials = _evaluated(frames, *_APPLIES_TO).merge(
-        _trial_errors(frames), "left", on="point_id", validate="one_to_one"
-    )
-    channels = _correlations(frames)
+    failures = counts_by_cell(failed)
     rows: list[dict[str, object]] = []
-    for _, cell in in_order(trials).groupby(CELL, sort=False):
+    for key, cell in in_order(errors(trials, pair_errors)).groupby(CELL, sort=False):
         known = cell["error"].dropna().to_numpy(dtype=float)
-        interval = stats.bootstrap_interval(known, rng=rng)
+        interval = stats.mean_interval(known, rng=rng)
         of_cell = channels[channels["point_id"].isin(cell["point_id"])]
         r = of_cell.groupby("stage")["r"].mean()
         rows.append(
             {
                 **{name: cell[name].iloc[0] for name in ("dataset", "scenario", "model")},
                 "evaluated": len(cell),
+                "failed": failures.get(key, 0),
                 "error": known.mean() if len(known) else math.nan,
                 "error_low": interval.low,
                 "error_high": interval.high,
+                "interval": interval.method,
                 "undefined": _share(cell["undefined"].sum(), cell["objects"].sum()),
                 "r_1": r.get(1, math.nan),
                 "r_2": r.get(2, math.nan),
@@ -100,36 +125,48 @@ def by_cell(frames: Frames, *, rng: np.random.Generator) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def look(frames: Frames, measure: str) -> Look:
-    """The first object, at the last stage, of the most accurate trial that has the measure.
+def best_trial(trials: pd.DataFrame) -> pd.Series:
+    """The most accurate trial of one cell.
 
-    Of one cell: the first dataset, FIRST_SCENARIO if it can be, FIRST_MODEL before others.
+    The cell is of the first dataset, of FIRST_SCENARIO if it can be, of FIRST_MODEL before others.
     """
-    evaluated = _evaluated(frames, measure)
-    datasets = style.ordered(evaluated["dataset"], style.DATASETS)
+    datasets = style.ordered(trials["dataset"], style.DATASETS)
     order = pd.DataFrame(
         {
-            "dataset": evaluated["dataset"].map(datasets.index),
-            "scenario": evaluated["scenario"] != FIRST_SCENARIO,
-            "model": evaluated["model"].str.partition(" ")[0] != FIRST_MODEL,
-            "accuracy": -evaluated["test_accuracy"],
+            "dataset": trials["dataset"].map(datasets.index),
+            "scenario": trials["scenario"] != FIRST_SCENARIO,
+            "model": trials["model"].str.partition(" ")[0] != FIRST_MODEL,
+            "accuracy": -trials["test_accuracy"],
         }
     )
-    trial = evaluated.loc[order.sort_values(list(order.columns), kind="stable").index[0]]
-    rows = query(
-        f"select * from {measure} where point_id = '{trial['point_id']}' "
-        "qualify rank() over (order by stage desc, class_index, instance) = 1",
-        frames.results,
-    ).to_pandas()
-    first = rows.iloc[0]
+    return trials.loc[order.sort_values(list(order.columns), kind="stable").index[0]]
+
+
+def close_up(trial: pd.Series, rows: pd.DataFrame, wanted: Object | None) -> CloseUp:
+    """Those of a trial's rows that are of one object: the paper's, else the first, unless told.
+
+    AnalysisError for an object that is not among them.
+    """
+    pairs = rows[["class_index", "instance"]].drop_duplicates()
+    known = {Object(int(one), int(two)) for one, two in pairs.itertuples(index=False, name=None)}
+    if wanted is not None and wanted not in known:
+        some = ", ".join(f"{one.class_index}/{one.instance}" for one in sorted(known)[:5])
+        raise AnalysisError(
+            f"An object must be one that was evaluated, by class and number: {some}"
+            f"{' and others' if len(known) > 5 else ''}; got "
+            f"{wanted.class_index}/{wanted.instance}. "
+            "Index maps of another: tune-jobs evaluate --maps CLASS/NUMBER, then collect again."
+        )
+    shown = wanted or (PAPER_OBJECT if PAPER_OBJECT in known else min(known))
+    kept = rows[(rows["class_index"] == shown.class_index) & (rows["instance"] == shown.instance)]
     name = style.model_styles([trial["model"]])[trial["model"]].name
-    words = (
+    title = (
         f"{name} on {style.dataset_name(trial['dataset'])}, "
         f"{style.scenario_name(trial['scenario'])}, seed {trial['seed']} "
-        f"(test accuracy {100 * trial['test_accuracy']:.1f} %), stage {first['stage']}, "
-        f"class {first['class_index']}, instance {first['instance']}"
+        f"(test accuracy {100 * trial['test_accuracy']:.1f} %), stage {kept['stage'].iloc[0]}, "
+        f"class {shown.class_index}, instance {shown.instance}"
     )
-    return Look(trial["model"], words, rows)
+    return CloseUp(trial["model"], title, kept)
 
 
 def unseen(errors: pd.DataFrame) -> pd.DataFrame:
@@ -156,34 +193,5 @@ def by_trial(errors: pd.DataFrame) -> pd.DataFrame:
     ).reset_index()
 
 
-def _trial_errors(frames: Frames) -> pd.DataFrame:
-    pairs = query(
-        "select point_id, scale, other_scale, avg(error) as error, count(error) as defined, "
-        f"count(*) as objects from equivariance where stage = {STAGE} group by all order by all",
-        frames.results,
-    ).to_pandas()
-    scenarios = frames.trials[["point_id", "scenario"]]
-    return by_trial(unseen(pairs.merge(scenarios, on="point_id", validate="many_to_one")))
-
-
-def _correlations(frames: Frames) -> pd.DataFrame:
-    return query("select * from pool_correlations order by all", frames.results).to_pandas()
-
-
 def _share(part: float, whole: float) -> float:
     return part / whole if whole else math.nan
-
-
-def _evaluated(frames: Frames, *measures: str) -> pd.DataFrame:
-    """The reported trials that have rows in one of the measures; AnalysisError if none has."""
-    evaluations = parquet.read_if_any("evaluations", Storage(frames.results)).to_pandas()
-    found = evaluations[evaluations["measure"].isin(measures) & (evaluations["rows"] > 0)]
-    trials = frames.trials[frames.trials["point_id"].isin(found["point_id"])]
-    if trials.empty:
-        models, option = _APPLIES_TO[measures[0]]
-        raise AnalysisError(
-            f"Trained weights of {models} must have been evaluated; of the trials shown here none "
-            f"have (published ones hold no weights). Do: tune-jobs evaluate --storage STORAGE"
-            f"{option}, then collect again."
-        )
-    return trials[["point_id", *CELL, "seed", "test_accuracy"]]

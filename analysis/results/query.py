@@ -1,19 +1,14 @@
-"""SQL over the results tables. Reads only; SQL reaches neither files nor the network."""
+"""SQL over the results tables. It reads only, and reaches neither files nor the network."""
 
-import io
-import json
-import math
-from collections.abc import Callable, Mapping, Sequence
-from decimal import Decimal
+import re
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from itertools import count
-from types import MappingProxyType
-from typing import Any
 
 import duckdb
 import pyarrow as pa
 import pyarrow.dataset as ds
-import pyarrow.parquet as pq
-from pyarrow import csv
 
 from analysis.errors import AnalysisError
 from analysis.results import cells, studies
@@ -21,44 +16,106 @@ from analysis.tables import parquet, parts, schemas
 from tune_jobs.storage import Storage
 
 REPORTED = "reported"  # what tables and figures average: see ``cells.reported``, ``cells.labelled``
-_LOCKED: dict[str, str | bool | int | float | list[str]] = {
+MOST_BYTES = 2**30  # of an answer
+MOST_SECONDS = 600.0  # that a query may take, unless the caller says otherwise
+_SETTINGS: dict[str, str | bool | int | float | list[str]] = {
     "enable_external_access": "false",
     "autoinstall_known_extensions": "false",
     "autoload_known_extensions": "false",
     "python_enable_replacements": "false",
     "temp_directory": "",
-    "lock_configuration": "true",
+    "memory_limit": "2GB",
 }
+# DuckDB's types that Arrow or a file cannot hold; their values are answered as text.
+_AS_TEXT = re.compile(r"\b(INTERVAL|BIT|TIME WITH TIME ZONE|TIMETZ|VARINT|BIGNUM|VARIANT|UHUGEINT)")
+_ROWS_TOGETHER = 2**16
 
 
-def query(sql: str, results: str = "results") -> pa.Table:
+def query(sql: str, results: str = "results", *, most_seconds: float = MOST_SECONDS) -> pa.Table:
     """Answer one SELECT (DuckDB's SQL) over the tables that ``results`` holds.
 
-    The tables are those of ``schemas.SCHEMAS`` and REPORTED. Columns of one name are numbered.
-    Raises AnalysisError for SQL that does not parse, that would change something, or that tries to
-    read or write a file.
+    The tables are those of ``schemas.SCHEMAS`` and REPORTED. Columns of one name are numbered, and
+    times are UTC whatever the machine's zone. Intervals, bits and times of day with a zone come as
+    text. Raises AnalysisError for SQL that does not parse, that would change something, that tries
+    to read or write a file, that takes longer than ``most_seconds`` or more than 2 GB, or whose
+    answer is larger than MOST_BYTES or holds dates out of the years 1 to 9999.
     """
     store = Storage(results)
     present = [name for name in schemas.SCHEMAS if store.exists(parquet.table_key(name))]
     if not present:
         parquet.read("trials", store)  # says what is missing and how to make it
-    with duckdb.connect(config=_LOCKED) as connection:
+    with duckdb.connect(config=_SETTINGS) as connection:
+        connection.execute("set TimeZone = 'UTC'; set lock_configuration = true")
         for name in present:
             connection.register(name, _rows(name, store))
         if REPORTED in sql.lower():
             connection.register(REPORTED, _reported(store))
         try:
-            statements = connection.extract_statements(sql)
-            if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
-                kinds = ", ".join(statement.type.name for statement in statements)
-                raise AnalysisError(f"A query must be one SELECT; got {kinds or 'no statement'}.")
-            answer = connection.sql(sql).to_arrow_table()
-            return answer.rename_columns(_numbered(answer.column_names))
+            answer = _interruptible(connection, sql, most_seconds)
         except duckdb.Error as error:
             raise AnalysisError(
                 f"SQL must run over the tables {', '.join((REPORTED, *present))}; it does not: "
                 f"{error}"
             ) from None
+        except pa.ArrowException as error:
+            raise AnalysisError(
+                f"The values of an answer must fit its columns; one does not: {error}."
+            ) from None
+    _check_dates(answer)
+    return answer
+
+
+def _interruptible(
+    connection: duckdb.DuckDBPyConnection, sql: str, most_seconds: float
+) -> pa.Table:
+    """The answer, worked out in a thread, so that Ctrl-C and the clock can end it."""
+    deadline = time.monotonic() + most_seconds
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(_answer, connection, sql, deadline)
+        try:
+            return answer.result(most_seconds)
+        except TimeoutError:
+            raise AnalysisError(
+                f"A query must be answered within {most_seconds:g} s; this one was not. "
+                "Recursive SQL needs a condition that ends it."
+            ) from None
+        finally:
+            while not answer.done():
+                connection.interrupt()
+                time.sleep(0.01)
+
+
+def _answer(connection: duckdb.DuckDBPyConnection, sql: str, deadline: float) -> pa.Table:
+    statements = connection.extract_statements(sql)
+    if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
+        kinds = ", ".join(statement.type.name for statement in statements)
+        raise AnalysisError(f"A query must be one SELECT; got {kinds or 'no statement'}.")
+    asked = statements[0].query.strip().rstrip(";")
+    relation = connection.sql(asked)
+    names, types = relation.columns, [str(kind) for kind in relation.types]
+    if any(_AS_TEXT.search(kind) for kind in types):
+        columns = [f"c{place}" for place in range(len(names))]
+        shown = ", ".join(
+            f"cast({column} as varchar)" if _AS_TEXT.search(kind) else column
+            for column, kind in zip(columns, types, strict=True)
+        )
+        renamed = f"(\n{asked}\n) as answer({', '.join(columns)})"
+        relation = connection.sql(f"select {shown} from {renamed}")
+    reader = relation.to_arrow_reader(_ROWS_TOGETHER)
+    batches: list[pa.RecordBatch] = []
+    size = 0
+    for batch in reader:
+        batches.append(batch)
+        size += batch.nbytes
+        if size > MOST_BYTES:
+            raise AnalysisError(
+                f"An answer must hold at most {MOST_BYTES / 2**20:.0f} MB; this one is larger. "
+                "Aggregate, or add a LIMIT."
+            )
+        if time.monotonic() > deadline:
+            break  # the caller has gone
+    table = pa.Table.from_batches(batches, schema=reader.schema)
+    return table.rename_columns(_numbered(names))
 
 
 def _rows(name: str, store: Storage) -> pa.Table | ds.Dataset:
@@ -90,43 +147,26 @@ def _numbered(names: Sequence[str]) -> list[str]:
     return made
 
 
-def _csv(answer: pa.Table) -> bytes:
-    for column in answer.schema:
-        if pa.types.is_nested(column.type):
+_DAYS = (-719_162, 2_932_896)  # from 1970 to the years 1 and 9999
+_IN_A_DAY = {"s": 86_400, "ms": 86_400_000, "us": 86_400_000_000, "ns": 86_400_000_000_000}
+
+
+def _check_dates(answer: pa.Table) -> None:
+    """Raise AnalysisError for dates and times that no format but SQL's own can write."""
+    for name, column in zip(answer.column_names, answer.columns, strict=True):
+        kind = column.type
+        if pa.types.is_date32(kind):
+            numbers, unit = column.cast(pa.int32()), 1
+        elif pa.types.is_timestamp(kind):
+            numbers, unit = column.cast(pa.int64()), _IN_A_DAY[kind.unit]
+        else:
+            continue
+        if column.null_count == len(column):
+            continue
+        known = numbers.drop_null().to_numpy()
+        low, high = int(known.min()), int(known.max())
+        if not _DAYS[0] * unit <= low <= high < (_DAYS[1] + 1) * unit:
             raise AnalysisError(
-                f"A column of a CSV file must hold single values; {column.name} holds "
-                f"{column.type}. Ask for json or parquet, or unnest it."
+                f"A date or time in an answer must lie in the years 1 to 9999; {name} holds one "
+                f"that does not, such as infinity. Ask for it as text: {name}::varchar."
             )
-    buffer = io.BytesIO()
-    csv.write_csv(answer, buffer)
-    return buffer.getvalue()
-
-
-def _json(answer: pa.Table) -> bytes:
-    return (json.dumps(_plain(answer.to_pylist()), default=str, indent=1) + "\n").encode()
-
-
-def _plain(value: Any) -> Any:
-    """The value as JSON has it: a number that is none is null, a decimal one a number."""
-    match value:
-        case dict():
-            return {str(name): _plain(one) for name, one in value.items()}
-        case list() | tuple():
-            return [_plain(one) for one in value]
-        case Decimal():
-            return int(value) if value == value.to_integral_value() else float(value)
-        case float() if not math.isfinite(value):
-            return None
-        case _:
-            return value
-
-
-def _parquet(answer: pa.Table) -> bytes:
-    buffer = io.BytesIO()
-    pq.write_table(answer, buffer)
-    return buffer.getvalue()
-
-
-FORMATS: Mapping[str, Callable[[pa.Table], bytes]] = MappingProxyType(
-    {"csv": _csv, "json": _json, "parquet": _parquet}
-)

@@ -1,4 +1,4 @@
-"""What is known of each cell: means with intervals, collapsed runs, times; tests between models."""
+"""Statistics of cells: means with intervals, collapsed runs, times; tests between models."""
 
 from itertools import combinations
 from typing import NamedTuple
@@ -8,30 +8,35 @@ import pandas as pd
 
 from analysis import stats, style
 from analysis.errors import AnalysisError
-from analysis.results.cells import CELL, in_order
+from analysis.results.cells import CELL, counts_by_cell, in_order
 
 LEAST = 2  # scores of a model that a test needs
 LEAST_MODELS, LEAST_CELLS = 3, 2  # that a ranking needs
 
 
-def summarised(trials: pd.DataFrame, *, rng: np.random.Generator) -> pd.DataFrame:
+def summarised(
+    trials: pd.DataFrame, failed: pd.DataFrame, *, rng: np.random.Generator
+) -> pd.DataFrame:
     """A row per cell of reported trials: accuracies 0..1, times in seconds.
 
-    ``mean_low`` and ``mean_high`` bound the mean (95 %, bootstrap over seeds), ``collapsed_low``
-    and ``collapsed_high`` the share of collapsed runs (95 %, Wilson). ``epoch_seconds`` is the
-    mean over epochs and seeds, ``last_epoch_seconds`` the mean over seeds of the last epoch's time,
-    which is what the paper's Table 2 shows.
+    ``failed`` holds the failed trials of these cells, which are in no mean and counted. The mean
+    lies in ``mean_low`` .. ``mean_high`` (95 %, by the method that ``interval`` names, see
+    ``stats.mean_interval``), the share of collapsed runs in ``collapsed_low`` ..
+    ``collapsed_high`` (95 %, Wilson). ``train_seconds`` is the mean over epochs and seeds of the
+    time in training batches, ``last_train_seconds`` that of last epochs, which the paper's Table 2
+    shows; ``epoch_seconds`` is all of an epoch, with validation.
     """
-    rows = [_row(cell, rng) for _, cell in in_order(trials).groupby(CELL, sort=False)]
-    return pd.DataFrame(rows)
+    failures = counts_by_cell(failed)
+    cells = in_order(trials).groupby(CELL, sort=False)
+    return pd.DataFrame([_row(cell, failures.get(key, 0), rng) for key, cell in cells])
 
 
-def _row(cell: pd.DataFrame, rng: np.random.Generator) -> dict[str, object]:
+def _row(cell: pd.DataFrame, failed: int, rng: np.random.Generator) -> dict[str, object]:
     scores = cell["test_accuracy"].to_numpy(dtype=float)
     known = cell["collapsed"].dropna()
     collapsed = int(known.sum())
     mean, share = (
-        stats.bootstrap_interval(scores, rng=rng),
+        stats.mean_interval(scores, rng=rng, bounds=(0, 1)),
         stats.share_interval(collapsed, len(known)),
     )
     return {
@@ -40,9 +45,11 @@ def _row(cell: pd.DataFrame, rng: np.random.Generator) -> dict[str, object]:
         "model": cell["model"].iloc[0],
         "lr": cell["lr"].iloc[0],
         "seeds": len(cell),
+        "failed": failed,
         "mean": scores.mean(),
         "mean_low": mean.low,
         "mean_high": mean.high,
+        "interval": mean.method,
         "spread": stats.sample(scores).spread,
         "median": np.median(scores),
         "interquartile_mean": stats.interquartile_mean(scores),
@@ -53,8 +60,9 @@ def _row(cell: pd.DataFrame, rng: np.random.Generator) -> dict[str, object]:
         "collapsed_low": share.low,
         "collapsed_high": share.high,
         "epochs": cell["epochs"].astype(float).mean(),
-        "epoch_seconds": cell["epoch_seconds"].mean(),
-        "last_epoch_seconds": cell["last_epoch_seconds"].mean(),
+        "train_seconds": cell["train_seconds"].astype(float).mean(),
+        "last_train_seconds": cell["last_train_seconds"].astype(float).mean(),
+        "epoch_seconds": cell["epoch_seconds"].astype(float).mean(),
     }
 
 
@@ -104,7 +112,7 @@ class Ranked(NamedTuple):
     dropped: tuple[tuple[str, int], ...]  # datasets and scenarios
 
     @property
-    def words(self) -> str:
+    def note(self) -> str:
         """What is not in it, in a sentence or two; nothing if everything is."""
         names = style.model_styles(self.left_out).values()
         models = ", ".join(look.name for look in names)

@@ -5,7 +5,10 @@ from types import MappingProxyType
 
 import pyarrow as pa
 
-SCHEMA_VERSION = 2  # 2: study_points has the points, and says like cells where they were read
+# 2: study_points has the points, and says like cells where they were read.
+# 3: seconds of training, of validation and of whole epochs are columns of their own.
+SCHEMA_VERSION = 3
+SEARCH_PHASE = "search"  # what study_points calls the points of a search
 
 _TIME = pa.timestamp("us", tz="UTC")
 _TRIALS = {
@@ -35,8 +38,11 @@ _TRIALS = {
     "last_train_accuracy": pa.float64(),
     "last_valid_loss": pa.float64(),
     "last_valid_accuracy": pa.float64(),
-    "epoch_seconds": pa.float64(),  # mean over the epochs
-    "last_epoch_seconds": pa.float64(),
+    # Means over the epochs; null where a record or an export does not say.
+    "train_seconds": pa.float64(),  # training batches alone, which is what the paper measured
+    "last_train_seconds": pa.float64(),  # of the last epoch
+    "valid_seconds": pa.float64(),  # validation batches alone
+    "epoch_seconds": pa.float64(),  # all of an epoch: validation, checkpoints, set-up
     "wall_seconds": pa.float64(),
     "started_at": _TIME,
     "finished_at": _TIME,
@@ -60,7 +66,9 @@ _EPOCHS = {
     "train_accuracy": pa.float64(),
     "valid_loss": pa.float64(),
     "valid_accuracy": pa.float64(),
-    "seconds": pa.float64(),
+    "seconds": pa.float64(),  # all of the epoch
+    "train_seconds": pa.float64(),  # null in records that did not time it
+    "valid_seconds": pa.float64(),
 }
 _SCALE_ACCURACY = {
     "point_id": pa.string(),

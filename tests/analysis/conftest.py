@@ -58,6 +58,8 @@ def epochs_of(count: int, valid_accuracy: float) -> tuple[EpochRecord, ...]:
             valid_loss=3.5 / number,
             valid_accuracy=valid_accuracy * number / count,
             seconds=0.5 + number,
+            train_seconds=number / 2,
+            valid_seconds=0.25,
             finished_at=f"2026-11-22T10:{number % 60:02d}:00.000+00:00",
         )
         for number in range(1, count + 1)

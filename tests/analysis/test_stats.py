@@ -158,11 +158,11 @@ def test_the_equivalence_test_is_two_welch_tests_with_shifted_means():
 
 
 def test_a_difference_beyond_the_margin_is_no_equivalence():
-    assert stats.Gap(0.2, 0.01, 30).equivalence_p(0.1) > 0.999
+    assert stats.Gap(0.2, 0.01, 30, "Welch").equivalence_p(0.1) > 0.999
 
 
 def test_equal_means_without_spread_are_equivalent():
-    assert stats.Gap(0.0, 0.0, math.inf).equivalence_p(0.01) == 0
+    assert stats.Gap(0.0, 0.0, math.inf, "Welch").equivalence_p(0.01) == 0
 
 
 def test_the_paired_interval_is_scipys():

@@ -45,7 +45,7 @@ def test_a_trial_row_holds_what_its_record_says(tmp_path, make_record, put):
     )
     assert trial.test_accuracy == 0.25
     assert trial.epoch_seconds == pytest.approx(2.5)
-    assert trial.last_epoch_seconds == 3.5
+    assert trial.last_train_seconds == 1.5
     assert str(trial.finished_at) == "2026-11-22 10:05:00+00:00"
 
 

@@ -4,14 +4,14 @@ import pytest
 from matplotlib.colors import to_hex
 
 from analysis import AnalysisError, style
-from analysis.collection.mlflow import summary
 from analysis.figures import canvas
 from analysis.figures.overview import boxes, overview
+from analysis.results.published import published_summary
 
 
 @pytest.fixture(scope="module")
 def published():
-    return overview(summary())
+    return overview(published_summary())
 
 
 def dots(axes) -> dict[str, tuple[float, bool]]:
@@ -54,7 +54,7 @@ def test_collapsed_runs_are_named_where_they_lower_a_mean(published):
 def cells_of(*rows: tuple[str, str, int, float]) -> pd.DataFrame:
     """A row per model, dataset, number of collapsed runs and mean of one run."""
     cells = pd.DataFrame(rows, columns=["model", "dataset", "collapsed", "mean"])
-    return cells.assign(scenario=2, seeds=1, mean_low=np.nan, mean_high=np.nan)
+    return cells.assign(scenario=2, seeds=1, failed=0, mean_low=np.nan, mean_high=np.nan)
 
 
 @pytest.mark.parametrize("model", ["energy_pool", "conv3d"])
@@ -84,12 +84,12 @@ def test_a_name_with_dollar_signs_is_drawn_as_it_is():
 
 
 def test_scenarios_1_and_3_are_shown_where_there_is_nothing_else():
-    cells = summary().query("scenario == 1")
+    cells = published_summary().query("scenario == 1")
     assert len(overview(cells).axes) == 4
 
 
 def test_a_dataset_without_a_scenario_says_so():
-    cells = summary()
+    cells = published_summary()
     cells = cells[(cells["dataset"] != "mnist") | (cells["scenario"] != 4)]
     texts = [text.get_text() for text in overview(cells).axes[5].texts]
     assert texts == ["no runs"]

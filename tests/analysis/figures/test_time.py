@@ -5,7 +5,7 @@ from analysis.figures.time import epoch_time
 
 
 def trials_of(*rows: tuple[str, str, int, float]) -> pd.DataFrame:
-    return pd.DataFrame(rows, columns=["model", "dataset", "scenario", "epoch_seconds"])
+    return pd.DataFrame(rows, columns=["model", "dataset", "scenario", "train_seconds"])
 
 
 def test_a_mark_stands_at_the_mean_time_of_scenario_2():

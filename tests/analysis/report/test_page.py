@@ -24,7 +24,7 @@ console.error = (...words) => faults.push(words.join(" "));
 ACT = """<script>
 const table = document.querySelector("table.data");
 const names = () => [...table.tBodies[0].rows].filter((row) => !row.hidden)
-  .map((row) => row.cells[2].textContent + " " + row.cells[5].textContent);
+  .map((row) => row.cells[2].textContent + " " + row.cells[6].textContent);
 const heads = [...table.tHead.rows[0].cells];
 const mean = heads.find((head) => head.textContent === "Mean").querySelector("button");
 const found = {width: document.documentElement.scrollWidth, view: window.innerWidth};

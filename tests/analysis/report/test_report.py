@@ -77,8 +77,8 @@ def test_the_published_recipe_is_not_called_shortened(page_of, make_record):
 def test_the_table_holds_mean_spread_and_count_by_cell(page_of, make_record):
     page = page_of(make_record(seed=1, correct=9), make_record(seed=2, correct=18))
     row = next(row for row in Cells(page).rows if row[:3] == ["Emoji", "Mid2Rest", "Standard"])
-    assert row[3:6] == ["0.001", "2", "37.5"]
-    assert row[8:12] == ["17.7", "37.5", "25.0", "50.0"]
+    assert row[3:7] == ["0.001", "2", "0", "37.5"]
+    assert row[9:14] == ["Student's t", "17.7", "37.5", "25.0", "50.0"]
 
 
 def test_where_it_ran_is_told(page_of, make_record):

@@ -6,7 +6,7 @@ from analysis import load
 from analysis.collection.collect import collect
 from analysis.collection.mlflow import import_mlflow
 from analysis.results.cells import in_order, labelled, rate_choices, reported, settled
-from analysis.results.folder import Frames
+from analysis.results.folder import ResultsFolder
 from analysis.tables import schemas
 
 EXPORT = Path(__file__).parents[2] / "golden" / "mlflow-emoji-2.csv.gz"
@@ -151,20 +151,20 @@ def test_cells_stand_by_dataset_scenario_and_model(trials_of, make_record):
 def test_failed_points_of_ours_do_not_hide_published_trials(trials_of, make_failure, tmp_path):
     trials_of(make_failure())
     import_mlflow(str(EXPORT), str(tmp_path / "results"))
-    frames = Frames(str(tmp_path / "results"))
-    assert set(frames.trials["source"]) == {"published"}
+    folder = ResultsFolder(str(tmp_path / "results"))
+    assert set(folder.trials["source"]) == {"published"}
 
 
 def test_trials_without_epochs_or_scales_keep_a_row(trials_of, make_record, tmp_path):
     trials_of(make_record(num_epochs=2))
     import_mlflow(str(EXPORT), str(tmp_path / "results"))
-    frames = Frames(str(tmp_path / "results"), "both")
-    assert frames.epochs.groupby("source")["epoch"].count().to_dict() == {"ours": 2, "published": 0}
-    assert frames.scales["point_id"].nunique() == frames.epochs["point_id"].nunique() == 76
+    folder = ResultsFolder(str(tmp_path / "results"), "both")
+    assert folder.epochs.groupby("source")["epoch"].count().to_dict() == {"ours": 2, "published": 0}
+    assert folder.scales["point_id"].nunique() == folder.epochs["point_id"].nunique() == 76
 
 
 def test_scales_and_epochs_carry_their_trials_cell(trials_of, make_record, tmp_path):
     trials_of(make_record(seed=4, num_epochs=2), make_record(seed=5, num_epochs=3))
-    frames = Frames(str(tmp_path / "results"))
-    assert frames.scales.groupby("seed").size().to_dict() == {4: 48, 5: 48}
-    assert frames.epochs.groupby("seed").size().to_dict() == {4: 2, 5: 3}
+    folder = ResultsFolder(str(tmp_path / "results"))
+    assert folder.scales.groupby("seed").size().to_dict() == {4: 48, 5: 48}
+    assert folder.epochs.groupby("seed").size().to_dict() == {4: 2, 5: 3}

@@ -12,7 +12,7 @@ from analysis.collection.collect import collect
 from analysis.collection.mlflow import import_mlflow
 from analysis.figures.gallery import drawn
 from analysis.results import evaluations as measured
-from analysis.results.folder import Frames
+from analysis.results.folder import ResultsFolder
 from stir.scenarios import SCENARIOS
 
 EXPORT = Path(__file__).parents[2] / "golden" / "mlflow-emoji-2.csv.gz"
@@ -20,15 +20,15 @@ FIGURES = ["equivariance", "correlation", "pooling", "index-maps"]
 
 
 @pytest.fixture
-def frames_of(tmp_path, put):
-    """The frames of some records and their evaluations."""
+def folder_of(tmp_path, put):
+    """The folder of some records and their evaluations."""
 
-    def frames_of(*things) -> Frames:
+    def folder_of(*things) -> ResultsFolder:
         put(tmp_path / "runs", *things)
         collect([str(tmp_path / "runs")], str(tmp_path / "results"))
-        return Frames(str(tmp_path / "results"))
+        return ResultsFolder(str(tmp_path / "results"))
 
-    return frames_of
+    return folder_of
 
 
 def pairs_of(scenario: int, **columns: object) -> pd.DataFrame:
@@ -58,21 +58,21 @@ def test_every_object_weighs_the_same_where_some_have_no_error():
 
 
 def test_a_trials_error_is_the_mean_over_objects_and_unseen_pairs_of_stage_2(
-    frames_of, make_record, make_evaluation
+    folder_of, make_record, make_evaluation
 ):
     record = make_record(correct=9)
     evaluation = make_evaluation(record, error=9.0)
     evaluation.equivariance[1, :, :, [0, 1, 4, 5]] = 0.5
     evaluation.equivariance[1, 0, 0, 0] = np.nan
     evaluation.equivariance[1, 0, 1, 0] = 0.5 + 23
-    [row] = measured.errors(frames_of(record, evaluation)).to_dict("records")
+    [row] = folder_of(record, evaluation).equivariance_errors.to_dict("records")
     assert row["error"] == pytest.approx(1.5)
     assert (row["undefined"], row["objects"]) == (1, 24)
     assert (row["model"], row["test_accuracy"]) == ("standard", 0.25)
 
 
 def test_a_cells_summary_bounds_its_error_and_leaves_out_what_does_not_apply(
-    frames_of, make_record, make_evaluation
+    folder_of, make_record, make_evaluation
 ):
     records = [make_record(seed=seed) for seed in (1, 2, 3)]
     evaluations = [
@@ -80,8 +80,8 @@ def test_a_cells_summary_bounds_its_error_and_leaves_out_what_does_not_apply(
         for record, error in zip(records, (0.2, 0.3, 0.7), strict=True)
     ]
     pooled = make_record(model="slice_pool", interpolation="bicubic")
-    frames = frames_of(*records, *evaluations, pooled, make_evaluation(pooled))
-    cells = measured.by_cell(frames, rng=np.random.default_rng(1)).set_index("model")
+    folder = folder_of(*records, *evaluations, pooled, make_evaluation(pooled))
+    cells = folder.evaluated_cells.set_index("model")
     standard, slice_pool = cells.loc["standard"], cells.loc["slice_pool"]
     assert standard["error"] == pytest.approx(0.4)
     assert standard["error_low"] < 0.3 < 0.5 < standard["error_high"]
@@ -91,14 +91,14 @@ def test_a_cells_summary_bounds_its_error_and_leaves_out_what_does_not_apply(
     assert (slice_pool["evaluated"], slice_pool["error"]) == (1, 0.5)
 
 
-def test_only_reported_trials_are_in_errors(frames_of, make_record, make_evaluation):
+def test_only_reported_trials_are_in_errors(folder_of, make_record, make_evaluation):
     fast, slow = make_record(lr=1e-2, valid_accuracy=0.5), make_record(lr=1e-3)
-    errors = measured.errors(frames_of(fast, slow, make_evaluation(fast), make_evaluation(slow)))
+    errors = folder_of(fast, slow, make_evaluation(fast), make_evaluation(slow)).equivariance_errors
     assert set(errors["point_id"]) == {slow.point_id}
 
 
 def test_correlations_are_means_over_the_objects_that_have_one(
-    frames_of, make_record, make_evaluation
+    folder_of, make_record, make_evaluation
 ):
     record = make_record(model="slice_pool", interpolation="bicubic")
     evaluation = make_evaluation(record)
@@ -106,7 +106,7 @@ def test_correlations_are_means_over_the_objects_that_have_one(
     evaluation.pool_scales[0][1, 1, 0] *= -1
     evaluation.pool_scales[0][1, 1, 0] += 99  # follows the object at r = -1
     evaluation.pool_scales[1][2] = 7.0
-    found = measured.correlations(frames_of(record, evaluation)).set_index(["stage", "channel"])
+    found = folder_of(record, evaluation).pool_correlations.set_index(["stage", "channel"])
     assert found["r"].to_dict() == pytest.approx(
         {(1, 0): 1, (1, 1): 3 / 5, (2, 0): 1, (2, 1): 1, (2, 2): np.nan}, nan_ok=True
     )
@@ -114,7 +114,7 @@ def test_correlations_are_means_over_the_objects_that_have_one(
 
 
 def test_the_closest_look_is_at_the_best_run_of_slice_pool_on_mid2rest(
-    frames_of, make_record, make_evaluation
+    folder_of, make_record, make_evaluation
 ):
     records = [
         make_record(model=model, interpolation="bicubic", scenario=scenario, seed=seed, correct=n)
@@ -125,17 +125,17 @@ def test_the_closest_look_is_at_the_best_run_of_slice_pool_on_mid2rest(
             ("pixel_pool", 2, 1, 36),
         ]
     ]
-    look = measured.look(frames_of(*records, *map(make_evaluation, records)), "pool_scales")
-    assert look.words.startswith("Slice Pool on Emoji, Mid2Rest, seed 2 (test accuracy 50.0 %)")
-    assert look.words.endswith("stage 2, class 0, instance 0")
+    look = folder_of(*records, *map(make_evaluation, records)).close_up("pool_scales")
+    assert look.title.startswith("Slice Pool on Emoji, Mid2Rest, seed 2 (test accuracy 50.0 %)")
+    assert look.title.endswith("stage 2, class 0, instance 0")
     assert len(look.rows) == 3 * 48
     assert set(look.rows["point_id"]) == {records[1].point_id}
 
 
-def test_every_figure_of_evaluations_is_drawn(frames_of, make_record, make_evaluation, make_maps):
+def test_every_figure_of_evaluations_is_drawn(folder_of, make_record, make_evaluation, make_maps):
     record = make_record(model="pixel_pool", interpolation="bicubic")
-    frames = frames_of(record, make_evaluation(record), make_maps(record))
-    figures = dict(drawn(frames, FIGURES))
+    folder = folder_of(record, make_evaluation(record), make_maps(record))
+    figures = dict(drawn(folder, FIGURES))
     assert {name for name, figure in figures.items() if isinstance(figure, Figure)} == set(FIGURES)
     maps = figures["index-maps"].axes
     assert [int(axes.images[0].get_array().max()) for axes in maps[:4]] == [7, 9, 7, 9]
@@ -144,16 +144,16 @@ def test_every_figure_of_evaluations_is_drawn(frames_of, make_record, make_evalu
 @pytest.mark.parametrize("name", FIGURES)
 def test_published_results_say_that_they_hold_no_weights(name, tmp_path):
     import_mlflow(str(EXPORT), str(tmp_path))
-    [(_, error)] = drawn(Frames(str(tmp_path)), [name])
+    [(_, error)] = drawn(ResultsFolder(str(tmp_path)), [name])
     assert isinstance(error, AnalysisError)
     assert "published ones hold no weights" in str(error)
     assert "tune-jobs evaluate --storage STORAGE" in str(error)
 
 
 def test_an_evaluation_of_a_point_without_a_record_is_in_no_figure(
-    frames_of, make_record, make_evaluation
+    folder_of, make_record, make_evaluation
 ):
     record = make_record()
     stray = replace(make_evaluation(record), point_id="0" * 12)
-    errors = measured.errors(frames_of(record, make_evaluation(record), stray))
+    errors = folder_of(record, make_evaluation(record), stray).equivariance_errors
     assert set(errors["point_id"]) == {record.point_id}

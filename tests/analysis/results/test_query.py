@@ -4,7 +4,8 @@ import pytest
 
 from analysis import AnalysisError
 from analysis.collection.collect import collect
-from analysis.results.query import FORMATS, query
+from analysis.results.answers import FORMATS
+from analysis.results.query import query
 
 
 @pytest.fixture

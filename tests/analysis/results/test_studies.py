@@ -7,7 +7,7 @@ import pytest
 from analysis import load
 from analysis.cli import main
 from analysis.collection.collect import collect
-from analysis.results.folder import Frames
+from analysis.results.folder import ResultsFolder
 from tune_jobs.storage import Storage
 
 LATER = "2026-11-22T12:00:00.000+00:00"
@@ -15,12 +15,12 @@ LATER = "2026-11-22T12:00:00.000+00:00"
 
 @pytest.fixture
 def collected(tmp_path):
-    """The frames of storages, by their names under the test's folder, collected at once."""
+    """The folder of storages, by their names under the test's folder, collected at once."""
 
-    def collected(*names: str) -> Frames:
+    def collected(*names: str) -> ResultsFolder:
         results = str(tmp_path / "results")
         collect([str(tmp_path / name) for name in names], results)
-        return Frames(results)
+        return ResultsFolder(results)
 
     return collected
 
@@ -81,10 +81,10 @@ def test_what_either_of_two_storages_decided_is_kept(
         written_at=LATER,
     )
     put(tmp_path / "two", other, both)
-    frames = collected("one", "two") if together else (collected("one"), collected("two"))[1]
-    assert frames.cells.set_index("dataset")["lr"].to_dict() == {"emoji": 1e-3, "mnist": 1e-3}
-    assert set(frames.trials["point_id"]) == {slow.point_id, other.point_id}
-    assert len(frames.study_points) == 3
+    folder = collected("one", "two") if together else (collected("one"), collected("two"))[1]
+    assert folder.cells.set_index("dataset")["lr"].to_dict() == {"emoji": 1e-3, "mnist": 1e-3}
+    assert set(folder.trials["point_id"]) == {slow.point_id, other.point_id}
+    assert len(folder.study_points) == 3
 
 
 def test_of_two_decisions_the_later_counts_and_the_other_is_named(
@@ -97,7 +97,7 @@ def test_of_two_decisions_the_later_counts_and_the_other_is_named(
     assert main(["collect", "--storage", *storages, "--out", str(tmp_path / "results")]) == 0
     words = "one chose learning rate 0.01 for standard on emoji, Mid2Rest; a later choice in"
     assert words in capsys.readouterr().err
-    assert list(Frames(str(tmp_path / "results")).trials["lr"]) == [1e-3]
+    assert list(ResultsFolder(str(tmp_path / "results")).trials["lr"]) == [1e-3]
 
 
 def test_a_storage_that_decides_otherwise_later_takes_its_choice_back(
@@ -107,9 +107,9 @@ def test_a_storage_that_decides_otherwise_later_takes_its_choice_back(
     put(tmp_path / "runs", fast, slow, make_phase(fast, slow, lr=1e-2))
     assert list(collected("runs").trials["lr"]) == [1e-2]
     put(tmp_path / "runs", make_phase(fast, slow, lr=1e-3))
-    frames = collected("runs")
-    assert list(frames.trials["lr"]) == [1e-3]
-    assert frames.disagreements == []
+    folder = collected("runs")
+    assert list(folder.trials["lr"]) == [1e-3]
+    assert folder.disagreements == []
 
 
 def test_a_copied_study_folder_is_named_and_the_rest_collected(
@@ -142,6 +142,6 @@ def test_what_was_collected_of_a_phase_outlives_its_damage(
     put(tmp_path / "runs", record, first, second)
     collected("runs")
     Storage(tmp_path / "runs").write("studies/paper/rates.json", b"{}")
-    frames = collected("runs")
-    assert sorted(frames.study_points["phase"]) == ["more", "rates"]
-    assert len(frames.cells) == 2
+    folder = collected("runs")
+    assert sorted(folder.study_points["phase"]) == ["more", "rates"]
+    assert len(folder.cells) == 2

@@ -5,6 +5,8 @@ import pytest
 from analysis import AnalysisError
 from analysis.results.summary import contrasts, ranked, summarised
 
+NOT_ONE = pd.DataFrame(columns=["model", "dataset", "scenario"])  # failed
+
 
 def trials_of(**scores: list[float]) -> pd.DataFrame:
     """Reported trials on emoji, scenario 2: for each model the accuracies of seeds 1, 2, ..."""
@@ -19,8 +21,9 @@ def trials_of(**scores: list[float]) -> pd.DataFrame:
             "best_valid_accuracy": 0.9,
             "collapsed": score < 0.05,
             "epochs": 10,
-            "epoch_seconds": 2.0,
-            "last_epoch_seconds": 1.0 + seed,
+            "train_seconds": 2.0,
+            "epoch_seconds": 4.0,
+            "last_train_seconds": 1.0 + seed,
         }
         for model, values in scores.items()
         for seed, score in enumerate(values, start=1)
@@ -30,17 +33,19 @@ def trials_of(**scores: list[float]) -> pd.DataFrame:
 
 def test_a_cells_row_holds_its_means_and_its_collapsed_runs():
     trials = trials_of(standard=[0.4, 0.5, 0.6, 0.01])
-    [row] = summarised(trials, rng=np.random.default_rng(0)).to_dict("records")
+    [row] = summarised(trials, NOT_ONE, rng=np.random.default_rng(0)).to_dict("records")
     assert row["mean"] == pytest.approx(0.3775)
     assert row["mean_low"] < 0.3775 < row["mean_high"]
     assert row["median"] == pytest.approx(0.45)
     assert (row["seeds"], row["collapsed"]) == (4, 1)
     assert row["collapsed_low"] == pytest.approx(0.0456, abs=1e-4)
-    assert row["last_epoch_seconds"] == 3.5
+    assert row["last_train_seconds"] == 3.5
 
 
 def test_one_seed_has_a_mean_and_no_interval():
-    [row] = summarised(trials_of(standard=[0.4]), rng=np.random.default_rng(0)).to_dict("records")
+    [row] = summarised(trials_of(standard=[0.4]), NOT_ONE, rng=np.random.default_rng(0)).to_dict(
+        "records"
+    )
     assert row["mean"] == 0.4
     assert np.isnan(row["mean_low"])
 
@@ -68,7 +73,7 @@ def test_models_are_ranked_over_the_cells_that_all_of_them_have():
     found = ranked(pd.concat([first, second, partial]))
     assert found.ranking.cells == 2
     assert found.ranking.ranks == {"xu": 1.0, "disco": 2.0, "standard": 3.0}
-    assert found.words == "Left out, as not all models have runs there: Aerial Mid2Rest."
+    assert found.note == "Left out, as not all models have runs there: Aerial Mid2Rest."
 
 
 def test_one_run_of_another_model_does_not_take_the_ranking_away():
@@ -78,7 +83,7 @@ def test_one_run_of_another_model_does_not_take_the_ranking_away():
     ]
     found = ranked(pd.concat([*cells, trials_of(mine=[0.9])]))
     assert (found.ranking.cells, set(found.ranking.ranks)) == (4, {"standard", "xu", "disco"})
-    assert found.words == "Not ranked, for lack of cells: mine."
+    assert found.note == "Not ranked, for lack of cells: mine."
 
 
 def test_two_models_that_share_no_cell_with_the_others_are_left_out_both():

@@ -17,7 +17,7 @@ def results(tmp_path, make_record, put):
 
 def test_a_file_carries_its_schema_version_and_row_count(results):
     metadata = pq.read_metadata(results / "scale_accuracy.parquet").metadata
-    assert metadata[b"schema_version"] == b"2"
+    assert metadata[b"schema_version"] == b"3"
     assert metadata[b"row_count"] == b"48"
 
 
@@ -40,7 +40,7 @@ def test_a_table_of_another_schema_version_is_refused(results):
     pq.write_table(
         table.replace_schema_metadata({"schema_version": "7"}), results / "trials.parquet"
     )
-    with pytest.raises(AnalysisError, match="schema of version 2; it has version 7"):
+    with pytest.raises(AnalysisError, match="schema of version 3; it has version 7"):
         load("trials", str(results))
 
 

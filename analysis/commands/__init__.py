@@ -1,0 +1,1 @@
+"""The commands of ``stir-analysis``, a file each: its options, and what it prints."""

@@ -1,0 +1,78 @@
+"""What commands print: messages, a table on the terminal, a bar that moves on."""
+
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+import pyarrow as pa
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+from rich.text import Text
+
+from analysis.results.answers import rows_of
+from analysis.text import terminal, visible
+
+LEFT_OUT = 1  # exit status: done, but something was damaged, is named, and is not in the tables
+BAD_INPUT = 2
+INTERRUPTED = 130  # what a shell gives for a command that Ctrl-C ended
+
+
+def message(sentence: str) -> None:
+    """A sentence on stderr."""
+    print(terminal(f"stir-analysis: {sentence}"), file=sys.stderr)
+
+
+def result(line: str) -> None:
+    """A line on stdout."""
+    print(terminal(line))
+
+
+def left_out(sentences: Sequence[str]) -> int:
+    """Name what is not in the tables; the exit status."""
+    for sentence in sentences:
+        print(terminal(f"left out: {sentence}"), file=sys.stderr)
+    return LEFT_OUT if sentences else 0
+
+
+def skipped(why_not: Mapping[str, str], *, asked: Sequence[str], made: int) -> int:
+    """Say what could not be made; the exit status.
+
+    That is an error for what was asked for by name, and where nothing at all could be made.
+    """
+    for name, why in why_not.items():
+        message(f"no {name}: {why}")
+    by_name = "all" not in asked
+    return BAD_INPUT if why_not and (by_name or not made) else 0
+
+
+@contextmanager
+def progress(what: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar on a terminal, else a line at each step; both on stderr."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield lambda done, total: print(f"{what}: {done} of {total}", file=sys.stderr)
+        return
+    with Progress(console=console, transient=True) as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def print_table(answer: pa.Table) -> None:
+    """A table on the terminal; missing values are dashes."""
+    table = Table(box=None, header_style="bold")
+    for column in answer.schema:
+        right = pa.types.is_integer(column.type) or pa.types.is_floating(column.type)
+        table.add_column(
+            Text(visible(column.name)), justify="right" if right else "left", overflow="fold"
+        )
+    for row in rows_of(answer):
+        table.add_row(*(Text(_shown(value)) for value in row.values()))
+    console = Console() if sys.stdout.isatty() else Console(width=10_000)
+    console.print(table, markup=False, highlight=False)
+
+
+def _shown(value: object) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.6g}" if isinstance(value, float) else visible(str(value))

@@ -1,0 +1,30 @@
+"""``stir-analysis report``: one HTML page, and the figures in it."""
+
+import argparse
+
+from analysis.commands import options, output
+from analysis.figures.settings import own_settings
+from tune_jobs.storage import Storage
+
+
+def add(commands) -> None:
+    parser = options.declare(
+        commands,
+        "report",
+        "Write report.html, one page that needs no network, and the figures in it.",
+        "report --results results --out .",
+    )
+    options.add_results(parser)
+    options.add_source(parser)
+    options.add_out(parser)
+    parser.set_defaults(run=_report)
+
+
+def _report(args: argparse.Namespace) -> int:
+    with own_settings():
+        from analysis.report.report import report
+    with output.progress("Drawing figures") as progress:
+        out = args.out or args.results
+        keys = report(args.results, out, source=args.source, progress=progress)
+    output.result(f"{Storage(out).uri}/{keys[-1]}")
+    return 0

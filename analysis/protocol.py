@@ -1,0 +1,26 @@
+"""The published protocol: how the 5,500 published runs were trained.
+
+Source: Altstidl et al. (2023), arXiv:2211.10288, section 4.3.
+"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+KERNEL_SIZE = 7  # pixels
+INTERPOLATION = "bicubic"
+RECIPE: Mapping[str, int] = MappingProxyType({"max_epochs": 200, "patience": 10, "batch_size": 16})
+
+
+def recipe_text(recipe: Mapping[str, int]) -> str:
+    """A recipe as part of a sentence.
+
+    >>> recipe_text(RECIPE)
+    'at most 200 epochs, patience 10, batches of 16'
+    """
+    return (
+        f"at most {recipe['max_epochs']} epochs, patience {recipe['patience']}, "
+        f"batches of {recipe['batch_size']}"
+    )
+
+
+PROTOCOL = f"{recipe_text(RECIPE)}, kernels of {KERNEL_SIZE} pixels, {INTERPOLATION}"
