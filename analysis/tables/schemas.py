@@ -6,7 +6,7 @@ from types import MappingProxyType
 import pyarrow as pa
 
 # 2: study_points has the points, and says like cells where they were read.
-# 3: seconds of training, of validation and of whole epochs are columns of their own.
+# 3: seconds of training, of validation and of whole epochs are columns of their own; backend.
 SCHEMA_VERSION = 3
 SEARCH_PHASE = "search"  # what study_points calls the points of a search
 
@@ -49,6 +49,7 @@ _TRIALS = {
     "resumed": pa.int64(),  # how often the trial went on from a checkpoint
     "device": pa.string(),
     "threads": pa.int64(),
+    "backend": pa.string(),  # what computed the layers; null in records that do not say
     "host": pa.string(),
     "code_version": pa.string(),
     "git_sha": pa.string(),

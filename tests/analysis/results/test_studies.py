@@ -120,7 +120,7 @@ def test_a_copied_study_folder_is_named_and_the_rest_collected(
     shutil.copytree(tmp_path / "runs/studies/paper", tmp_path / "runs/studies/paper-old")
     found = collect([str(tmp_path / "runs")], str(tmp_path / "results"))
     [sentence] = found.damaged
-    assert "studies/paper-old/rates.json: An object must lie under its own key" in sentence
+    assert "studies/paper-old/rates.json: An object must be as it was written" in sentence
     assert len(load("study_points", str(tmp_path / "results"))) == 1
 
 
