@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from tune_jobs.plan.plan import OpenedStudy, Plan, State, open_study
-
 from lab.simulation import arithmetic
 from lab.simulation.process import Killed, Process
 from lab.simulation.store import URI
@@ -20,10 +18,7 @@ from tune_jobs.driver.phases import StudySummary, run_phases
 from tune_jobs.driver.runner import Run, RunSummary
 from tune_jobs.errors import StorageError, TuneJobsError
 from tune_jobs.plan.leftovers import Leftover, find_leftovers, remove
-<<<<<<< HEAD
 from tune_jobs.plan.opened import OpenedStudy, Plan, open_study
-=======
->>>>>>> 3b20f97 (Say in the trials table what computed the layers; expect a copied study folder to be found by its digest)
 from tune_jobs.point import TrialSpec
 from tune_jobs.records.state import TrialState
 from tune_jobs.storage import Storage
