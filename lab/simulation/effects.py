@@ -1,5 +1,6 @@
 """Time, processes, threads and the store, as the project's modules have them in a simulation."""
 
+import json
 import os
 import platform
 import sys
@@ -7,10 +8,14 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, fields, is_dataclass
 from datetime import UTC, datetime
+from functools import cache
 from types import SimpleNamespace
 from typing import Any
 from unittest import mock
+
+import torch
 
 from lab.simulation.world import World
 from tune_jobs.storage import claim, storage
@@ -66,6 +71,30 @@ class _Pool:
         return map(function, *arguments)
 
 
+def _asdict(value: Any, *, dict_factory: Callable[[Any], Any] = dict) -> Any:
+    """What ``dataclasses.asdict`` gives, but for copies of what cannot change; sooner."""
+    if is_dataclass(value):
+        names = _names(type(value))
+        return dict_factory(
+            [(name, _asdict(getattr(value, name), dict_factory=dict_factory)) for name in names]
+        )
+    if isinstance(value, tuple | list):
+        return type(value)([_asdict(entry, dict_factory=dict_factory) for entry in value])
+    if isinstance(value, dict):
+        return {name: _asdict(entry, dict_factory=dict_factory) for name, entry in value.items()}
+    return value
+
+
+@cache
+def _names(kind: Any) -> tuple[str, ...]:
+    return tuple(field.name for field in fields(kind))
+
+
+def _dumps(content: Any, *, indent: int | None = None, **options: Any) -> str:
+    """What ``json.dumps`` gives, but for the spaces that make it readable and take most time."""
+    return json.dumps(content, **options)
+
+
 @contextmanager
 def simulated(stage: Stage) -> Iterator[None]:
     """Let all of ``tune_jobs`` that is loaded see the stage's world instead of this machine."""
@@ -99,6 +128,8 @@ def _effects(stage: Stage) -> Mapping[str, tuple[Any, Any]]:
         "platform": (platform, node),
         "datetime": (datetime, _Datetime),
         "ThreadPoolExecutor": (ThreadPoolExecutor, _Pool),
+        "asdict": (asdict, _asdict),
+        "json": (json, _Delegate(json, dumps=_dumps)),
     }
 
 
@@ -109,6 +140,7 @@ def _seams(stage: Stage) -> Iterable[tuple[Any, str, Any]]:
 
     waits = SimpleNamespace(uniform=lambda low, high: stage.world.rng.uniform(low, high))
     return [
+        (torch, "manual_seed", torch.default_generator.manual_seed),  # no GPU is told
         (S3Address, "connect", lambda address: stage.files),
         (storage, "_waits", waits),
         (claim, "_boot_id", lambda: stage.world.here.machine.boot_id),
