@@ -76,6 +76,17 @@ def require_writable(folder: Path) -> None:
         ) from error
 
 
+def read_bytes(path: Path, most_bytes: int) -> bytes:
+    """The content of a regular file of at most so many bytes; StirError for any other."""
+    if not stat.S_ISREG(path.stat().st_mode):  # a device or a pipe may never end
+        raise StirError(f"A file to read must be a regular one; {path} is not.")
+    with path.open("rb") as file:
+        data = file.read(most_bytes + 1)
+    if len(data) > most_bytes:
+        raise StirError(f"{path} may have at most {most_bytes:,} bytes; it has more.")
+    return data
+
+
 def write(path: Path, arrays: Mapping[str, NDArray]) -> None:
     """Write arrays as a compressed ``.npz``, lightly: black margins shrink most at any level."""
     with (

@@ -1,6 +1,7 @@
 """Things seen from above, from the Dataset for Object Detection in Aerial Images, DOTA v1.5."""
 
 import math
+from collections import defaultdict
 from pathlib import Path, PurePosixPath
 
 from stir import schema
@@ -12,8 +13,7 @@ from stir.sources.gather import SMALLEST, Chosen, gather, largest, require_class
 
 LABELS = ("train/DOTA-v1.5_train.zip", "val/DOTA-v1.5_val.zip")
 PHOTOS = ("train/part1.zip", "train/part2.zip", "train/part3.zip", "val/part1.zip")
-SOURCE = "imagesource:GoogleEarth"
-HEADER_LINES = 2
+SOURCE = "GoogleEarth"
 UPRIGHT_DEGREES = 3.0
 ROOM = 5  # the photo is at least so many times as long as the object, both ways
 
@@ -42,46 +42,85 @@ def longer_side(thing: Sighting) -> int:
 
 
 def read_objects(raw_dir: Path, photo_of: dict[str, photos.Photo]) -> list[Sighting]:
-    """Every upright object with room around it in a colour photo of Google Earth."""
-    found, malformed, homeless, unread = [], [], [], []
+    """Every upright object with room around it in a colour photo of Google Earth.
+
+    Whatever else is left out is named in a warning, except photos of other sources and objects
+    that are tilted or too near the edge, which the published dataset leaves out as well.
+    """
+    found: list[Sighting] = []
+    left_out: dict[str, list[str]] = defaultdict(list)
+    seen = set()
     for archive in (raw_dir / name for name in LABELS):
         for member in photos.members(archive):
             key, kind = PurePosixPath(member).stem, PurePosixPath(member).suffix
             if kind != ".txt":
                 continue
-            lines = _lines(archive, member)
-            if not lines or lines[0].strip() != SOURCE:
+            header, lines = _split(_lines(archive, member))
+            if "imagesource" not in header:
+                left_out["annotation files name no image source and are left out"].append(member)
+            elif header["imagesource"] != SOURCE:
                 continue
-            if key not in photo_of:
-                homeless.append(key)
-                continue
-            try:
-                width, height, mode = photos.measure(photo_of[key])
-            except photos.UnusableError as error:
-                unread.append(str(error))
-                continue
-            for number, line in enumerate(lines[HEADER_LINES:]):
-                try:
-                    corners, label = _corners(line)
-                except ValueError as error:
-                    malformed.append(f"{number} of {member} ({error})")
-                    continue
-                thing = _sighting(photo_of[key], number, label, corners)
-                if mode == "RGB" and _fits(thing, corners, width, height):
-                    found.append(thing)
-    photos.warn_of(malformed, "annotated objects are not in the form of the dataset and left out")
-    photos.warn_of(homeless, "annotated photos are in no archive and left out")
-    photos.warn_of(unread, "annotated photos are left out")
+            elif key in seen:
+                left_out["annotation files are of a photo that has one, and left out"].append(
+                    member
+                )
+            elif key not in photo_of:
+                left_out["annotated photos are in no archive and left out"].append(key)
+            else:
+                seen.add(key)
+                found += _of_photo(photo_of[key], member, lines, left_out)
+    for what, named in left_out.items():
+        photos.warn_of(named, what)
+    return found
+
+
+def _of_photo(
+    photo: photos.Photo, member: str, lines: list[str], left_out: dict[str, list[str]]
+) -> list[Sighting]:
+    """The objects of one photo, in order of appearance."""
+    try:
+        width, height, mode = photos.measure(photo)
+    except photos.UnusableError as error:
+        left_out["annotated photos are left out"].append(str(error))
+        return []
+    if mode != "RGB":
+        left_out["annotated photos have not three colour channels and are left out"].append(
+            f"{photo.member} ({mode})"
+        )
+        return []
+    found = []
+    for number, line in enumerate(lines):
+        try:
+            corners, label = _corners(line)
+        except ValueError as error:
+            left_out["annotated objects are not in the form of the dataset and left out"].append(
+                f"{number} of {member} ({error})"
+            )
+            continue
+        thing = _sighting(photo, number, label, corners)
+        if _fits(thing, corners, width, height):
+            found.append(thing)
     return found
 
 
 def _lines(archive: Path, member: str) -> list[str]:
     try:
-        return photos.read(archive, member).decode("utf-8").splitlines()
+        return photos.read(archive, member).decode("utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
         raise StirError(
             f"An annotation must be text; {member} in {archive} is not: {error.reason}."
         ) from error
+
+
+def _split(lines: list[str]) -> tuple[dict[str, str], list[str]]:
+    """The header, lines such as ``imagesource:GoogleEarth`` and ``gsd:0.1``, and the objects."""
+    header = {}
+    for number, line in enumerate(lines):
+        name, colon, value = line.partition(":")
+        if line.strip() and not colon:
+            return header, lines[number:]
+        header[name.strip()] = value.strip()
+    return header, []
 
 
 def _corners(line: str) -> tuple[list[int], str]:

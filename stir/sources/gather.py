@@ -70,6 +70,7 @@ def gather(
     Whoever turns out to be unusable is named in a warning, and the choice is made again
     without them, so that the next largest moves up; nobody is cut twice.
     """
+    candidates = list(dict.fromkeys(candidates))
     classes: dict[str, Rows] = {}
     unusable: dict[Sighting, UnusableError] = {}
     while True:

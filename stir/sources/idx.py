@@ -1,6 +1,7 @@
 """The idx files of MNIST, gzipped or plain."""
 
 import gzip
+import io
 import struct
 import zlib
 from pathlib import Path
@@ -8,10 +9,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from stir import archive
 from stir.errors import StirError
 
 IMAGES_MAGIC, LABELS_MAGIC = 2051, 2049
 GZIP_START = b"\x1f\x8b"
+MOST_BYTES = 100_000_000  # of a file, also unpacked: twice the largest of MNIST
 
 
 def read_images(folder: Path, stem: str) -> NDArray[np.uint8]:
@@ -45,10 +48,13 @@ def _read(folder: Path, name: str, magic: int, *, axes: int) -> NDArray[np.uint8
 
 
 def _bytes(path: Path) -> bytes:
-    data = path.read_bytes()
+    data = archive.read_bytes(path, MOST_BYTES)
     if not data.startswith(GZIP_START):
         return data
     try:
-        return gzip.decompress(data)
+        unpacked = gzip.GzipFile(fileobj=io.BytesIO(data)).read(MOST_BYTES + 1)
     except (EOFError, zlib.error, gzip.BadGzipFile, struct.error) as error:
         raise StirError(f"{path} must be a whole gzip file; it cannot be read: {error}.") from error
+    if len(unpacked) > MOST_BYTES:
+        raise StirError(f"{path} may unpack to at most {MOST_BYTES:,} bytes; it has more.")
+    return unpacked

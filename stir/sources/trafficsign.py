@@ -2,10 +2,10 @@
 
 import json
 import math
-from collections.abc import Iterator
-from pathlib import Path
+from collections import Counter
+from pathlib import Path, PurePath
 
-from stir import schema
+from stir import archive, schema
 from stir.errors import StirError
 from stir.progress import Progress
 from stir.sources import photos
@@ -49,7 +49,7 @@ def shorter_side(sign: Sighting) -> int:
 def read_signs(folder: Path, photo_of: dict[str, photos.Photo]) -> list[Sighting]:
     """Every nearly square sign with no special property, in order of appearance."""
     signs, malformed, homeless = [], [], []
-    for key in _keys(folder):
+    for key in _keys(folder / "splits"):
         for number, entry in enumerate(_entries(folder / "annotations" / f"{key}.json")):
             try:
                 label, box = _label_and_box(entry)
@@ -67,20 +67,32 @@ def read_signs(folder: Path, photo_of: dict[str, photos.Photo]) -> list[Sighting
     return signs
 
 
-def _keys(folder: Path) -> Iterator[str]:
-    for name in SPLIT_FILES:
-        path = folder / "splits" / name
-        if not path.is_file():
-            raise StirError(f"The raw data must have the list of photos {name}; {path} is missing.")
-        try:
-            yield from path.read_text("utf-8").split()
-        except UnicodeDecodeError as error:
-            raise StirError(f"{path} must be a text of photo names; got {error.reason}.") from error
+def _keys(folder: Path) -> list[str]:
+    """The photos of all lists, each once."""
+    keys = Counter(key for name in SPLIT_FILES for key in _listed(folder / name))
+    doubled = [key for key, count in keys.items() if count > 1]
+    photos.warn_of(doubled, "photos are listed more than once and taken once")
+    return list(keys)
+
+
+def _listed(path: Path) -> list[str]:
+    if not path.exists():
+        raise StirError(
+            f"The raw data must have the list of photos {path.name}; {path} is missing."
+        )
+    try:
+        keys = archive.read_bytes(path, photos.MOST_TEXT_BYTES).decode("utf-8-sig").split()
+    except UnicodeDecodeError as error:
+        raise StirError(f"{path} must be a text of photo names; got {error.reason}.") from error
+    for key in keys:
+        if PurePath(key).name != key or key == ".." or "\0" in key:
+            raise StirError(f"{path} must list photos by name without a folder; got {key!r:.80}.")
+    return keys
 
 
 def _entries(path: Path) -> list:
     try:
-        entries = json.loads(path.read_bytes())["objects"]
+        entries = json.loads(archive.read_bytes(path, photos.MOST_TEXT_BYTES))["objects"]
     except FileNotFoundError as error:
         raise StirError(
             f"Every photo listed must have an annotation; {path} is missing."
