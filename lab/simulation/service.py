@@ -1,8 +1,9 @@
 """Drivers, their trials and clean: the project's own code, with Ray's part played here."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,12 @@ from lab.simulation.process import Killed, Process
 from lab.simulation.store import URI
 from lab.simulation.world import World
 from tune_jobs.driver import runner
-from tune_jobs.driver.experiment import Shared, Slots
+from tune_jobs.driver.experiment import Setting
+from tune_jobs.driver.options import RunOptions
 from tune_jobs.driver.phases import StudySummary, run_phases
-from tune_jobs.driver.runner import Run, RunSummary
+from tune_jobs.driver.runner import PlanSource, Run, RunSummary
+from tune_jobs.driver.trainable import Shared
+from tune_jobs.driver.turns import Slots, TrialList
 from tune_jobs.errors import StorageError, TuneJobsError
 from tune_jobs.plan.leftovers import Leftover, find_leftovers, remove
 from tune_jobs.plan.opened import OpenedStudy, Plan, open_study
@@ -106,16 +110,20 @@ class Service:
                 board=self,  # type: ignore[arg-type]
             )
             stop: Any = Stop(self.world)
-            resources = plan.study.resources
             display: Any = _Display()
-            ours = Run(shared, resources, plan.datasets, Path(), Slots(SLOTS), stop, display)
+            ours = Run(
+                Setting(
+                    shared=shared, folder=Path(), slots=Slots(SLOTS), stop=stop, display=display
+                )
+            )
             wanted = {TrialState.TO_DO}
             if retry_failed:
                 wanted.add(TrialState.FAILED)
-            ours.until_done(plan.specs, wanted)
+            ours.until_done(PlanSource(plan, wanted, self.storage))
             return RunSummary(stopped=stop.asked, broken=tuple(ours.broken))
 
-        return run_phases(self.opened, self.storage, run, retry_failed=retry_failed)
+        options = RunOptions(retry_failed=retry_failed)
+        return run_phases(self.opened, self.storage, run, options)
 
     def _clean(self) -> None:
         self.world.note("starts")
@@ -148,7 +156,7 @@ class Stop:
     def ask(self) -> None:
         self.asked = True
 
-    def tell(self) -> None:
+    def announce(self) -> None:
         fault = self._world.strike("poll")
         if fault == "interrupted":
             self._world.note("interrupted")
@@ -165,37 +173,44 @@ class _Display:
         return lambda *args, **options: None
 
 
+@dataclass(slots=True)
+class Watched:
+    """What the driver's watch notes of an experiment."""
+
+    elsewhere: set[str] = field(default_factory=set)
+    crowded: set[str] = field(default_factory=set)
+    broken: list[str] = field(default_factory=list)
+
+
 class Experiment:
     """What an experiment of the driver's is in simulated time: a process for each trial."""
 
-    def __init__(
-        self,
-        specs: Sequence[TrialSpec],
-        resources: object,
-        shared: Shared,
-        folder: Path,
-        *,
-        slots: Slots,
-        stop: Any,
-        display: object,
-        course: object = None,
-    ) -> None:
-        self._service: Any = shared.board
+    def __init__(self, trials: TrialList, resources: object, setting: Setting) -> None:
+        self._service: Any = setting.shared.board
         self._world: World = self._service.world
         self._driver = self._world.here
-        self._shared, self._slots, self._stop = shared, slots, stop
-        self._todo, self._running = list(specs), 0
+        self._shared, self._slots = setting.shared, setting.slots
+        self._stop: Any = setting.stop
+        self._todo, self._running = list(trials.specs), 0
         self._losses: Counter[str] = Counter()
-        self.unstarted = {spec.point_id for spec in specs}
-        self.elsewhere: set[str] = set()
-        self.crowded: set[str] = set()
-        self.broken: list[str] = []
+        self._point_ids = trials.handed_out
+        self.watch = Watched()
+
+    def start(self) -> None:
         self._fill()
 
     @property
     def is_over(self) -> bool:
         self._fill()
         return not self._running
+
+    @property
+    def is_starting(self) -> bool:
+        return bool(self._todo)
+
+    @property
+    def tried(self) -> set[str]:
+        return set(self._point_ids) - self.watch.elsewhere
 
     def check(self) -> None:
         """Nothing is raised by anything but the trials, whose errors are ``broken``."""
@@ -215,7 +230,6 @@ class Experiment:
         )
         self._service.trials.append(trial)
         self._service.starts[spec.point_id] += 1
-        self.unstarted.discard(spec.point_id)
 
     def _work(self, spec: TrialSpec) -> Outcome:
         world, process = self._world, self._world.here
@@ -261,11 +275,11 @@ class Experiment:
         self._running -= 1
         self._slots.give()
         if isinstance(ended, StorageError):
-            self.broken.append(str(ended))
+            self.watch.broken.append(str(ended))
         elif isinstance(ended, Exception):
             self._world.violate(f"{process.name} raised {ended!r}")
         elif ended.status is TrialState.ELSEWHERE:
-            self.elsewhere.add(spec.point_id)
+            self.watch.elsewhere.add(spec.point_id)
 
     def _lost(self, spec: TrialSpec) -> None:
         """A process is gone; Tune begins its trial again, unless that is in vain."""
@@ -273,7 +287,7 @@ class Experiment:
         if not self._world.is_alive(self._driver):
             return
         if self._losses[spec.point_id] > DEATHS_ALLOWED:
-            self.broken.append(f"{_label(spec)}: given up")
+            self.watch.broken.append(f"{_label(spec)}: given up")
             self._running -= 1
             self._slots.give()
         else:
@@ -287,7 +301,7 @@ def ray_played() -> Iterator[None]:
         mock.patch.multiple(
             runner,
             Experiment=Experiment,
-            LOOK_SECONDS=POLL_SECONDS,
+            POLL_SECONDS=POLL_SECONDS,
             ELSEWHERE_SECONDS=ELSEWHERE_SECONDS,
         ),
         mock.patch.object(TrialSpec, "point_id", property(cache(_point_id))),

@@ -1,7 +1,6 @@
 """From candidates to a whole dataset: who is chosen, cut on all cores, replaced if unusable."""
 
 import multiprocessing
-import os
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
@@ -13,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stir import schema
+from stir.cores import available_cores
 from stir.errors import StirError
 from stir.progress import Progress
 from stir.sources import photos
@@ -183,8 +183,4 @@ def worker_count(chosen: list[Photo], num_classes: int) -> int:
             pixels = max(pixels, width * height)
     image_bytes = schema.CANVAS**2 * 3 * len(schema.SCALE_AXIS)
     free = MEMORY_BYTES - MAIN_BYTES - num_classes * PER_CLASS * image_bytes
-    return int(np.clip(free // (WORKER_BYTES + PHOTO_BYTES * pixels), 1, _cores()))
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return int(np.clip(free // (WORKER_BYTES + PHOTO_BYTES * pixels), 1, available_cores()))

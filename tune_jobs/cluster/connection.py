@@ -12,9 +12,9 @@ from pathlib import Path
 import ray
 from ray.exceptions import RayError
 
+from tune_jobs.cluster.address import LOCAL
 from tune_jobs.errors import TuneJobsError
 
-LOCAL = "local"  # the address of a Ray of one's own
 OBJECT_STORE_BYTES = 100 * 2**20  # Ray carries no images: trials map them from the node's disk
 CONNECT_SECONDS = 5.0
 RAY_REFUSES = (OSError, RuntimeError, ValueError, RayError)

@@ -18,7 +18,8 @@ def add(commands) -> None:
 
 
 def _follow(args: argparse.Namespace) -> int:
-    from tune_jobs.cluster.submit import Head, follow_job
+    from tune_jobs.cluster.head import Head
+    from tune_jobs.cluster.jobs import follow_job
 
     head = Head(args.address)
     head.find(args.job)

@@ -5,6 +5,8 @@ import os
 import sys
 from collections.abc import Sequence
 
+from tune_jobs.trial.outcome import CHECKPOINT_SECONDS
+
 STRAYS_NAMED = 10
 INTERRUPTED = 130  # what a shell gives for a command that Ctrl-C ended
 DASHBOARD = "http://127.0.0.1:8265"  # of a Ray on this machine, and of a tunnel to a cluster's
@@ -52,8 +54,8 @@ def add_job(parser: argparse.ArgumentParser) -> None:
 
 def add_checkpoint_seconds(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--checkpoint-seconds", type=positive_seconds, default=60.0, metavar="SEC",
-        help="the most work that is lost when a trial is cut off (60)",
+        "--checkpoint-seconds", type=positive_seconds, default=CHECKPOINT_SECONDS, metavar="SEC",
+        help=f"the most work that is lost when a trial is cut off ({CHECKPOINT_SECONDS:g})",
     )  # fmt: skip
 
 

@@ -2,10 +2,10 @@
 
 import argparse
 import json
-import os
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from stir.cores import available_cores
 from tune_jobs.commands import options
 
 TABLE_WIDTH = 110  # characters, where there is no terminal
@@ -47,7 +47,7 @@ def _plan(args: argparse.Namespace) -> int:
 
     opened = open_study(load_study(args.study), args.data)
     cpus = opened.study.resources.cpus
-    slots = args.max_concurrent or max(1, (os.cpu_count() or 1) // cpus)
+    slots = args.max_concurrent or max(1, available_cores() // cpus)
     storage = Storage(args.storage)
     inventory = take_inventory(storage)
     options.name_strays(inventory.strays)
@@ -68,7 +68,7 @@ def _plan_search(
     slots: int,
     args: argparse.Namespace,
 ) -> int:
-    from tune_jobs.driver.search import words
+    from tune_jobs.driver.search import describe_counts
     from tune_jobs.search.outlook import look_at_search
 
     outlook = look_at_search(opened, storage, inventory)
@@ -88,7 +88,7 @@ def _plan_search(
         }
         print(json.dumps(plan, indent=1))
         return 0
-    print(f"search {opened.study.name}: {words(outlook.states, outlook.undrawn)}")
+    print(f"search {opened.study.name}: {describe_counts(outlook.states, outlook.undrawn)}")
     if hours is None:
         print("left: unknown, as a model has neither records nor a place in the table")
         return 0

@@ -10,6 +10,7 @@ from tune_jobs.errors import TuneJobsError
 
 if TYPE_CHECKING:
     from stir import DatasetSummary
+    from tune_jobs.driver.options import RunOptions
     from tune_jobs.plan.opened import OpenedStudy
     from tune_jobs.storage import Storage
 
@@ -57,7 +58,7 @@ def add_study(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(args: argparse.Namespace) -> int:
-    from tune_jobs.driver.phases import Budget, counts, run_study
+    from tune_jobs.driver.phases import counts, run_study
     from tune_jobs.plan.opened import open_study
     from tune_jobs.records.state import TrialState
     from tune_jobs.storage import Storage
@@ -74,13 +75,8 @@ def _run(args: argparse.Namespace) -> int:
     summary = run_study(
         opened,
         storage,
+        _run_options(args),
         only=only,
-        budget=Budget(**args.stop_after),
-        retry_failed=args.retry_failed,
-        checkpoint_seconds=args.checkpoint_seconds,
-        max_concurrent=args.max_concurrent,
-        address=args.address,
-        price=args.price,
         say=lambda line: print(line, flush=True),
     )
     waiting = f", {summary.held:,} waiting for a learning rate" if summary.held else ""
@@ -99,22 +95,16 @@ def _run(args: argparse.Namespace) -> int:
 
 
 def _run_search(opened: "OpenedStudy", storage: "Storage", args: argparse.Namespace) -> int:
-    from tune_jobs.driver.search import run_search, words
+    from tune_jobs.driver.search import describe_counts, run_search
     from tune_jobs.records.state import TrialState
 
     summary = run_search(
         opened,
         storage,
-        stop_after_seconds=args.stop_after.get("seconds"),
-        stop_after_points=args.stop_after.get("points"),
-        retry_failed=args.retry_failed,
-        checkpoint_seconds=args.checkpoint_seconds,
-        max_concurrent=args.max_concurrent,
-        address=args.address,
-        price=args.price,
+        _run_options(args),
         say=lambda line: print(line, flush=True),
     )
-    print(f"search {opened.study.name}: {words(summary.states, summary.undrawn)}")
+    print(f"search {opened.study.name}: {describe_counts(summary.states, summary.undrawn)}")
     options.name_strays(summary.strays)
     for line in summary.broken:
         print(f"tune-jobs: {line}", file=sys.stderr)
@@ -126,6 +116,20 @@ def _run_search(opened: "OpenedStudy", storage: "Storage", args: argparse.Namesp
     return int(not summary.is_complete)
 
 
+def _run_options(args: argparse.Namespace) -> "RunOptions":
+    from tune_jobs.driver.options import RunOptions
+
+    return RunOptions(
+        checkpoint_seconds=args.checkpoint_seconds,
+        max_concurrent=args.max_concurrent,
+        retry_failed=args.retry_failed,
+        stop_after_seconds=args.stop_after.get("seconds"),
+        stop_after_points=args.stop_after.get("points"),
+        address=args.address,
+        price=args.price,
+    )
+
+
 def _stored(given: list[str], storage: "Storage") -> dict[str, "DatasetSummary"]:
     """Datasets of the storage by the names that a study has for them."""
     from tune_jobs.storage.datasets import fetch_dataset
@@ -135,7 +139,7 @@ def _stored(given: list[str], storage: "Storage") -> dict[str, "DatasetSummary"]
         name, equals, key = text.rpartition("=")
         if not equals or not re.fullmatch(r"datasets/[^/]+-\w{12}\.npz", key):
             raise TuneJobsError(
-                "--stored must be DATASET=datasets/NAME-FINGERPRINT.npz, a study's word for a "
+                "--stored must be DATASET=datasets/NAME-FINGERPRINT.npz, a study's name of a "
                 f"dataset and its key in the storage; got {text!r}."
             )
         try:

@@ -86,9 +86,11 @@ def _show(status: "Status", title: str) -> None:
 
 
 def _search_line(one: "SearchStatus") -> str:
-    from tune_jobs.driver.search import words
+    from tune_jobs.driver.search import describe_counts
 
-    line = f"search {one.search.study}: {words(one.states, one.search.trials - one.drawn)}"
+    line = (
+        f"search {one.search.study}: {describe_counts(one.states, one.search.trials - one.drawn)}"
+    )
     if one.best:
         sample, outcome = one.best
         drawn = ", ".join(f"{name} {value}" for name, value in sample.drawn.items())

@@ -17,11 +17,12 @@ def add(commands) -> None:
 
 
 def _stop(args: argparse.Namespace) -> int:
-    from tune_jobs.cluster.submit import Head, stop_job
+    from tune_jobs.cluster.head import Head
+    from tune_jobs.cluster.jobs import stop_job
 
     head = Head(args.address)
     if head.find(args.job).status.is_terminal():
-        print(f"{args.job} is over already")
+        print(f"{args.job} has ended already")
         return 0
     options.say(f"stopping {args.job}: its trials write their checkpoints")
     stop_job(head, args.job)

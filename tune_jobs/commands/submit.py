@@ -36,7 +36,8 @@ def _submit(args: argparse.Namespace) -> int:
     from tempfile import TemporaryDirectory
 
     from tune_jobs.cluster.bundle import write_bundle
-    from tune_jobs.cluster.submit import Head, Job, run_job
+    from tune_jobs.cluster.head import Head, Job
+    from tune_jobs.cluster.jobs import run_job
     from tune_jobs.plan.opened import open_study
     from tune_jobs.storage import Storage
     from tune_jobs.study.file import load_study, shipped_studies

@@ -1,11 +1,7 @@
 """``tune-jobs train``: one model, without Ray."""
 
 import argparse
-import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from types import FrameType
 
 from tune_jobs.commands import options
 from tune_jobs.errors import TuneJobsError
@@ -52,6 +48,7 @@ def add(commands) -> None:
 def _train(args: argparse.Namespace) -> int:
     import os
     import socket
+    from threading import Event
 
     from tune_jobs.plan.opened import make_plan
     from tune_jobs.point import Recipe
@@ -61,6 +58,7 @@ def _train(args: argparse.Namespace) -> int:
     from tune_jobs.study.axes import check_point_values
     from tune_jobs.study.plugins import import_models
     from tune_jobs.study.study import ONLY_PHASE, Phase, Resources, Study
+    from tune_jobs.trial.interrupts import first_interrupt_asks
     from tune_jobs.trial.outcome import TrialProgress
     from tune_jobs.trial.session import Surroundings
     from tune_jobs.trial.trial import run_trial
@@ -84,7 +82,11 @@ def _train(args: argparse.Namespace) -> int:
     (dataset,) = plan.datasets.values()
     images = open_checked(dataset.path, str(dataset.path))
     put_dataset(dataset, storage)
-    asked: list[int] = []
+    stop = Event()
+
+    def ask() -> None:
+        stop.set()
+        print("stopping after a checkpoint; Ctrl-C again ends at once", flush=True)
 
     def show(progress: TrialProgress) -> None:
         if progress.valid_accuracy is None:
@@ -93,7 +95,7 @@ def _train(args: argparse.Namespace) -> int:
         else:
             print(f"epoch {progress.epoch}: validation {progress.valid_accuracy:.2%}", flush=True)
 
-    with _interrupts_ask(asked):
+    with first_interrupt_asks(ask):
         outcome = run_trial(
             spec,
             images,
@@ -104,7 +106,7 @@ def _train(args: argparse.Namespace) -> int:
                 device=args.device,
                 checkpoint_seconds=args.checkpoint_seconds,
             ),
-            stop_asked=lambda: bool(asked),
+            stop_asked=stop.is_set,
             report=show,
         )
     if outcome.record:
@@ -124,23 +126,6 @@ def _train(args: argparse.Namespace) -> int:
     else:
         print(f"tune-jobs: the trial failed: {outcome.error}", file=sys.stderr)
     return 1
-
-
-@contextmanager
-def _interrupts_ask(asked: list[int]) -> Iterator[None]:
-    """The first Ctrl-C asks for a checkpoint and the end, the second ends at once."""
-
-    def ask(number: int, frame: FrameType | None) -> None:
-        if asked:
-            raise KeyboardInterrupt
-        asked.append(number)
-        print("stopping after a checkpoint; once more ends at once", flush=True)
-
-    before = signal.signal(signal.SIGINT, ask)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def _require_device(device: str) -> None:

@@ -1,4 +1,4 @@
-"""A search while it runs, as Tune asks for it: what comes next, and who may go on."""
+"""A search while it runs, as Tune sees it: which trial comes next, and which are stopped early."""
 
 from collections.abc import Sequence
 from contextlib import suppress
@@ -8,9 +8,11 @@ from typing import Any
 
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, TrialScheduler
-from ray.tune.search import Searcher
+from ray.tune.search import SearchAlgorithm, Searcher
 
-from tune_jobs.driver.experiment import spec_of
+from tune_jobs.driver.stop import Stop
+from tune_jobs.driver.trainable import spec_of
+from tune_jobs.driver.turns import Slots, searcher_in_turn
 from tune_jobs.errors import StorageError
 from tune_jobs.records.schema import RecordError
 from tune_jobs.records.search import Sample
@@ -18,14 +20,16 @@ from tune_jobs.records.state import TrialState
 from tune_jobs.search.ledger import Ledger
 from tune_jobs.study.search import Asha
 
-_NOBODY: Any = None  # Tune's controller, which ASHA does not look at
+_NO_CONTROLLER: Any = None  # ASHA does not use Tune's controller
 
 
 class Course(Searcher):
-    """Hands out samples: those that are to be run again, then new ones as long as there are any.
+    """The trials of a search: samples that are to be run again, then new ones while there are any.
 
-    At most ``limit`` of them, None is no limit. ``handed_out`` are the ids of their points.
+    At most ``limit`` of them; None is no limit. ``handed_out`` are the ids of their points.
     """
+
+    space = None  # it is sampled while the search runs
 
     def __init__(self, ledger: Ledger, todo: Sequence[Sample], limit: int | None = None) -> None:
         super().__init__()
@@ -40,18 +44,23 @@ class Course(Searcher):
 
     @property
     def has_next(self) -> bool:
-        """Whether there is a sample to hand out; it is drawn for that."""
+        """Whether there is a sample to hand out; if need be, one is drawn to find out."""
         sample = self._next()
         if sample:
             self._todo.insert(0, sample)
         return sample is not None
 
     @property
-    def is_random(self) -> bool:
-        """Whether what is drawn does not depend on how earlier trials ended."""
-        return self._ledger.search.sampler == "random"
+    def is_adaptive(self) -> bool:
+        """Whether what is drawn depends on how earlier trials ended."""
+        return self._ledger.search.sampler != "random"
+
+    def in_turn(self, slots: Slots, stop: Stop) -> SearchAlgorithm:
+        """What Tune asks for the next trial."""
+        return searcher_in_turn(self, slots, stop)
 
     def scheduler(self) -> TrialScheduler:
+        """What stops trials early: ASHA, if the search asks for it."""
         asha = self._ledger.search.asha
         return Halving(self._ledger, asha) if asha else FIFOScheduler()
 
@@ -65,12 +74,15 @@ class Course(Searcher):
         )
 
     def suggest(self, trial_id: str) -> Any:
-        """What Tune asks: the configuration of its next trial."""
+        """The configuration of Tune's next trial."""
         if self._limit is not None and len(self.handed_out) >= self._limit:
             return Searcher.FINISHED
         try:
             sample = self._next()
-        except (StorageError, RecordError):  # not told by their own names here; they come again
+        except (
+            StorageError,
+            RecordError,
+        ):  # raised again, by name, where the driver reads the storage
             sample = None
         if sample is None:
             return Searcher.FINISHED
@@ -82,7 +94,7 @@ class Course(Searcher):
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
         if result and "status" in result and TrialState(result["status"]).is_final:
-            with suppress(StorageError):  # noted later, by Ledger.update
+            with suppress(StorageError):  # recorded later, by Ledger.update
                 self._ledger.note(self._point_ids[trial_id])
 
     def save(self, checkpoint_path: str) -> None:
@@ -105,7 +117,7 @@ class Course(Searcher):
 
 
 class Halving(FIFOScheduler):
-    """Tune's ASHA, which also knows the trials of earlier drivers, and whose word is written down.
+    """Tune's ASHA; it also knows the trials of earlier drivers, and its decisions are stored.
 
     It compares the best validation accuracies so far. A trial in its last epoch is never stopped.
     """
@@ -127,7 +139,7 @@ class Halving(FIFOScheduler):
             outcome = ledger.outcomes.get(sample.point_id)
             if outcome:
                 earlier: Any = SimpleNamespace(trial_id=sample.point_id)
-                self._asha.on_trial_add(_NOBODY, earlier)
+                self._asha.on_trial_add(_NO_CONTROLLER, earlier)
                 self._catch_up(earlier, sample.point_id, outcome.valid_accuracies)
 
     def __reduce__(self) -> tuple[type, tuple[()]]:
@@ -138,19 +150,19 @@ class Halving(FIFOScheduler):
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
         accuracy = result.get("progress/valid_accuracy")
-        if accuracy is None:  # it has only begun, or has ended
+        if accuracy is None:  # it has only begun, or it has ended
             return TrialScheduler.CONTINUE
         point_id, epoch = spec_of(trial.config).point_id, result["progress/epoch"]
         done = len(self._accuracies.get(point_id, ()))
         if epoch <= done:  # trained again, after its process died
             return TrialScheduler.CONTINUE
-        if epoch > done + 1:  # it goes on from a checkpoint: so far it was let go on
+        if epoch > done + 1:  # it resumed from a checkpoint, and was not stopped before
             before = self._ledger.accuracies_so_far(point_id)
             self._catch_up(trial, point_id, before[done : epoch - 1])
         decision = self._judge(trial, point_id, accuracy)
         if decision == TrialScheduler.STOP and epoch < result["progress/max_epochs"]:
             reason = f"asha: others were better after epoch {epoch}"
-            with suppress(StorageError):  # what cannot be written down is not done
+            with suppress(StorageError):  # a decision that cannot be stored is not carried out
                 self._ledger.stop(point_id, reason, self._accuracies[point_id])
                 return TrialScheduler.STOP
         return TrialScheduler.CONTINUE
@@ -160,8 +172,8 @@ class Halving(FIFOScheduler):
             self._judge(trial, point_id, accuracy)
 
     def _judge(self, trial: Any, point_id: str, accuracy: float) -> str:
-        """What ASHA says of a trial after one more epoch."""
+        """ASHA's decision on a trial after one more epoch."""
         accuracies = self._accuracies.setdefault(point_id, [])
         accuracies.append(accuracy)
         measured = {"epoch": len(accuracies), "best_valid_accuracy": max(accuracies)}
-        return self._asha.on_trial_result(_NOBODY, trial, measured)
+        return self._asha.on_trial_result(_NO_CONTROLLER, trial, measured)

@@ -11,13 +11,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from tune_jobs.trial.outcome import TrialProgress
 
 PLAIN_SECONDS = 15.0  # between two lines about what is running, where there are no bars
-LEAST_SECONDS, LEAST_PROGRESS = 3.0, 0.02  # before time left is told; progress in trials
+LEAST_SECONDS, LEAST_PROGRESS = 3.0, 0.02  # before a rate is shown; progress counts in trials
 
 
 class Display:
-    """Progress of the trials of one run, on standard error; experiments tell it from threads.
+    """Progress of the trials of one run, on standard error; may be called from several threads.
 
-    ``total`` trials are to be run; ``price`` is money an hour.
+    ``total`` trials are to be run; ``price`` is money per hour. A trial that was paused to go on
+    later does not count as done.
     """
 
     def __init__(
@@ -26,9 +27,9 @@ class Display:
         self._console = console or Console(stderr=True)
         self._lock = threading.RLock()
         self._total, self._price = total, price
-        self._done = self._failed = 0
+        self._done = self._failed = self._paused = 0
         self._running: dict[str, tuple[TaskID, float]] = {}  # label: bar, share done
-        self._began = self._said = time.monotonic()
+        self._began = self._last_line = time.monotonic()
         self._bars = Progress(
             TextColumn("{task.description}", markup=False),
             BarColumn(),
@@ -52,11 +53,11 @@ class Display:
         self._bars.stop()
 
     def say(self, line: str) -> None:
-        """A line that stays."""
+        """Print a line that stays."""
         self._console.print(line, markup=False, highlight=False, soft_wrap=True)
 
     def progressed(self, label: str, progress: TrialProgress) -> None:
-        """A trial has begun, gone on from a checkpoint, or finished an epoch."""
+        """A trial has begun, has resumed from a checkpoint, or has finished an epoch."""
         with self._lock:
             if label not in self._running:
                 bar = self._bars.add_task(label, total=progress.max_epochs, note="")
@@ -71,42 +72,51 @@ class Display:
             self._bars.update(bar, completed=progress.epoch, note=note)
             self._refresh()
 
-    def ended(self, label: str, words: str, *, failed: bool) -> None:
-        """A trial is over; ``words`` say how."""
+    def ended(self, label: str, message: str, *, failed: bool = False) -> None:
+        """A trial is done, well or not."""
         with self._lock:
             self._done += 1
             self._failed += failed
-            self.left(label, f"{words} ({self._done}/{self._total})")
+            self.left(label, f"{message} ({self._done}/{self._total})")
             self._refresh()
 
-    def left(self, label: str, words: str = "") -> None:
-        """A trial is no longer running, or no longer ours; ``words`` say why, if that matters."""
+    def paused(self, label: str, message: str) -> None:
+        """A trial has stopped before its end, as asked; it is not done."""
+        with self._lock:
+            self._paused += 1
+            self.left(label, message)
+            self._refresh()
+
+    def left(self, label: str, message: str = "") -> None:
+        """A trial no longer runs, or another driver runs it."""
         with self._lock:
             bar, _ = self._running.pop(label, (None, 0.0))
             if bar is not None:
                 self._bars.remove_task(bar)
-            if words:
-                self.say(words)
+            if message:
+                self.say(message)
 
     def _refresh(self) -> None:
-        note = ", ".join([f"{len(self._running)} running, {self._failed} failed", *self._pace()])
+        counts = [f"{len(self._running)} running", f"{self._failed} failed"]
+        counts += [f"{self._paused} paused"] * bool(self._paused)
+        note = ", ".join([*counts, *self._pace()])
         self._bars.update(self._all, completed=self._done, note=note)
         now = time.monotonic()
-        if not self._console.is_terminal and now - self._said >= PLAIN_SECONDS:
-            self._said = now
+        if not self._console.is_terminal and now - self._last_line >= PLAIN_SECONDS:
+            self._last_line = now
             self.say(f"{self._done}/{self._total} trials done, {note}")
 
     def _pace(self) -> list[str]:
-        """Rate, time left and money spent, as far as there is anything to tell them from."""
+        """Rate, time left and money spent, as far as they are known."""
         elapsed = time.monotonic() - self._began
         progress = self._done + sum(share for _, share in self._running.values())
-        words = []
+        parts = []
         if progress >= LEAST_PROGRESS and elapsed >= LEAST_SECONDS:
             left = elapsed / progress * (self._total - progress)
-            words += [f"{progress / elapsed * 3600:,.0f} an hour", f"about {_duration(left)} left"]
+            parts += [f"{progress / elapsed * 3600:,.0f} per hour", f"about {_duration(left)} left"]
         if self._price is not None:
-            words.append(f"cost so far {self._price * elapsed / 3600:,.2f}")
-        return words
+            parts.append(f"cost so far {self._price * elapsed / 3600:,.2f}")
+        return parts
 
 
 def _duration(seconds: float) -> str:

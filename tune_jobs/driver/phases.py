@@ -1,17 +1,18 @@
-"""A study from its first phase to its last: run, select, write down what was chosen, go on."""
+"""A study from its first phase to its last: run a phase, choose by its rule, store, go on."""
 
-import time
 from collections import Counter
 from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from tune_jobs.driver.budget import Budget
+from tune_jobs.driver.options import RunOptions
 from tune_jobs.errors import TuneJobsError
 from tune_jobs.plan.choices import choices_of, points_at, rates_of, read_runs, store_phase
 from tune_jobs.plan.cost import costliest_first
 from tune_jobs.plan.inventory import Inventory, take_inventory
 from tune_jobs.plan.opened import OpenedStudy, Plan
-from tune_jobs.point import Cell, GridPoint, TrialSpec, cell_of
+from tune_jobs.point import Cell, GridPoint, cell_of
 from tune_jobs.records.state import POINT_STATES, TrialState
 from tune_jobs.records.study import Choice
 from tune_jobs.storage import Storage
@@ -24,38 +25,13 @@ if TYPE_CHECKING:
 Runner = Callable[[Plan, float | None], "RunSummary"]  # trials to run, seconds to stop after
 
 
-class Budget:
-    """Where a run ends though there is more to do; None is no limit."""
-
-    def __init__(self, *, seconds: float | None = None, points: int | None = None) -> None:
-        self._deadline = None if seconds is None else time.monotonic() + seconds
-        self._points = points
-
-    @property
-    def seconds_left(self) -> float | None:
-        return None if self._deadline is None else max(0.0, self._deadline - time.monotonic())
-
-    @property
-    def is_spent(self) -> bool:
-        return self._points == 0 or self.seconds_left == 0
-
-    def take(self, specs: Sequence[TrialSpec]) -> tuple[TrialSpec, ...]:
-        """The first of some trials, as many as are left; they count as run."""
-        if self.is_spent:
-            return ()
-        taken = tuple(specs[: self._points])
-        if self._points is not None:
-            self._points -= len(taken)
-        return taken
-
-
 @dataclass(slots=True)
 class StudySummary:
     """How the points that were asked for stand after a run.
 
-    ``held`` points wait for the learning rate of a cell; ``undecided`` are those cells that have
-    been tried. ``broken`` are the errors of trials that could not even store their failure,
-    ``strays`` files in the storage that are no objects of it.
+    ``held`` points wait for the learning rate of a cell; ``undecided`` are the cells whose rule
+    was applied and chose none. ``broken`` are the errors of trials that could not even store their
+    failure, ``strays`` files in the storage that are no objects of it.
     """
 
     states: dict[str, TrialState] = field(default_factory=dict)
@@ -74,66 +50,59 @@ class StudySummary:
 def run_study(
     opened: OpenedStudy,
     storage: Storage,
+    options: RunOptions | None = None,
     *,
     only: Only | None = None,
     budget: Budget | None = None,
-    retry_failed: bool = False,
-    checkpoint_seconds: float = 60.0,
-    max_concurrent: int | None = None,
-    address: str = "local",
-    price: float | None = None,
     say: Callable[[str], None] = lambda line: None,
+    **more: Any,
 ) -> StudySummary:
-    """Run a study as ``run_phases`` does, on a Ray of this machine or the cluster at an address.
+    """Run a study as ``run_phases`` does, on a Ray of this machine or on a cluster.
 
-    Ray is loaded only if there is something to run. ``price`` is money an hour, shown as it adds
-    up. Raises TuneJobsError for a search, which ``run_search`` runs.
+    Fields of RunOptions may be given by themselves, such as ``max_concurrent=2``; ``budget`` stands
+    for ``stop_after_seconds`` and ``stop_after_points``. Ray is loaded only if there is something
+    to run. Raises TuneJobsError for a search, which ``run_search`` runs.
     """
     if opened.study.search:
         raise TuneJobsError(
             f"A study to run in phases must have some; {opened.study.name} is a search: run_search."
         )
+    if budget:
+        more |= {
+            "stop_after_seconds": budget.seconds_left,
+            "stop_after_points": budget.points_left,
+        }
+    options = replace(options or RunOptions(), **more)
 
     def run(plan: Plan, stop_after_seconds: float | None) -> "RunSummary":
         from tune_jobs.driver.runner import run_plan
 
-        return run_plan(
-            plan,
-            storage,
-            checkpoint_seconds=checkpoint_seconds,
-            max_concurrent=max_concurrent,
-            retry_failed=retry_failed,
-            stop_after_seconds=stop_after_seconds,
-            address=address,
-            price=price,
-        )
+        return run_plan(plan, storage, replace(options, stop_after_seconds=stop_after_seconds))
 
-    return run_phases(
-        opened, storage, run, only=only, budget=budget, retry_failed=retry_failed, say=say
-    )
+    return run_phases(opened, storage, run, options, only=only, say=say)
 
 
 def run_phases(
     opened: OpenedStudy,
     storage: Storage,
     run: Runner,
+    options: RunOptions,
     *,
     only: Only | None = None,
-    budget: Budget | None = None,
-    retry_failed: bool = False,
     say: Callable[[str], None] = lambda line: None,
 ) -> StudySummary:
-    """Run what each phase still has to do, then let its rule choose what later ones run at.
+    """Run what each phase still has to do, then let its rule choose the rates of later ones.
 
     ``run`` gets the trials to do, phase by phase. An undecided cell holds back its own points
     only. Raises, before anything runs, StirError if a dataset of the points asked for is missing
     and OSError if the storage cannot be written.
     """
-    only, budget, summary = only or Only({}), budget or Budget(), StudySummary()
+    only, summary = only or Only({}), StudySummary()
+    budget = Budget(seconds=options.stop_after_seconds, points=options.stop_after_points)
     require_datasets(opened, only)
     storage.check_writable()
     wanted = {TrialState.TO_DO, TrialState.IN_FLIGHT} | (
-        {TrialState.FAILED} if retry_failed else set()
+        {TrialState.FAILED} if options.retry_failed else set()
     )
     choices: dict[Cell, Choice] = {}
     inventory = take_inventory(storage)
@@ -179,9 +148,9 @@ def counts(states: Mapping[str, TrialState]) -> str:
 def require_datasets(
     opened: OpenedStudy, only: Only, *, elsewhere: Container[str] = frozenset()
 ) -> None:
-    """Raise the error of a missing dataset that points asked for are of, or may be drawn with.
+    """Raise the error of a missing dataset that the points asked for use, or may be drawn with.
 
-    One that is ``elsewhere`` is not missed.
+    A dataset that is ``elsewhere`` does not count as missing.
     """
     if opened.study.search:
         for name, error in opened.missing.items():
@@ -201,7 +170,7 @@ def _choose(
     points: Sequence[GridPoint],
     inventory: Inventory,
 ) -> tuple[Choice, ...]:
-    """Let a phase's rule choose from the runs that there are, and write down how it stands."""
+    """Let a phase's rule choose from the runs that there are, and store how the phase stands."""
     runs = read_runs(opened, storage, phase, points, inventory)
     choices = choices_of(runs)
     store_phase(opened, storage, runs, choices)

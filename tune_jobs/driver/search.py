@@ -1,12 +1,14 @@
 """A search from its first draw to its last outcome."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence, Set
+from dataclasses import dataclass, field, replace
 from itertools import product
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from tune_jobs.driver.phases import Budget, require_datasets
+from tune_jobs.driver.budget import Budget
+from tune_jobs.driver.options import RunOptions
+from tune_jobs.driver.phases import require_datasets
 from tune_jobs.plan.inventory import take_inventory
 from tune_jobs.plan.opened import OpenedStudy
 from tune_jobs.plan.resources import resources_of
@@ -18,7 +20,7 @@ from tune_jobs.study.study import Resources
 from tune_jobs.study.subset import Only
 
 if TYPE_CHECKING:
-    from tune_jobs.driver.runner import Run
+    from tune_jobs.driver.runner import Batch, Supply
 
 
 @dataclass(slots=True)
@@ -44,30 +46,27 @@ class SearchSummary:
 def run_search(
     opened: OpenedStudy,
     storage: Storage,
+    options: RunOptions | None = None,
     *,
-    stop_after_seconds: float | None = None,
-    stop_after_points: int | None = None,
-    retry_failed: bool = False,
-    checkpoint_seconds: float = 60.0,
-    max_concurrent: int | None = None,
-    address: str = "local",
-    price: float | None = None,
     say: Callable[[str], None] = lambda line: None,
+    **more: Any,
 ) -> SearchSummary:
     """Draw what is not drawn yet and run what has not ended, on this machine or on a cluster.
 
-    What a search measured is kept as it goes, so that the same call goes on after any
-    interruption. Ray is loaded only if there is something to run. Raises, before anything runs,
-    StirError if a dataset is missing and OSError if the storage cannot be written.
+    Fields of RunOptions may be given by themselves, such as ``max_concurrent=2``. What a search
+    measured is kept as it goes, so that the same call goes on after any interruption. Ray is
+    loaded only if there is something to run. Raises, before anything runs, StirError if a dataset
+    is missing and OSError if the storage cannot be written.
     """
+    options = replace(options or RunOptions(), **more)
     require_datasets(opened, Only({}))
     storage.check_writable()
     ledger = Ledger(opened, storage)
     ledger.begin()
     inventory = take_inventory(storage)
     ledger.note_all(inventory)
-    budget = Budget(seconds=stop_after_seconds, points=stop_after_points)
-    todo = sum(_is_open(sample, ledger, retry_failed) for sample in ledger.distinct)
+    budget = Budget(seconds=options.stop_after_seconds)
+    todo = sum(_is_open(sample, ledger, options.retry_failed) for sample in ledger.distinct)
     summary = SearchSummary(
         Counter(ledger.states(inventory).values()),
         ledger.undrawn,
@@ -78,19 +77,12 @@ def run_search(
         return summary
     from tune_jobs.driver.runner import driving
 
-    say(f"search {ledger.study}: {words(summary.states, summary.undrawn)}; storage {storage.uri}")
-    with driving(
-        opened.study,
-        opened.datasets,
-        storage,
-        total=todo + ledger.undrawn,
-        address=address,
-        checkpoint_seconds=checkpoint_seconds,
-        max_concurrent=max_concurrent,
-        stop_after_seconds=budget.seconds_left,
-        price=price,
-    ) as run:
-        _until_done(run, ledger, shape(opened), retry_failed, stop_after_points)
+    counted = describe_counts(summary.states, summary.undrawn)
+    say(f"search {ledger.study}: {counted}; storage {storage.uri}")
+    total = todo + ledger.undrawn
+    options = replace(options, stop_after_seconds=budget.seconds_left)
+    with driving(opened.study, opened.datasets, storage, options, total=total) as run:
+        run.until_done(SearchSource(ledger, shape(opened), options))
     inventory = ledger.update()
     states = ledger.states(inventory)
     return SearchSummary(
@@ -102,14 +94,14 @@ def run_search(
     )
 
 
-def words(states: Mapping[TrialState, int], undrawn: int) -> str:
-    """How many trials are in which state, and how many are not drawn yet."""
+def describe_counts(states: Mapping[TrialState, int], undrawn: int) -> str:
+    """How many trials are in which state, and how many are not drawn yet, as a phrase."""
     counts = [f"{states[state]:,} {state}" for state in SAMPLE_STATES if states.get(state)]
     return ", ".join(counts + [f"{undrawn:,} to be drawn"] * bool(undrawn))
 
 
 def shape(opened: OpenedStudy) -> Resources:
-    """What each trial of a search takes: all take what the hungriest that can be drawn does."""
+    """What each trial of a search takes: as much as the most demanding that can be drawn."""
     assert opened.study.search is not None
     space = opened.study.search.space
     some = {name: kind.probes[0] for name, kind in space.drawn.items()}
@@ -122,32 +114,43 @@ def shape(opened: OpenedStudy) -> Resources:
     return max(shapes, key=lambda resources: resources.gpus)
 
 
-def _until_done(
-    run: "Run", ledger: Ledger, resources: Resources, retry_failed: bool, limit: int | None
-) -> None:
-    """Run every trial that has not ended once, and wait for those of other drivers."""
-    from tune_jobs.driver.course import Course
+class SearchSource:
+    """The trials of a search, at most ``stop_after_points`` of them."""
 
-    tried: set[str] = set()
-    while not run.stop.asked and (limit is None or len(tried) < limit):
+    def __init__(self, ledger: Ledger, resources: Resources, options: RunOptions) -> None:
+        self._ledger, self._resources, self._options = ledger, resources, options
+
+    def supply(self, tried: Set[str]) -> "Supply":
+        """Samples that are to be run, then those that are still to be drawn."""
+        from tune_jobs.driver.course import Course
+        from tune_jobs.driver.runner import Batch, Supply
+
+        ledger, limit = self._ledger, self._options.stop_after_points
+        left = None if limit is None else limit - len(tried)
+        if left is not None and left <= 0:
+            return Supply((), awaited=False)
         inventory = ledger.update()
         waiting = [
             sample
             for sample in ledger.distinct
-            if _is_open(sample, ledger, retry_failed) and sample.point_id not in tried
+            if _is_open(sample, ledger, self._options.retry_failed) and sample.point_id not in tried
         ]
         todo = [sample for sample in waiting if sample.point_id not in inventory.in_flight]
-        course = Course(ledger, todo, None if limit is None else limit - len(tried))
+        course = Course(ledger, todo, left)
         if course.has_next:
-            ended = run.follow(course, resources=resources)
-            crowded = [s for s in ledger.distinct if s.point_id in ended.crowded]
-            if crowded and not run.stop.asked:
-                run.follow(Course(ledger, crowded, len(crowded)), resources=resources, alone=True)
-            tried |= course.handed_out - ended.elsewhere
-        elif waiting:
-            run.wait_for_others()
-        else:
-            break
+            return Supply((Batch(self._resources, course),), awaited=False)
+        return Supply((), awaited=bool(waiting))
+
+    def alone(self, point_ids: Set[str]) -> "Sequence[Batch]":
+        """Some of its trials, each with a GPU of its own."""
+        from tune_jobs.driver.course import Course
+        from tune_jobs.driver.runner import Batch
+
+        samples = [sample for sample in self._ledger.distinct if sample.point_id in point_ids]
+        if not samples:
+            return ()
+        course = Course(self._ledger, samples, len(samples))
+        return (Batch(replace(self._resources, gpus=1.0), course),)
 
 
 def _is_open(sample: Sample, ledger: Ledger, retry_failed: bool) -> bool:

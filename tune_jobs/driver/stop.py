@@ -1,4 +1,4 @@
-"""One stop for a whole run: asked for on its driver, noticed by its trials wherever they are."""
+"""Stopping a whole run: asked for by its driver, noticed by its trials wherever they run."""
 
 import asyncio
 import threading
@@ -12,12 +12,12 @@ from ray.actor import ActorHandle
 from ray.exceptions import ActorUnavailableError, RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-LISTENERS = 100_000  # processes that may wait at once
+LISTENERS = 100_000  # processes that may wait for a stop at once
 AGAIN_SECONDS = 1.0
 
 
 class _Board:
-    """An actor beside the driver; every process that trains has one open call to it."""
+    """An actor on the driver's node; every process that trains has one open call to it."""
 
     def __init__(self) -> None:
         self._asked = asyncio.Event()
@@ -30,7 +30,7 @@ class _Board:
 
 
 class Stop:
-    """The driver's side. ``ask`` may be called in a signal handler or in another thread."""
+    """The driver's side. ``ask`` may be called by a signal handler or another thread."""
 
     def __init__(self) -> None:
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
@@ -40,35 +40,35 @@ class Stop:
             .remote()
         )
         self.asked = False
-        self._told = False
+        self._announced = False
 
     def ask(self) -> None:
         self.asked = True
 
-    def tell(self) -> None:
-        """Pass the word on, once it is given; to be called now and then by the driver."""
-        if self.asked and not self._told:
-            self._told = True
+    def announce(self) -> None:
+        """Let the trials know, once a stop was asked for; the driver calls this now and then."""
+        if self.asked and not self._announced:
+            self._announced = True
             self.board.ask.remote()
 
 
 class StopListener:
-    """A trial's side: true once the stop was asked."""
+    """A trial's side: true once a stop was asked for."""
 
     def __init__(self, board: ActorHandle) -> None:
-        self._heard = threading.Event()
+        self._notified = threading.Event()
         threading.Thread(target=self._listen, args=(board,), daemon=True).start()
 
     def __call__(self) -> bool:
-        return self._heard.is_set()
+        return self._notified.is_set()
 
     def _listen(self, board: ActorHandle) -> None:
         with suppress(RayError):  # the driver is gone, and soon this process is
-            while not self._heard.is_set():
+            while not self._notified.is_set():
                 try:
                     ray.get(board.wait.remote())
-                    self._heard.set()
-                except ActorUnavailableError:  # for a moment, by a fault of the network
+                    self._notified.set()
+                except ActorUnavailableError:  # for a moment: a fault of the network
                     time.sleep(AGAIN_SECONDS)
 
 

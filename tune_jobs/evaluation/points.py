@@ -1,10 +1,10 @@
 """Evaluate the finished points of a study: here if they are few, on Ray if they are many."""
 
-import os
 from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+from stir.cores import available_cores
 from tune_jobs.errors import TuneJobsError
 from tune_jobs.records.evaluation import ALWAYS, Wanted
 from tune_jobs.records.keys import study_folder
@@ -102,7 +102,7 @@ def _on_ray(
 
     from tune_jobs.cluster.connection import ray_session, scratch_folder
 
-    cpus = max_concurrent or os.cpu_count() or 1
+    cpus = max_concurrent or available_cores()
     with scratch_folder() as scratch, ray_session(scratch / "ray", address=address, cpus=cpus):
         slots = max_concurrent or (cpus if address == "local" else QUEUED)
         task = ray.remote(num_cpus=1)(_call)

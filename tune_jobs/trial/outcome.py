@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from tune_jobs.records.state import TrialState
 from tune_jobs.records.trial import TrialRecord
 
+CHECKPOINT_SECONDS = 60.0  # between two checkpoints, unless a run asks for others
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrialProgress:

@@ -36,7 +36,7 @@ from tune_jobs.trial.checkpoint import (
     tensors_to_bytes,
     write_checkpoint,
 )
-from tune_jobs.trial.outcome import TrialProgress
+from tune_jobs.trial.outcome import CHECKPOINT_SECONDS, TrialProgress
 from tune_jobs.trial.provenance import backend_on, provenance
 
 
@@ -52,7 +52,7 @@ class Surroundings:
     threads: int
     device: str = "cpu"
     shares_gpu: bool = False  # with other trials
-    checkpoint_seconds: float = 60.0
+    checkpoint_seconds: float = CHECKPOINT_SECONDS
     ray_version: str | None = None
 
     @property

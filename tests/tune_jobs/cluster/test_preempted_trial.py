@@ -57,7 +57,7 @@ recipe: {{max_epochs: 5000, patience: 5000, batch_size: 4}}
         process.send_signal(signal.SIGINT)
         said, _ = process.communicate(timeout=60)
     assert process.returncode == 130, said
-    assert "seed=1: its machine is about to be taken away; it goes on from its checkpoint" in said
+    assert "seed=1: its machine is about to be taken away; it resumes from its checkpoint" in said
     assert "Traceback" not in said
     assert len(list(storage.glob("checkpoints/*"))) == 1
     assert list(storage.glob("failures/*")) == []

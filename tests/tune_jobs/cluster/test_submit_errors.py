@@ -15,8 +15,10 @@ from ray.job_submission import JobDetails, JobStatus, JobType
 
 from lab.s3_server import CREDENTIALS, S3Server
 from tune_jobs.cli import main
-from tune_jobs.cluster import submit
-from tune_jobs.cluster.submit import End, Head, HeadLostError, Job, run_job
+from tune_jobs.cluster import head as heads
+from tune_jobs.cluster import jobs
+from tune_jobs.cluster.head import Head, HeadLostError, Job
+from tune_jobs.cluster.jobs import End, run_job
 from tune_jobs.errors import TuneJobsError
 from tune_jobs.storage import Storage
 from tune_jobs.storage.datasets import stored_key
@@ -110,7 +112,7 @@ def test_a_dataset_that_is_nowhere_is_refused_before_the_cluster_is_told(
 ):
     for name, value in CREDENTIALS.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(submit, "Head", lambda address: None)
+    monkeypatch.setattr(heads, "Head", lambda address: None)
     uri = f"s3://{s3_server.bucket}/none?endpoint_override={s3_server.endpoint}&scheme=http"
     words = ["submit", "demo", "--storage", uri, "--data", str(tmp_path)]
     assert "`stir build emoji` makes it" in refused(words, capsys)
@@ -133,8 +135,8 @@ def test_a_study_file_without_a_suffix_is_a_file_on_the_cluster_too(
         assert load_study(words[words.index("run") + 1]).name == "x"
         return 0
 
-    monkeypatch.setattr(submit, "Head", lambda address: None)
-    monkeypatch.setattr(submit, "run_job", sent)
+    monkeypatch.setattr(heads, "Head", lambda address: None)
+    monkeypatch.setattr(jobs, "run_job", sent)
     uri = f"s3://{s3_server.bucket}/mine?endpoint_override={s3_server.endpoint}&scheme=http"
     assert main(["submit", str(file), "--storage", uri]) == 0
 
@@ -190,7 +192,7 @@ def details(status: JobStatus, code: int | None = None, error: str | None = None
 def test_the_exit_status_is_the_study_s_and_none_if_its_driver_was_lost(
     job: JobDetails, exit_status: int | None
 ):
-    assert submit._end(job).exit_status == exit_status
+    assert jobs._end(job).exit_status == exit_status
 
 
 class Scene(Head):
@@ -218,13 +220,13 @@ def job(tmp_path: Path) -> Job:
 def follow(head: Scene, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     said: list[str] = []
 
-    def until_over(self: submit.Follower) -> End:
+    def until_over(self: jobs.Follower) -> End:
         end = head.ends.pop(0)
         if isinstance(end, HeadLostError):
             raise end
         return end
 
-    monkeypatch.setattr(submit.Follower, "until_over", until_over)
+    monkeypatch.setattr(jobs.Follower, "until_over", until_over)
     return said
 
 
@@ -237,8 +239,8 @@ def test_a_driver_that_is_lost_again_and_again_is_given_up(
     head = Scene(*[LOST] * 9)
     said = follow(head, monkeypatch)
     assert run_job(head, job, keep_alive=False, say=said.append, show=said.append) == 1
-    assert head.sent == submit.LIVES
-    assert said[-1].startswith(f"given up: the driver was lost {submit.LIVES} times in a row")
+    assert head.sent == jobs.LIVES
+    assert said[-1].startswith(f"given up: the driver was lost {jobs.LIVES} times in a row")
 
 
 def test_only_keep_alive_waits_for_a_head_that_is_lost(job: Job, monkeypatch: pytest.MonkeyPatch):
@@ -257,14 +259,14 @@ def test_a_head_that_is_not_ready_yet_counts_as_lost_and_is_asked_again(
     job: Job, monkeypatch: pytest.MonkeyPatch
 ):
     answers = type("Starting", (Dashboard,), {"statuses": [500, 503, 500]})
-    monkeypatch.setattr(submit, "HEAD_SECONDS", 0.01)
+    monkeypatch.setattr(heads, "RETRY_SECONDS", 0.01)
     with serving(answers) as address:
         head = Head(address)
         monkeypatch.setattr(head, "submit", lambda job: "job-1")
         said = follow(Scene(End(exit_status=0)), monkeypatch)
         assert run_job(head, job, keep_alive=True, say=said.append, show=said.append) == 0
         assert said[0].startswith(f"{address} must be ready; it says: Request failed with status")
-        assert said[0].endswith(" Asking again.")
+        assert said[0].endswith(" Trying again.")
         assert (answers.statuses, said[-1][:5]) == ([], "job j")
         answers.statuses += [500]
         with pytest.raises(HeadLostError, match="must be ready"):

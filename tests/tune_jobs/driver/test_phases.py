@@ -10,7 +10,8 @@ import pytest
 
 from lab.records import put_failure, put_record
 from stir import StirError
-from tune_jobs.driver.phases import Budget, run_phases
+from tune_jobs.driver.options import RunOptions
+from tune_jobs.driver.phases import run_phases
 from tune_jobs.errors import TuneJobsError
 from tune_jobs.plan.choices import choices_of, read_runs, store_phase
 from tune_jobs.plan.inventory import survey, take_inventory
@@ -85,7 +86,7 @@ def stored(storage: Storage, phase: str) -> StudyRecord:
 def test_the_second_phase_runs_at_the_chosen_rates_and_repeats_nothing(
     bars: Path, storage: Storage, runner: Runner
 ):
-    summary = run_phases(opened(bars), storage, runner)
+    summary = run_phases(opened(bars), storage, runner, RunOptions())
     first, second = runner.ran
     assert len(first) == 8
     assert [(p.model, p.lr, p.seed) for p in second] == [
@@ -96,14 +97,14 @@ def test_the_second_phase_runs_at_the_chosen_rates_and_repeats_nothing(
     ]
     assert summary.is_complete
     assert len(summary.states) == 12
-    run_phases(opened(bars), storage, runner)
+    run_phases(opened(bars), storage, runner, RunOptions())
     assert len(runner.ran) == 2  # nothing was left to do
 
 
 def test_what_was_chosen_from_what_is_stored_with_the_points_that_count(
     bars: Path, storage: Storage, runner: Runner
 ):
-    run_phases(opened(bars), storage, runner)
+    run_phases(opened(bars), storage, runner, RunOptions())
     rates, seeds = stored(storage, "rates"), stored(storage, "seeds")
     assert (rates.study, rates.phase, rates.rule, seeds.rule) == ("mine", "rates", "paper", None)
     assert {choice.cell.model: choice.lr for choice in rates.choices} == CHOSEN
@@ -121,7 +122,7 @@ def test_an_undecided_cell_holds_back_its_own_points_only_and_is_named(
     bars: Path, storage: Storage, runner: Runner
 ):
     runner.fails = lambda point: (point.model, point.lr, point.seed) == ("xu", 0.01, 2)
-    summary = run_phases(opened(bars), storage, runner)
+    summary = run_phases(opened(bars), storage, runner, RunOptions())
     assert {point.model for point in runner.ran[1]} == {"standard"}
     assert not summary.is_complete
     assert summary.held == 4
@@ -147,7 +148,7 @@ def test_a_run_that_diverged_is_evidence_for_the_robust_rule_alone(
     put_failure(
         storage, study.spec(lost), "DivergedError: A loss must be a finite number; got nan."
     )
-    assert run_phases(study, storage, runner).held == held
+    assert run_phases(study, storage, runner, RunOptions()).held == held
 
 
 def test_another_failure_than_divergence_is_no_evidence(
@@ -160,13 +161,13 @@ def test_another_failure_than_divergence_is_no_evidence(
         storage, study.spec(lost), "DivergedError: A loss must be a finite number; got nan."
     )
     put_failure(storage, study.spec(lost), "OutOfMemoryError: no")
-    (choice,) = run_phases(study, storage, runner).undecided.values()
+    (choice,) = run_phases(study, storage, runner, RunOptions()).undecided.values()
     assert choice.undecided == "lr=0.01 seed=2 failed"
 
 
 def test_growing_a_study_runs_only_the_new_points(bars: Path, storage: Storage, runner: Runner):
-    run_phases(opened(bars), storage, runner)
-    run_phases(opened(bars, last=5), storage, runner)
+    run_phases(opened(bars), storage, runner, RunOptions())
+    run_phases(opened(bars, last=5), storage, runner, RunOptions())
     assert [(p.model, p.seed) for p in runner.ran[2]] == [("xu", 5), ("standard", 5)]
     assert len(stored(storage, "seeds").points) == 10
 
@@ -174,7 +175,7 @@ def test_growing_a_study_runs_only_the_new_points(bars: Path, storage: Storage, 
 def test_only_a_part_is_run_and_asked_for(bars: Path, storage: Storage, runner: Runner):
     study = opened(bars)
     only = Only.parse(["model=xu", "seed=1,2"], study.study)
-    summary = run_phases(study, storage, runner, only=only)
+    summary = run_phases(study, storage, runner, RunOptions(), only=only)
     assert [(p.model, p.seed) for p in runner.ran[0]] == [("xu", 1), ("xu", 2)] * 2
     assert len(runner.ran) == 1  # the second phase's seeds 1 and 2 were run in the first
     assert summary.is_complete
@@ -205,10 +206,10 @@ def test_a_rate_is_found_however_it_is_written(bars: Path):
 def test_a_run_stops_after_so_many_points_and_goes_on_with_the_others(
     bars: Path, storage: Storage, runner: Runner
 ):
-    summary = run_phases(opened(bars), storage, runner, budget=Budget(points=3))
+    summary = run_phases(opened(bars), storage, runner, RunOptions(stop_after_points=3))
     assert [len(points) for points in runner.ran] == [3]
     assert not summary.is_complete
-    run_phases(opened(bars), storage, runner, budget=Budget(points=7))
+    run_phases(opened(bars), storage, runner, RunOptions(stop_after_points=7))
     assert [len(points) for points in runner.ran] == [3, 5, 2]
 
 
@@ -216,12 +217,12 @@ def test_after_an_interruption_no_other_phase_is_begun(
     bars: Path, storage: Storage, runner: Runner
 ):
     runner.stops = True
-    assert run_phases(opened(bars), storage, runner).interrupted
+    assert run_phases(opened(bars), storage, runner, RunOptions()).interrupted
     assert len(runner.ran) == 1
 
 
 def test_nothing_runs_when_the_time_is_up(bars: Path, storage: Storage, runner: Runner):
-    summary = run_phases(opened(bars), storage, runner, budget=Budget(seconds=0))
+    summary = run_phases(opened(bars), storage, runner, RunOptions(stop_after_seconds=0))
     assert runner.ran == []
     assert not summary.interrupted
     assert not summary.is_complete
@@ -232,17 +233,17 @@ def test_a_missing_dataset_is_refused_before_anything_runs_unless_it_is_not_aske
 ):
     study = opened(bars, dataset=[str(bars), LOST])
     with pytest.raises(StirError, match=LOST):
-        run_phases(study, storage, runner)
+        run_phases(study, storage, runner, RunOptions())
     assert runner.ran == []
     assert not list(storage.list(""))
     only = Only.parse(["dataset=bars"], study.study)
-    assert run_phases(study, storage, runner, only=only).is_complete
+    assert run_phases(study, storage, runner, RunOptions(), only=only).is_complete
 
 
 def test_what_was_stored_of_a_dataset_that_has_left_is_kept(
     bars: Path, tmp_path: Path, storage: Storage, runner: Runner
 ):
-    run_phases(opened(bars), storage, runner)
+    run_phases(opened(bars), storage, runner, RunOptions())
     before = stored(storage, "rates")
     (rates, _) = (gone := opened(tmp_path / "bars.npz", dataset="bars.npz")).study.phases
     gone.missing["bars"] = gone.missing.pop("bars.npz")  # pyright: ignore
@@ -254,23 +255,23 @@ def test_what_was_stored_of_a_dataset_that_has_left_is_kept(
 def test_a_study_object_is_not_written_again_unless_it_changes(
     bars: Path, storage: Storage, runner: Runner
 ):
-    run_phases(opened(bars), storage, runner)
+    run_phases(opened(bars), storage, runner, RunOptions())
     before = {item.key: item.modified for item in storage.list("studies")}
-    run_phases(opened(bars), storage, runner)
+    run_phases(opened(bars), storage, runner, RunOptions())
     assert {item.key: item.modified for item in storage.list("studies")} == before
 
 
 def test_a_damaged_study_object_or_record_is_named(bars: Path, storage: Storage, runner: Runner):
-    run_phases(opened(bars), storage, runner)
+    run_phases(opened(bars), storage, runner, RunOptions())
     key = f"records/{stored(storage, 'rates').points[0].point_id}.json"
     whole = storage.read(key)
     storage.write(key, whole[:100])
     with pytest.raises(RecordError, match=key):
-        run_phases(opened(bars), storage, runner)
+        run_phases(opened(bars), storage, runner, RunOptions())
     storage.write(key, whole)
     storage.write("studies/mine/rates.json", b"{}")
     with pytest.raises(RecordError, match=r"studies/mine/rates.json: .*Remove it"):
-        run_phases(opened(bars), storage, runner)
+        run_phases(opened(bars), storage, runner, RunOptions())
 
 
 @pytest.mark.ray

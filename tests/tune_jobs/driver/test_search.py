@@ -18,6 +18,7 @@ import tune_jobs
 from analysis.collection.collect import collect
 from analysis.results.query import query
 from tune_jobs.cli import main
+from tune_jobs.driver.search import SearchSource
 from tune_jobs.errors import TuneJobsError
 from tune_jobs.plan.opened import OpenedStudy, open_study
 from tune_jobs.records.search import Sample, SearchOutcome, samples_from_lines
@@ -202,10 +203,8 @@ def test_trials_of_a_search_take_the_share_of_a_gpu_that_the_hungriest_model_nee
         stop = SimpleNamespace(asked=False)
         broken = ()
 
-        def follow(self, course: object, *, resources: Resources) -> SimpleNamespace:
-            taken.append(resources)
-            self.stop.asked = True
-            return SimpleNamespace(crowded=set(), elsewhere=set())
+        def until_done(self, source: SearchSource) -> None:
+            taken.extend(batch.resources for batch in source.supply(set()).batches)
 
     @contextmanager
     def driving(*args: object, **options: object) -> Iterator[Followed]:
