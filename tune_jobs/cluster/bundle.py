@@ -7,37 +7,88 @@ import shutil
 import sys
 import sysconfig
 from collections.abc import Iterable
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
+from typing import Self
 
+from tune_jobs.cluster.cargo import Candidate, candidates
 from tune_jobs.errors import TuneJobsError
 from tune_jobs.trial.provenance import DISTRIBUTION, GIT_STATE, git_state
 
 PACKAGES = ("stir", "siconvnet", "tune_jobs")
+NOT_SENT = ("analysis", "benchmarks", "conftest", "lab", "tests")  # of what lies beside them
 MOST_BYTES = 100 * 10**6
 
 
-def write_bundle(folder: Path, *, study_file: Path | None, imports: Iterable[str]) -> str:
-    """Fill an empty folder from which ``python -m tune_jobs`` runs the study; returns its hash.
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """Files by their names in a folder from which ``python -m tune_jobs`` runs a study.
 
-    Beside our packages it holds the study's file and the modules in ``imports`` with those that
-    they loaded from their own folder. Modules of a package go with the whole package. No data, no
-    credentials. Raises TuneJobsError if that is more than a cluster should be sent.
+    ``held_back`` are those of the same folders that are not sent.
     """
-    ours = Path(__file__).parents[2]
-    sources = {name: ours / name for name in PACKAGES}
-    for module in imports:
-        sources |= _with_neighbours(module.partition(".")[0])
-    if study_file:
-        sources[study_file.name] = study_file
-    _require_small(sources)
-    for source in sources.values():
-        for path in _files(source):
-            target = folder / path.relative_to(source.parent)
+
+    files: tuple[tuple[str, Candidate], ...]
+    held_back: tuple[Candidate, ...]
+
+    @classmethod
+    def of(cls, *, study_file: Path | None, imports: Iterable[str]) -> Self:
+        """Our packages, the study's file, and the modules in ``imports`` with their neighbours.
+
+        The neighbours of a module are those that it loaded from its own folder; a module of a
+        package goes with the whole package. No data, no credentials. Raises TuneJobsError if that
+        is more than a cluster should be sent, or holds a link out of its project.
+        """
+        ours = _our_folder()
+        sources = {name: ours / name for name in PACKAGES}
+        for module in imports:
+            sources |= _with_neighbours(module.partition(".")[0])
+        found = [
+            (str(candidate.path.relative_to(source.parent)), candidate)
+            for name, source in sources.items()
+            for candidate in candidates(source, ours=name in PACKAGES)
+        ]
+        if study_file:  # named by hand, and read as a study before
+            found.append((study_file.name, Candidate(study_file, study_file.stat().st_size, "")))
+        bundle = cls(
+            tuple((name, one) for name, one in found if not one.reason),
+            tuple(one for _, one in found if one.reason),
+        )
+        bundle._require_small(sources)
+        return bundle
+
+    @property
+    def size(self) -> int:
+        """Bytes of all files that are sent."""
+        return sum(candidate.size for _, candidate in self.files)
+
+    def write(self, folder: Path) -> str:
+        """Fill an empty folder; returns a hash of the code, whatever commit it is of."""
+        for name, candidate in self.files:
+            target = folder / name
             target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(path, target)
-    _write_distribution(folder)
-    return _digest(folder)
+            shutil.copyfile(candidate.path, target)
+        digest = _digest(folder)
+        _write_distribution(folder)
+        return digest
+
+    def _require_small(self, sources: dict[str, Path]) -> None:
+        if self.size <= MOST_BYTES:
+            return
+        sizes = {
+            source: sum(one.size for _, one in self.files if one.path.is_relative_to(source))
+            for source in sources.values()
+        }
+        raise TuneJobsError(
+            f"Code sent to a cluster must be at most {MOST_BYTES / 1e6:.0f} MB; this is "
+            f"{self.size / 1e6:,.0f} MB, most of it in {max(sizes, key=lambda one: sizes[one])}. "
+            "Keep data in another folder than modules."
+        )
+
+
+def _our_folder() -> Path:
+    """Where our packages lie."""
+    return Path(__file__).parents[2]
 
 
 def _with_neighbours(module: str) -> dict[str, Path]:
@@ -55,12 +106,14 @@ def _with_neighbours(module: str) -> dict[str, Path]:
     installed = {Path(sysconfig.get_path(kind)) for kind in ("purelib", "platlib", "stdlib")}
     if home.parent in installed:
         return {module: home}
-    loaded = {name.partition(".")[0] for name in list(sys.modules)} - {"__main__"}
+    loaded = {name.partition(".")[0] for name in list(sys.modules)} - {"__main__", *PACKAGES}
+    if home.parent == _our_folder():
+        loaded -= {*NOT_SENT}
     homes = {name: _home(name) for name in sorted(loaded | {module})}
     return {
         name: found
         for name, found in homes.items()
-        if found is not None and found.parent == home.parent and name not in PACKAGES
+        if found is not None and found.parent == home.parent
     }
 
 
@@ -76,35 +129,8 @@ def _home(module: str) -> Path | None:
     return origin.parent if spec.submodule_search_locations else origin
 
 
-def _require_small(sources: dict[str, Path]) -> None:
-    sizes = {
-        name: sum(path.stat().st_size for path in _files(source))
-        for name, source in sources.items()
-    }
-    if sum(sizes.values()) > MOST_BYTES:
-        largest = max(sizes, key=lambda name: sizes[name])
-        raise TuneJobsError(
-            f"Code sent to a cluster must be at most {MOST_BYTES / 1e6:.0f} MB; this is "
-            f"{sum(sizes.values()) / 1e6:,.0f} MB, most of it in {sources[largest]}. Keep data in "
-            "another folder than modules."
-        )
-
-
-def _files(source: Path) -> list[Path]:
-    """A file itself; of a folder what is neither hidden nor compiled."""
-    if source.is_file():
-        return [source]
-    return [
-        path
-        for path in source.rglob("*")
-        if path.is_file()
-        and not any(part.startswith(".") for part in path.relative_to(source).parts)
-        and path.suffix != ".pyc"
-    ]
-
-
 def _write_distribution(folder: Path) -> None:
-    """Let the travelling code know its version and commit, installed there or not."""
+    """Let the code on the cluster know its version and commit, installed there or not."""
     version = metadata.version(DISTRIBUTION)
     info = folder / f"{DISTRIBUTION.replace('-', '_')}-{version}.dist-info"
     info.mkdir()

@@ -2,12 +2,15 @@
 
 import argparse
 import shlex
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from tune_jobs.commands import options, run
 from tune_jobs.errors import TuneJobsError
 
 if TYPE_CHECKING:
+    from tune_jobs.cluster.bundle import Bundle
     from tune_jobs.plan.opened import OpenedStudy
     from tune_jobs.storage import Storage
     from tune_jobs.study.subset import Only
@@ -28,16 +31,14 @@ def add(commands) -> None:
         "--keep-alive", action="store_true",
         help="wait for a head that is lost, and send the study again when it is back",
     )  # fmt: skip
+    parser.add_argument(
+        "--dry-run", action="store_true", help="list what would be sent, with sizes; send nothing"
+    )
     parser.set_defaults(run=_submit)
 
 
 def _submit(args: argparse.Namespace) -> int:
-    from pathlib import Path
-    from tempfile import TemporaryDirectory
-
-    from tune_jobs.cluster.bundle import write_bundle
-    from tune_jobs.cluster.head import Head, Job
-    from tune_jobs.cluster.jobs import run_job
+    from tune_jobs.cluster.bundle import Bundle
     from tune_jobs.plan.opened import open_study
     from tune_jobs.storage import Storage
     from tune_jobs.study.file import load_study, shipped_studies
@@ -52,31 +53,65 @@ def _submit(args: argparse.Namespace) -> int:
     study = load_study(args.study)
     opened = open_study(study, args.data)
     only = Only.parse(args.only, opened.study)
+    study_file = None if args.study in shipped_studies() else Path(args.study)
+    bundle = Bundle.of(study_file=study_file, imports=study.imports)
+    if args.dry_run:
+        _show(bundle, opened)
+        return 0
+    return _send(bundle, study_file, opened, only, storage, args)
+
+
+def _send(
+    bundle: "Bundle",
+    study_file: Path | None,
+    opened: "OpenedStudy",
+    only: "Only",
+    storage: "Storage",
+    args: argparse.Namespace,
+) -> int:
+    """Put the datasets into the storage, send the code, and follow the job."""
+    from tune_jobs.cluster.head import Head, Job
+    from tune_jobs.cluster.jobs import run_job
+
     head = Head(args.address)
     storage.check_writable()
     stored = _put_datasets(opened, only, storage)
-    study_file = None if args.study in shipped_studies() else Path(args.study)
     with TemporaryDirectory() as folder:
-        digest = write_bundle(Path(folder), study_file=study_file, imports=study.imports)
-        words = [f"./{study_file.name}" if study_file else args.study, "--storage", storage.uri]
-        for asked, key in stored.items():
-            words += ["--stored", f"{asked}={key}"]
-        entrypoint = shlex.join(
-            ["exec", "python", "-m", "tune_jobs", "run", *words, *_run_options(args)]
+        digest = bundle.write(Path(folder))
+        options.say(
+            f"sending {bundle.size / 1e6:.1f} MB of code in {len(bundle.files):,} files; "
+            "--dry-run lists them"
         )
+        arguments = [f"./{study_file.name}" if study_file else args.study, "--storage", storage.uri]
+        for asked, key in stored.items():
+            arguments += ["--stored", f"{asked}={key}"]
+        arguments += _run_options(args)
+        entrypoint = shlex.join(["exec", "python", "-m", "tune_jobs", "run", *arguments])
         job = Job(
             folder=Path(folder),
             entrypoint=entrypoint,
-            name=study.name,
+            name=opened.study.name,
             digest=f"{digest} {entrypoint}",
         )
         return run_job(head, job, keep_alive=args.keep_alive, say=options.say, show=options.show)
 
 
-def _put_datasets(opened: "OpenedStudy", only: "Only", storage: "Storage") -> dict[str, str]:
-    """See that the storage has every dataset; returns their keys by the names that were asked for.
+def _show(bundle: "Bundle", opened: "OpenedStudy") -> None:
+    """List what would be sent, and what of the same folders would not."""
+    for name, file in bundle.files:
+        print(f"{file.size:>11,}  {name}")
+    for file in bundle.held_back:
+        if file.path.suffix != ".pyc":
+            print(f"   not sent  {file.path}: {file.reason}")
+    for dataset in opened.datasets.values():
+        print(f"{dataset.path.stat().st_size:>11,}  {dataset.path}, to the storage unless there")
+    print(f"{bundle.size / 1e6:.1f} MB of code in {len(bundle.files):,} files; nothing was sent")
 
-    One that is not here may be there already. Raises StirError for one that is in neither.
+
+def _put_datasets(opened: "OpenedStudy", only: "Only", storage: "Storage") -> dict[str, str]:
+    """Put every dataset into the storage; returns their keys by the names that were asked for.
+
+    One that is not here may be there already. Raises StirError for one that is in neither place.
     """
     from tune_jobs.driver.phases import require_datasets
     from tune_jobs.storage.datasets import put_dataset, stored_key
@@ -93,15 +128,15 @@ def _put_datasets(opened: "OpenedStudy", only: "Only", storage: "Storage") -> di
 
 
 def _run_options(args: argparse.Namespace) -> list[str]:
-    """What ``tune-jobs run`` is to be called with there, beside study, storage and datasets."""
-    words = ["--address", "auto", "--checkpoint-seconds", str(args.checkpoint_seconds)]
+    """The arguments of ``tune-jobs run`` on the cluster, beside study, storage and datasets."""
+    arguments = ["--address", "auto", "--checkpoint-seconds", str(args.checkpoint_seconds)]
     for part in args.only:
-        words += ["--only", part]
+        arguments += ["--only", part]
     for name in ("max_concurrent", "price"):
         if (value := getattr(args, name)) is not None:
-            words += [f"--{name.replace('_', '-')}", str(value)]
+            arguments += [f"--{name.replace('_', '-')}", str(value)]
     for unit, amount in args.stop_after.items():
-        words += ["--stop-after", f"{amount / 60}min" if unit == "seconds" else str(amount)]
+        arguments += ["--stop-after", f"{amount / 60}min" if unit == "seconds" else str(amount)]
     if args.retry_failed:
-        words += ["--retry-failed"]
-    return words
+        arguments += ["--retry-failed"]
+    return arguments

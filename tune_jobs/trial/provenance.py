@@ -14,6 +14,7 @@ from siconvnet.fast import backend
 from tune_jobs.records.trial import Provenance
 
 DISTRIBUTION = "scale-generalization"
+CODE = ("--", "stir", "siconvnet", "tune_jobs")  # what decides results, of a commit
 GIT_STATE = "git_state.json"  # beside the metadata of code that was sent to a cluster
 
 
@@ -49,7 +50,7 @@ def git_state() -> tuple[str | None, bool | None]:
         return tuple(json.loads(sent)) if sent else (None, None)
     try:
         sha = _git(root, "rev-parse", "HEAD")
-        return sha, bool(_git(root, "status", "--porcelain", "--untracked-files=no"))
+        return sha, bool(_git(root, "status", "--porcelain", "--untracked-files=no", *CODE))
     except (OSError, subprocess.SubprocessError):
         return None, None
 
