@@ -107,7 +107,7 @@ def record(cell: dict, seed: int, accuracy: float, epochs: int) -> TrialRecord:
         started_at=NOW,
         finished_at=NOW,
         resumptions=(),
-        weights_key=f"weights/{spec.point_id}-0.pt",
+        weights_key=f"weights/{spec.point_id}-000000000000.pt",
         provenance=MACHINE,
     )
 
@@ -118,7 +118,7 @@ def evaluation(point_id: str) -> tuple[str, bytes]:
     means = rng.uniform(7, 63, (48, 10, 50, 48)).astype(np.float32)
     found = Evaluation(
         point_id=point_id,
-        weights_key=f"weights/{point_id}-0.pt",
+        weights_key=f"weights/{point_id}-000000000000.pt",
         equivariance=rng.random((2, 10, 50, 6)),
         pairs=np.array([(64, 49), (49, 64), (48, 33), (33, 48), (32, 17), (17, 32)]),
         pool_scales=(means[:16], means[16:]),

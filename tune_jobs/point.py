@@ -2,8 +2,13 @@
 
 import hashlib
 import json
+import re
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import StringConstraints
+
+from tune_jobs.errors import TuneJobsError
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -16,6 +21,14 @@ PROTOCOL_VERSION = 1
 # are then what they were before there was a choice.
 LATER_FIELDS: dict[str, Any] = {"on_divergence": "fail"}
 
+# What names of models and datasets are made of, also in objects that others made: parts without
+# control characters between slashes, none of which begins with a dot, so that no name leads out of
+# a folder.
+_PART = r"[^./\\\x00-\x1f\x7f-\x9f][^/\\\x00-\x1f\x7f-\x9f]*"
+NAME = rf"^{_PART}(/{_PART})*$"
+LONGEST_NAME = 200  # characters
+Name = Annotated[str, StringConstraints(pattern=NAME, max_length=LONGEST_NAME)]
+
 
 def content_of(value: "DataclassInstance") -> dict[str, Any]:
     """A dataclass as nested dictionaries, as ids are made of and storages hold."""
@@ -27,6 +40,16 @@ def content_of(value: "DataclassInstance") -> dict[str, Any]:
     )
 
 
+def require_name(kind: str, text: str) -> None:
+    """Raise TuneJobsError unless a model or dataset may be called so in a study and its records."""
+    if not re.fullmatch(NAME, text) or len(text) > LONGEST_NAME:
+        raise TuneJobsError(
+            f"The name of a {kind} must have at most {LONGEST_NAME} characters, no backslash or "
+            f"control character, and no part between slashes that is empty or begins with a dot; "
+            f"got {text!r:.60}."
+        )
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GridPoint:
     """What distinguishes one trial of a study from the next.
@@ -36,11 +59,11 @@ class GridPoint:
     decides the initial weights and nothing else.
     """
 
-    model: str
-    dataset: str
+    model: Name
+    dataset: Name
     scenario: int
     kernel_size: int
-    interpolation: str | None
+    interpolation: Name | None
     lr: float
     seed: int
 
@@ -91,11 +114,11 @@ class TrialSpec:
 class Cell:
     """What one learning rate is chosen for; the fields are GridPoint's."""
 
-    model: str
-    dataset: str
+    model: Name
+    dataset: Name
     scenario: int
     kernel_size: int
-    interpolation: str | None
+    interpolation: Name | None
 
     @property
     def label(self) -> str:

@@ -13,10 +13,10 @@ from analysis.collection.evaluations import collect_evaluations, new_evaluations
 from analysis.collection.rows import Rows, rows_of_failure, rows_of_record, rows_of_study
 from analysis.collection.searches import read_searches
 from analysis.tables import parquet, schemas
-from tune_jobs.records.keys import failure_key, point_id_of, record_key, study_key
+from tune_jobs.records.keys import parse_key
 from tune_jobs.records.study import StudyRecord
-from tune_jobs.records.trial import FailureRecord, TrialRecord
 from tune_jobs.storage import READERS, Storage
+from tune_jobs.storage.reader import parse_failure, parse_record, parse_study
 
 _BATCH = 250  # objects read ahead at a time, which bounds the memory
 
@@ -34,6 +34,7 @@ class Collected:
     evaluations: int = 0  # new ones
     repeated: int = 0  # points that lie in more than one storage; the first was taken
     damaged: list[str] = field(default_factory=list)
+    strays: list[str] = field(default_factory=list)  # files that are no objects of a storage
 
 
 def collect(
@@ -50,7 +51,7 @@ def collect(
     storages_read = [copies.opened(uri) for uri in storages]
     known = parquet.read_if_any("trials", results)
     wanted = _wanted(storages_read, set(known.filter(_FINISHED)["point_id"].to_pylist()), found)
-    evaluated = new_evaluations(storages_read, results)
+    evaluated = new_evaluations(storages_read, results, found.strays)
     done, total = 0, len(wanted) + len(evaluated)
 
     def read(count: int) -> None:
@@ -95,8 +96,8 @@ def _wanted(storages: Iterable[Storage], finished: set[str], found: Collected) -
     failures: dict[str, list[Place]] = {}
     for storage in storages:
         for folder, objects in (("records", records), ("failures", failures)):
-            for key in keys_in(storage, folder):
-                objects.setdefault(point_id_of(key) or key, []).append((storage, key))
+            for key, name in keys_in(storage, folder, found.strays):
+                objects.setdefault(key.point_id or "", []).append((storage, name))
     found.repeated = sum(len(copies) > 1 for copies in records.values())
     new = [copies for point_id, copies in records.items() if point_id not in finished]
     done = finished | set(records)
@@ -105,23 +106,19 @@ def _wanted(storages: Iterable[Storage], finished: set[str], found: Collected) -
 
 
 def _attempt(place: Place) -> int:
-    number = place[1].rpartition("/")[2].removesuffix(".json")
-    return int(number) if number.isdecimal() else 0
+    key = parse_key(place[1])
+    return key.attempt or 0 if key else 0
 
 
 def _trial(place: Place, content: bytes) -> Rows:
-    if place[1].startswith("records/"):
-        record = TrialRecord.from_json(content)
-        copies.check_key(place, record_key(record.point_id))
-        return rows_of_record(record)
-    failure = FailureRecord.from_json(content)
-    copies.check_key(place, failure_key(failure.point_id, failure.attempt))
-    return rows_of_failure(failure)
+    _, key = place
+    if key.startswith("records/"):
+        return rows_of_record(parse_record(key, content))
+    return rows_of_failure(parse_failure(key, content))
 
 
 def _phase(place: Place, content: bytes) -> tuple[StudyRecord, Rows]:
-    phase = StudyRecord.from_json(content)
-    copies.check_key(place, study_key(phase.study, phase.phase))
+    phase = parse_study(place[1], content)
     return phase, rows_of_study(phase, place[0].uri)
 
 
@@ -133,10 +130,14 @@ def _store_studies(
     A phase has rows of each storage that it lies in. What was read takes the place
     of what was collected of it before; what cannot be read stays.
     """
-    written = [[(storage, key)] for storage in storages for key in keys_in(storage, "studies")]
+    written = [
+        [(storage, key)]
+        for storage in storages
+        for _, key in keys_in(storage, "studies", found.strays)
+    ]
     phases = list(copies.parsed(written, _phase, pool, found.damaged))
     good = [rows for _, (_, rows) in phases]
-    good += read_searches(storages, pool, found.damaged)
+    good += read_searches(storages, pool, found.damaged, found.strays)
     rows = {
         name: pa.concat_tables(
             [schemas.SCHEMAS[name].empty_table(), *(one[name] for one in good if name in one)]

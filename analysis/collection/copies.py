@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from analysis.errors import AnalysisError
+from tune_jobs.records.keys import Key
 from tune_jobs.records.schema import RecordError
 from tune_jobs.storage import Storage
 from tune_jobs.storage.reader import list_folder
@@ -25,9 +26,14 @@ def opened(uri: str) -> Storage:
     return storage
 
 
-def keys_in(storage: Storage, folder: str, *, ending: str = ".json") -> list[str]:
+def keys_in(storage: Storage, folder: str, strays: list[str]) -> list[tuple[Key, str]]:
+    """Every object of a folder, its key taken apart and as it is.
+
+    Files that are no objects of a storage are named in ``strays``.
+    """
     listing = list_folder(storage, folder)
-    return [item.key for _, item in listing.objects if item.key.endswith(ending)]
+    strays.extend(f"{storage.uri}/{name}" for name in listing.strays)
+    return [(key, item.key) for key, item in listing.objects]
 
 
 def parsed(

@@ -27,13 +27,18 @@ _AHEAD = 8  # read while others are written
 Rows = Mapping[str, pa.Table]
 
 
-def new_evaluations(storages: Sequence[Storage], results: Storage) -> list[Copies]:
-    """The objects that ``results`` does not have, with their copies in the order of storages."""
+def new_evaluations(
+    storages: Sequence[Storage], results: Storage, strays: list[str]
+) -> list[Copies]:
+    """The objects that ``results`` does not have, with their copies in the order of storages.
+
+    Files that are no objects of a storage are named in ``strays``.
+    """
     known = set(parquet.read_if_any("evaluations", results)["key"].to_pylist())
     found: dict[str, list[Place]] = {}
     for storage in storages:
         for folder in FOLDERS:
-            for key in copies.keys_in(storage, folder, ending=".npz"):
+            for _, key in copies.keys_in(storage, folder, strays):
                 if key not in known:
                     found.setdefault(key, []).append((storage, key))
     return list(found.values())

@@ -30,6 +30,7 @@ def _collect(args: argparse.Namespace) -> int:
     output.result(_summary(found, args.out))
     for sentence in ResultsFolder(args.out).disagreements:
         print(terminal(f"note: {sentence}"), file=sys.stderr)
+    output.strays(found.strays)
     return output.left_out(found.damaged)
 
 

@@ -15,6 +15,7 @@ from analysis.text import terminal, visible
 
 LEFT_OUT = 1  # exit status: done, but something was damaged, is named, and is not in the tables
 BAD_INPUT = 2
+STRAYS_NAMED = 10
 INTERRUPTED = 130  # what a shell gives for a command that Ctrl-C ended
 
 
@@ -26,6 +27,14 @@ def message(sentence: str) -> None:
 def result(line: str) -> None:
     """A line on stdout."""
     print(terminal(line))
+
+
+def strays(names: Sequence[str]) -> None:
+    """Name the files in a storage that are no objects of it, at most STRAYS_NAMED of them."""
+    for name in names[:STRAYS_NAMED]:
+        print(terminal(f"note: {name} is no object of a storage"), file=sys.stderr)
+    if more := len(names[STRAYS_NAMED:]):
+        print(f"note: nor are {more:,} more files", file=sys.stderr)
 
 
 def left_out(sentences: Sequence[str]) -> int:

@@ -99,7 +99,7 @@ def record_of(
         started_at="2026-11-22T10:00:00.000+00:00",
         finished_at="2026-11-22T10:05:00.000+00:00",
         resumptions=(),
-        weights_key=f"weights/{spec.point_id}-0.pt",
+        weights_key=f"weights/{spec.point_id}-000000000000.pt",
         provenance=PROVENANCE,
     )
 

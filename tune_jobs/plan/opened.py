@@ -9,7 +9,7 @@ import stir
 from siconvnet import MODELS
 from stir import DATASETS, DatasetSummary, StirError
 from tune_jobs.errors import TuneJobsError
-from tune_jobs.point import GridPoint, OpenPoint, Recipe, TrialSpec
+from tune_jobs.point import GridPoint, OpenPoint, Recipe, TrialSpec, require_name
 from tune_jobs.study.study import Phase, Study
 
 
@@ -89,6 +89,7 @@ def open_study(
         except StirError as error:
             names[asked], missing[asked] = asked, error
         else:
+            require_name("dataset", dataset.name)
             _refuse_namesake(datasets.get(dataset.name), dataset)
             names[asked], datasets[dataset.name] = dataset.name, dataset
     phases = tuple(_renamed(phase, names) for phase in study.phases)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stir import archive
-from tune_jobs.records.keys import Kind, evaluation_key, maps_key, predictions_key
+from tune_jobs.records.keys import Kind, evaluation_key, maps_key, parse_key, predictions_key
 from tune_jobs.records.schema import RecordError
 
 EVALUATION_SCHEMA = "stir-evaluation/1"
@@ -58,9 +58,10 @@ class Evaluation:
     def from_npz(cls, data: bytes) -> Self:
         """Read what ``to_npz`` wrote; raises RecordError if anything is amiss."""
         arrays = _from_npz(data, EVALUATION_SCHEMA)
+        point_id, weights_key = _keys(arrays)
         evaluation = cls(
-            point_id=_text(arrays, "point_id"),
-            weights_key=_text(arrays, "weights_key"),
+            point_id=point_id,
+            weights_key=weights_key,
             equivariance=_array(arrays, "equivariance", np.float64, 4),
             pairs=_array(arrays, "pairs", np.int64, 2),
             pool_scales=_stages(arrays, "pool_scales_", np.float32),
@@ -107,9 +108,10 @@ class Predictions:
     def from_npz(cls, data: bytes) -> Self:
         """Read what ``to_npz`` wrote; raises RecordError if anything is amiss."""
         arrays = _from_npz(data, PREDICTIONS_SCHEMA)
+        point_id, weights_key = _keys(arrays)
         predictions = cls(
-            point_id=_text(arrays, "point_id"),
-            weights_key=_text(arrays, "weights_key"),
+            point_id=point_id,
+            weights_key=weights_key,
             predicted=_array(arrays, "predicted", np.int64, 3),
             labels=_array(arrays, "labels", np.int64, 3),
             scales=_array(arrays, "scales", np.int64, 1),
@@ -156,9 +158,10 @@ class IndexMaps:
         place = _array(arrays, "object", np.int64, 1).tolist()
         if len(place) != 2:
             raise RecordError(f"A test object must be a class and an instance; got {place!s:.60}.")
+        point_id, weights_key = _keys(arrays)
         maps = cls(
-            point_id=_text(arrays, "point_id"),
-            weights_key=_text(arrays, "weights_key"),
+            point_id=point_id,
+            weights_key=weights_key,
             object=ObjectIndex(*place),
             maps=_stages(arrays, "maps_", np.uint8),
             scales=_array(arrays, "scales", np.int64, 1),
@@ -232,6 +235,18 @@ def _stages(arrays: dict[str, NDArray], prefix: str, dtype: type) -> tuple[NDArr
     """The arrays ``prefix``1, ``prefix``2 and so on, of four axes each."""
     count = sum(name.startswith(prefix) for name in arrays)
     return tuple(_array(arrays, f"{prefix}{stage}", dtype, 4) for stage in range(1, count + 1))
+
+
+def _keys(arrays: dict[str, NDArray]) -> tuple[str, str]:
+    """The point of an evaluation and the key of its weights, which are that point's."""
+    point_id, key = _text(arrays, "point_id"), _text(arrays, "weights_key")
+    parsed = parse_key(key)
+    if parsed is None or parsed.kind is not Kind.WEIGHTS or parsed.point_id != point_id:
+        raise RecordError(
+            f"weights_key of an evaluation must be of its own point, {point_id!r:.60}; "
+            f"got {key!r:.60}."
+        )
+    return point_id, key
 
 
 def _text(arrays: dict[str, NDArray], name: str) -> str:

@@ -2,12 +2,13 @@
 
 import json
 from functools import cache
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import ConfigDict, StringConstraints, TypeAdapter, ValidationError
 
 from tune_jobs.errors import TuneJobsError
 from tune_jobs.point import content_of
+from tune_jobs.records.keys import POINT_ID, STUDY_NAME
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
 STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
 Form = TypeVar("Form")
+
+PointId = Annotated[str, StringConstraints(pattern=f"^{POINT_ID}$")]
+StudyName = Annotated[str, StringConstraints(pattern=f"^{STUDY_NAME}$")]  # of a study or a phase
 
 
 class RecordError(TuneJobsError):

@@ -12,7 +12,7 @@ from typing import Any, Self
 from pydantic import with_config
 
 from tune_jobs.point import GridPoint, Recipe, content_of
-from tune_jobs.records.schema import STRICT, RecordError, from_json, to_json
+from tune_jobs.records.schema import STRICT, PointId, RecordError, StudyName, from_json, to_json
 from tune_jobs.records.state import SampleEnd
 
 SEARCH_SCHEMA = "stir-search/1"
@@ -25,7 +25,7 @@ OUTCOME_SCHEMA = "stir-outcome/1"
 class SearchRecord:
     """A search as it is run. ``fixed`` and ``drawn`` are its space, as a study file gives them."""
 
-    study: str
+    study: StudyName
     fixed: dict[str, Any]
     drawn: dict[str, dict[str, Any]]
     trials: int
@@ -48,9 +48,9 @@ class SearchRecord:
 class Sample:
     """A configuration that a search drew: ``drawn`` are the fields that it did not fix."""
 
-    study: str
+    study: StudyName
     number: int  # counted from 1
-    point_id: str
+    point_id: PointId
     drawn: dict[str, Any]
     point: GridPoint
     recipe: Recipe
@@ -66,8 +66,8 @@ class SearchOutcome:
     Samples with equal points share one outcome.
     """
 
-    study: str
-    point_id: str
+    study: StudyName
+    point_id: PointId
     status: SampleEnd
     reason: str  # one line; empty if finished
     valid_accuracies: tuple[float, ...]  # 0..1, after each epoch

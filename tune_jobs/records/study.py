@@ -9,7 +9,7 @@ from typing import Self
 from pydantic import with_config
 
 from tune_jobs.point import Cell, GridPoint, Recipe
-from tune_jobs.records.schema import STRICT, RecordError, from_json, to_json
+from tune_jobs.records.schema import STRICT, PointId, RecordError, StudyName, from_json, to_json
 from tune_jobs.records.state import RunState
 
 STUDY_SCHEMA = "stir-study/1"
@@ -24,7 +24,7 @@ class RunEvidence:
     finished run, else None.
     """
 
-    point_id: str
+    point_id: PointId
     seed: int
     outcome: RunState
     best_valid_accuracy: float | None
@@ -64,7 +64,7 @@ class StudyPoint:
     """A point of a phase. ``reported``: it counts in tables and figures of the study; false at
     learning rates that were not chosen, and in cells that are undecided."""
 
-    point_id: str
+    point_id: PointId
     point: GridPoint
     reported: bool
 
@@ -74,8 +74,8 @@ class StudyPoint:
 class StudyRecord:
     """A phase as it was run, whole. ``rule`` is None where the phase selects nothing."""
 
-    study: str
-    phase: str
+    study: StudyName
+    phase: StudyName
     recipe: Recipe
     rule: str | None
     points: tuple[StudyPoint, ...]

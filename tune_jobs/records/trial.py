@@ -11,7 +11,8 @@ from pydantic import with_config
 from stir.scenarios import SCENARIOS
 from tune_jobs import clock
 from tune_jobs.point import GridPoint, Recipe, TrialSpec
-from tune_jobs.records.schema import STRICT, RecordError, from_json, from_python, to_json
+from tune_jobs.records.keys import Kind, parse_key
+from tune_jobs.records.schema import STRICT, PointId, RecordError, from_json, from_python, to_json
 
 RECORD_SCHEMA = "stir-record/1"
 FAILURE_SCHEMA = "stir-failure/1"
@@ -96,7 +97,7 @@ class Provenance:
 class TrialRecord:
     """A good result, whole. Accuracies are 0..1, losses nats per image, times ISO 8601 in UTC."""
 
-    point_id: str
+    point_id: PointId
     point: GridPoint
     recipe: Recipe
     model_version: int | str
@@ -136,6 +137,7 @@ class TrialRecord:
         _check_identity(record)
         _check_numbers(record)
         _check_scales(record)
+        _check_weights(record)
         for time in (record.started_at, record.finished_at):
             time_of(time)
         return record
@@ -146,7 +148,7 @@ class TrialRecord:
 class FailureRecord:
     """Why one attempt at a trial gave no result."""
 
-    point_id: str
+    point_id: PointId
     point: GridPoint
     recipe: Recipe
     model_version: int | str
@@ -224,6 +226,15 @@ def _check_identity(record: TrialRecord | FailureRecord) -> None:
         )
 
 
+def _check_weights(record: TrialRecord) -> None:
+    key = parse_key(record.weights_key)
+    if key is None or key.kind is not Kind.WEIGHTS or key.point_id != record.point_id:
+        raise RecordError(
+            f"weights_key must be of the record's own point, {record.point_id}; "
+            f"got {record.weights_key!r:.60}."
+        )
+
+
 def _check_numbers(record: TrialRecord) -> None:
     if not record.epochs:
         raise RecordError("A record must hold at least one epoch; it holds none.")
@@ -235,6 +246,12 @@ def _check_numbers(record: TrialRecord) -> None:
         )
     if record.num_classes < 2:
         raise RecordError(f"A dataset must have at least 2 classes; got {record.num_classes}.")
+    best = record.epochs[record.best_epoch - 1].valid_accuracy
+    if not math.isclose(record.best_valid_accuracy, best, abs_tol=1e-9):
+        raise RecordError(
+            f"best_valid_accuracy must be that of the best epoch, {best}; "
+            f"got {record.best_valid_accuracy}."
+        )
     shares = [record.best_valid_accuracy, record.test_accuracy] + [
         share for epoch in record.epochs for share in (epoch.train_accuracy, epoch.valid_accuracy)
     ]
@@ -263,4 +280,9 @@ def _check_scales(record: TrialRecord) -> None:
         raise RecordError(
             f"test_accuracy must be that of the test scales, {correct}/{total}; "
             f"got {record.test_accuracy}."
+        )
+    loss = sum(scale.loss_sum for scale in record.scales if scale.scale in tested) / total
+    if not math.isclose(loss, record.test_loss, rel_tol=1e-6, abs_tol=1e-9):
+        raise RecordError(
+            f"test_loss must be that of the test scales, {loss}; got {record.test_loss}."
         )

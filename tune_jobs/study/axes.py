@@ -11,7 +11,7 @@ from siconvnet.resample import INTERPOLATIONS
 from stir import DATASETS, SCENARIOS
 from tune_jobs.errors import TuneJobsError
 from tune_jobs.names import look_up
-from tune_jobs.point import Cell, GridPoint, OpenPoint
+from tune_jobs.point import Cell, GridPoint, OpenPoint, require_name
 from tune_jobs.study.checks import is_whole, mapping, number
 
 AXES = tuple(field.name for field in fields(GridPoint))
@@ -119,6 +119,7 @@ def _check(axis: str, value: object) -> Any:
 
 def _model(value: Any) -> str:
     look_up("model", str(value), MODELS)
+    require_name("model", str(value))
     return str(value)
 
 

@@ -123,7 +123,10 @@ def damage_text(data: dict) -> bytes:
 
 DAMAGES = {
     "cut short": (damage_text, "must be JSON"),
-    "an accuracy of 7": (lambda d: d | {"best_valid_accuracy": 7.0}, "must lie in 0..1"),
+    "an accuracy that is not its epoch's": (
+        lambda d: d | {"best_valid_accuracy": 7.0},
+        "must be that of the best epoch",
+    ),
     "a test accuracy that its counts deny": (
         lambda d: d | {"test_accuracy": 0.3},
         "must be that of the test scales",

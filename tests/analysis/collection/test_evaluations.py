@@ -11,6 +11,7 @@ from analysis.results.query import query
 from analysis.tables import parts
 from analysis.tables.schemas import SCHEMAS
 from tune_jobs.records.evaluation import ObjectIndex
+from tune_jobs.records.keys import weights_key
 from tune_jobs.storage import Storage
 
 
@@ -177,7 +178,8 @@ def test_of_500_damaged_evaluations_each_is_named_or_whole(
     folder.mkdir(parents=True)
     names = {f"{number:012x}" for number in range(500)}
     for name in names:
-        whole = replace(make_evaluation(make_record(), channels=()), point_id=name).to_npz()
+        evaluation = make_evaluation(make_record(), channels=())
+        whole = replace(evaluation, point_id=name, weights_key=weights_key(name, name)).to_npz()
         data, place = bytearray(whole), rng.randrange(len(whole))
         match rng.randrange(3):
             case 0:

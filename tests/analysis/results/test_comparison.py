@@ -12,6 +12,7 @@ from analysis.results.comparison import compared
 from analysis.results.folder import ResultsFolder
 from analysis.results.published import published_summary
 from tune_jobs.point import Recipe, TrialSpec
+from tune_jobs.records.keys import weights_key
 from tune_jobs.records.trial import TrialRecord
 
 EXPORT = Path(__file__).parents[2] / "golden" / "mlflow-emoji-2.csv.gz"
@@ -127,7 +128,10 @@ def test_two_contents_of_a_dataset_are_compared_each_by_itself(folder_of, make_r
     records = [make_record(seed=s, correct=14) for s in (1, 2, 3)]
     spec = replace(spec_of(records[0]), dataset_fingerprint="beef" * 4)
     other = replace(
-        make_record(seed=1, correct=30), point_id=spec.point_id, dataset_fingerprint="beef" * 4
+        make_record(seed=1, correct=30),
+        point_id=spec.point_id,
+        dataset_fingerprint="beef" * 4,
+        weights_key=weights_key(spec.point_id, "0" * 12),
     )
     rows = compared_in(folder_of(*records, other)).set_index("model")
     assert rows["seeds"].to_dict() == {"standard data feedfe": 3, "standard data beefbe": 1}
