@@ -141,7 +141,7 @@ def test_an_evaluation_in_two_storages_is_taken_once(tmp_path, put, make_record,
 
 
 DAMAGES = {
-    "another point": (lambda e: replace(e, point_id="0" * 12), "must lie under its own key"),
+    "another point": (lambda e: replace(e, point_id="0" * 12), "must be of its own point"),
     "a negative error": (
         lambda e: replace(e, equivariance=-e.equivariance),
         "at least 0; got -0.5",
