@@ -1,7 +1,7 @@
-"""Layers of prior work that the benchmark compares with: what they compute.
+"""Layers of prior work that the benchmark compares with, in their plain form.
 
-Each is a stage of a network: called, it answers with its maps; ``peak`` gives only the largest
-answer of each image and channel. Layers with several scales keep them on their own axis (S).
+Each is a stage of a network: calling it returns its maps; ``peak`` returns only the largest
+response of each image and channel. Layers with several scales keep them on their own axis (S).
 """
 
 import math

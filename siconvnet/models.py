@@ -40,7 +40,7 @@ class Builder(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ModelSpec:
-    """A model that can be asked for by name.
+    """A model that can be built by name.
 
     ``version`` goes up when a change moves the model's numbers, so that old and new results are
     never taken for each other. ``kernel_sizes`` are those it can be built with; None: any.

@@ -1,4 +1,4 @@
-"""Enlarging square kernels: which sizes there are, and the matrix that leads to each."""
+"""Enlarge square kernels: the sizes they take, and the resizing matrix for each size."""
 
 import functools
 from dataclasses import dataclass

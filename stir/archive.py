@@ -121,7 +121,7 @@ def headers(path: str | Path, names: Iterable[str]) -> dict[str, Header]:
 
 
 def read(path: str | Path, names: Iterable[str] | None = None) -> dict[str, NDArray]:
-    """Arrays of an ``.npz`` by name, all of them unless told which; never a pickled object.
+    """Arrays of an ``.npz`` by name, all of them without ``names``; never a pickled object.
 
     The size that an array's header gives is compared with its size in the file, and the sum of
     all with MOST_BYTES, before anything is unpacked: a small file can claim to hold very much.
@@ -157,7 +157,7 @@ def _opened(path: str | Path) -> Iterator[zipfile.ZipFile]:
 
 
 def _members(bundle: zipfile.ZipFile, names: Iterable[str] | None) -> dict[str, zipfile.ZipInfo]:
-    """The wanted arrays that an archive has, in the order asked for."""
+    """The wanted arrays that an archive has, in the order of ``names``."""
     found: dict[str, zipfile.ZipInfo] = {}
     for item in bundle.infolist():
         name = Path(item.filename).stem
@@ -180,7 +180,7 @@ def _header(bundle: zipfile.ZipFile, item: zipfile.ZipInfo) -> Header:
             shape, fortran_order, dtype = read(file)
         except UNREADABLE:
             raise
-        except Exception as error:  # numpy parses a header as Python: a spoilt one raises anything
+        except Exception as error:  # numpy parses a header as Python: a damaged one raises anything
             raise ValueError(f"{item.filename} starts with no header of an array") from error
     header = Header(shape, dtype, fortran_order, file.tell())
     if header.dtype.hasobject:

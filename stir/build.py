@@ -1,4 +1,4 @@
-"""A source, sizes and a seed become one STIR file."""
+"""Build a dataset from its raw source and write it as one STIR file."""
 
 import logging
 from pathlib import Path
@@ -39,8 +39,8 @@ def build(
         raise StirError(f"A built dataset must pass its own check; {name} does not: {found[0]}")
     if len(arrays["lbldata"]) != DATASETS[name].num_classes:
         log.warning(
-            "%s as published has %d classes; these raw files give %d, so that results compare "
-            "with nobody's.",
+            "%s as published has %d classes; these raw files give %d, so that results cannot be "
+            "compared with published ones.",
             name,
             DATASETS[name].num_classes,
             len(arrays["lbldata"]),

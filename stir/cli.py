@@ -1,4 +1,4 @@
-"""The command line ``stir``: build, fetch, check, list and look at datasets."""
+"""The command line ``stir``: build, download, check, list and show datasets."""
 
 import argparse
 import json
@@ -85,18 +85,18 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _command(commands, name: str, words: str, example: str) -> argparse.ArgumentParser:
-    description = f"{words[0].upper()}{words[1:]}."
+def _command(commands, name: str, summary: str, example: str) -> argparse.ArgumentParser:
+    description = f"{summary[0].upper()}{summary[1:]}."
     return commands.add_parser(
-        name, help=words, description=description, epilog=f"example: {example}"
+        name, help=summary, description=description, epilog=f"example: {example}"
     )
 
 
 def _build(args: argparse.Namespace) -> int:
     from stir.build import build
 
-    with _bar(f"Building {args.name}") as tell:
-        path = build(args.name, out_dir=data_folder(args.out), raw_dir=args.raw, progress=tell)
+    with _bar(f"Building {args.name}") as report:
+        path = build(args.name, out_dir=data_folder(args.out), raw_dir=args.raw, progress=report)
     _print_result(args.name, path)
     return 0
 
@@ -105,12 +105,12 @@ def _download(args: argparse.Namespace) -> int:
     from stir.download import BASE_URL, FILES, download
 
     for name in FILES if args.name == "all" else [args.name]:
-        with _bar(f"Fetching {name}") as tell:
+        with _bar(f"Fetching {name}") as report:
             path = download(
                 name,
                 out_dir=data_folder(args.out),
                 base_url=args.base_url or BASE_URL,
-                progress=tell,
+                progress=report,
             )
         _print_result(FILES[name], path)
     return 0
@@ -188,33 +188,33 @@ def _print_result(name: str, path: Path) -> None:
 
 
 @contextmanager
-def _bar(words: str) -> Iterator[progress.Progress]:
+def _bar(label: str) -> Iterator[progress.Progress]:
     """A bar on a terminal, else a line every few seconds; both on standard error."""
     console = Console(stderr=True)
     if not console.is_terminal:
-        yield _lines(words)
+        yield _lines(label)
         return
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn())
     with Progress(*columns, TimeElapsedColumn(), console=console) as bar:
-        task = bar.add_task(words, total=None)
+        task = bar.add_task(label, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 @contextmanager
-def _busy(words: str) -> Iterator[None]:
-    """A sign of life on a terminal, for work of unknown length."""
+def _busy(label: str) -> Iterator[None]:
+    """A spinner on a terminal, for work of unknown length."""
     console = Console(stderr=True)
-    with console.status(words) if console.is_terminal else nullcontext():
+    with console.status(label) if console.is_terminal else nullcontext():
         yield
 
 
-def _lines(words: str) -> progress.Progress:
+def _lines(label: str) -> progress.Progress:
     last = time.monotonic()
 
-    def tell(done: int, total: int) -> None:
+    def report(done: int, total: int) -> None:
         nonlocal last
         if time.monotonic() - last >= LINE_SECONDS:
             last = time.monotonic()
-            print(f"{words}: {done} of {total}", file=sys.stderr)
+            print(f"{label}: {done} of {total}", file=sys.stderr)
 
-    return tell
+    return report

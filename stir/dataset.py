@@ -1,4 +1,4 @@
-"""Opening a dataset and taking images out of it by split and scale."""
+"""Open a dataset and select images from it by split and scale."""
 
 import os
 from collections.abc import Iterable
@@ -118,7 +118,7 @@ class STIRDataset:
     ) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
         """Images (N, C, 64, 64) with grey levels 0..255 and labels (N,), as the file holds them.
 
-        Samples stand scale by scale in the order asked for, then by class, then by instance;
+        Samples are ordered by scale as given in ``scales``, then by class, then by instance;
         the shuffle is always the same one.
         """
         index = self._index(split, scales, shuffle)
@@ -173,7 +173,7 @@ class STIRDataset:
             raise StirError(f"A split must be one of {', '.join(schema.SPLITS)}; got {split!r}.")
         rows = np.array([_row(scale) for scale in scales], np.intp)
         if not len(rows):
-            raise StirError("At least one scale from 17 to 64 must be asked for; got none.")
+            raise StirError("At least one scale from 17 to 64 must be given; got none.")
         grid = (len(rows), *self.images.shape[2:4])
         order = np.arange(np.prod(grid))
         if shuffle:

@@ -1,4 +1,4 @@
-"""The published files of the benchmark, fetched from their Zenodo record and verified."""
+"""Download the published files of the benchmark from their Zenodo record and verify them."""
 
 import json
 import time
@@ -57,7 +57,7 @@ def download(
     if path.exists() and _md5(path) != published.md5:
         raise StirError(
             f"A download must not overwrite another file; {path} is not the published one (built "
-            "here, or spoilt). Move it away, or give another folder."
+            "here, or damaged). Move it away, or give another folder."
         )
     if not path.exists():
         archive.require_writable(path.parent)
@@ -107,7 +107,7 @@ def _fetch(url: str, path: Path, size_bytes: int, progress: Progress) -> None:
 
 
 def _persistently(ask: Callable[[], T], url: str) -> T:
-    """Try again after a connection that fails, not after an answer that says no."""
+    """Try again after a connection that fails, not after a response with a client error."""
     attempt = 1
     while True:
         try:

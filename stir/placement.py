@@ -1,4 +1,4 @@
-"""Where an object lies: drawing a place, and putting or cutting the picture there."""
+"""The position of an object in its image: drawn at random, pasted there, or cropped around."""
 
 from typing import NamedTuple
 

@@ -1,4 +1,4 @@
-"""How long work tells how far it is."""
+"""The callback by which long work reports its progress."""
 
 from collections.abc import Callable
 
@@ -6,4 +6,4 @@ Progress = Callable[[int, int], None]  # steps done, steps in all
 
 
 def silent(done: int, total: int) -> None:
-    """Tell nobody."""
+    """Report no progress."""

@@ -1,4 +1,4 @@
-"""The STIR file: which arrays it holds, what they mean, whether they are right, and their hash.
+"""The format of a STIR file: its arrays, the checks of their values, and their fingerprint.
 
 The scale axis runs down: index i holds objects of side 64 - i pixels.
 """
@@ -93,12 +93,12 @@ def read(path: str | Path) -> Arrays:
 
 
 def faults(arrays: Mapping[str, NDArray]) -> list[str]:
-    """What is wrong with the arrays, one sentence each; values are looked at if the shapes fit."""
+    """What is wrong with the arrays, one sentence each; values are checked if the shapes fit."""
     return form_faults(arrays) or _value_faults(arrays)
 
 
 def form_faults(arrays: Mapping[str, NDArray]) -> list[str]:
-    """What is wrong with names, shapes and dtypes, one sentence each; looks at no image."""
+    """What is wrong with names, shapes and dtypes, one sentence each; checks no image."""
     if found := header_faults(arrays):
         return found
     names = arrays["lbldata"].tolist()
@@ -134,9 +134,9 @@ def header_faults(arrays: Mapping[str, Shaped]) -> list[str]:
         array = arrays[name]
         if array.shape != wanted:
             found.append(f"{name} must have the shape {wanted}; got {array.shape!s:.80}.")
-        kinds, words = ("iu", "integers") if name in HASHED else ("U", "text")
+        kinds, content = ("iu", "integers") if name in HASHED else ("U", "text")
         if array.dtype.kind not in kinds:
-            found.append(f"{name} must hold {words}; got {array.dtype}.")
+            found.append(f"{name} must hold {content}; got {array.dtype}.")
     return found
 
 

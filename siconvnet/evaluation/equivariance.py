@@ -29,7 +29,7 @@ def equivariance_errors(
     not show the same: a mean should say how many it leaves out.
 
     ``objects`` must have all of SCALES. The model needs ``feature_maps`` with maps (N, C, H, W).
-    At most 6 * ``batch_size`` images' maps are held at once; ``progress`` is told how many objects
+    At most 6 * ``batch_size`` images' maps are held at once; ``progress`` gets how many objects
     are done after each batch, and may raise to stop.
 
     Shape:  (stages, classes, instances, 6), float64, pairs in the order of SCALE_PAIRS.

@@ -39,7 +39,7 @@ def pool_scales(
 
     The box is what ``object_maps`` cuts, within the map; where it is empty the mean of a pixel
     pooling is NaN. Slice and energy pooling choose once for an image, box or none. ``progress`` is
-    told how many images are done after each batch, and may raise to stop.
+    called with the number of images done after each batch, and may raise to stop.
 
     Shape:  per stage (channels, classes, instances, scales), float64; scales as in ``objects``.
     Source: Altstidl et al. (2023), arXiv:2211.10288, figure 7.

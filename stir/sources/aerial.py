@@ -1,4 +1,4 @@
-"""Things seen from above, from the Dataset for Object Detection in Aerial Images, DOTA v1.5."""
+"""Objects in aerial photos, from the Dataset for Object Detection in Aerial Images, DOTA v1.5."""
 
 import math
 from collections import defaultdict
@@ -125,11 +125,11 @@ def _split(lines: list[str]) -> tuple[dict[str, str], list[str]]:
 
 def _corners(line: str) -> tuple[list[int], str]:
     """The four corners x1 y1 .. x4 y4 in whole pixels, with or without a point, and the label."""
-    words = line.split()
-    if len(words) < 9:
+    columns = line.split()
+    if len(columns) < 9:
         raise ValueError("fewer than eight numbers and a label")
     try:
-        return [int(float(word)) for word in words[:8]], words[8]
+        return [int(float(word)) for word in columns[:8]], columns[8]
     except OverflowError as error:
         raise ValueError("an infinite coordinate") from error
 

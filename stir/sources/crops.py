@@ -1,4 +1,4 @@
-"""Cutting an object out of its photo at a given size, at a random place in the crop.
+"""Crop an object from its photo at a given size and a random position in the crop.
 
 The crop is what the whole photo, resized, would show there; only the crop is computed.
 """

@@ -1,4 +1,4 @@
-"""From candidates to a whole dataset: who is chosen, cut on all cores, replaced if unusable."""
+"""Make a dataset of candidate objects: choose, crop in parallel, replace unusable ones."""
 
 import multiprocessing
 from collections import defaultdict
@@ -67,8 +67,8 @@ def gather(
 ) -> schema.Arrays:
     """The dataset of the objects that ``choose`` picks from those candidates that can be used.
 
-    Whoever turns out to be unusable is named in a warning, and the choice is made again
-    without them, so that the next largest moves up; nobody is cut twice.
+    Objects that turn out to be unusable are named in a warning, and the choice is made again
+    without them, so that the next largest moves up; no object is cropped twice.
     """
     candidates = list(dict.fromkeys(candidates))
     classes: dict[str, Rows] = {}

@@ -1,4 +1,4 @@
-"""Handwritten digits: resized, put at a random place, smoothed again.
+"""The handwritten digits of MNIST: resized, placed at random and smoothed.
 
 Resizing and smoothing are linear along each axis, so that both are matrices here, computed once
 for each of the 48 scales and applied to all digits of that scale together.

@@ -1,4 +1,4 @@
-"""Photos inside zip archives: found, measured and decoded one at a time, never unpacked to disk."""
+"""Photos in zip archives: indexed, measured and decoded one at a time, never unpacked to disk."""
 
 import logging
 import struct

@@ -1,4 +1,4 @@
-"""Our own colour dataset, drawn from a seed: flat figures with a grain on a grainy ground.
+"""A synthetic colour dataset, drawn from a seed: textured figures on a textured background.
 
 Not part of the benchmark; it lets the colour path be tried, and tested, without raw data.
 """

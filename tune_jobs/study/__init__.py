@@ -1,1 +1,1 @@
-"""Studies: which points, in which phases or searches, trained how; read and checked."""
+"""Studies: the points to train, in phases or a search, with their recipe; read and checked."""

@@ -53,7 +53,7 @@ def check_axes(given: object, where: str) -> dict[str, list[Any]]:
 
 @dataclass(slots=True)
 class Tally:
-    """How many points a study has asked for so far."""
+    """The number of points counted so far in a study."""
 
     points: int = 0
 

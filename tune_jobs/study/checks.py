@@ -1,4 +1,4 @@
-"""Checks of what a YAML file holds, before any of it is used."""
+"""Checks of the values in a YAML file, made before any of them is used."""
 
 import math
 from collections.abc import Iterable

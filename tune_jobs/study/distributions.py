@@ -1,4 +1,4 @@
-"""What one field of a search is drawn from; pure."""
+"""The distributions from which a search draws the value of a field."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -13,7 +13,7 @@ from tune_jobs.names import did_you_mean
 from tune_jobs.study.checks import is_whole, number
 
 DIGITS = 4  # significant ones of a number drawn from a continuous range: it can be typed again
-MOST_LISTED = 1000  # values of a finite range that are looked at one by one
+MOST_LISTED = 1000  # values of a finite range that are checked one by one
 WHOLE_LIMIT = 2**62
 
 Check = Callable[[Any], Any]  # a value as the file has it -> as it is used

@@ -158,9 +158,9 @@ def _name(value: object, where: str) -> str:
     return value
 
 
-def _list(value: object, where: str, words: str) -> list[object]:
+def _list(value: object, where: str, content: str) -> list[object]:
     if not isinstance(value, list) or not value:
-        raise TuneJobsError(f"{where} must be a list {words}; got {value!r:.60}.")
+        raise TuneJobsError(f"{where} must be a list {content}; got {value!r:.60}.")
     return value
 
 

@@ -1,4 +1,4 @@
-"""Users' own models: modules that register them, imported wherever a trial may run."""
+"""Import the modules that register users' own models, wherever a trial may run."""
 
 import importlib
 import sys

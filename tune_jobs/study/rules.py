@@ -1,4 +1,4 @@
-"""Rules that choose a cell's learning rate from what the runs of a phase gave; pure."""
+"""Rules that choose a cell's learning rate from the results of a phase; pure."""
 
 from collections.abc import Callable, Mapping, Sequence
 from statistics import median

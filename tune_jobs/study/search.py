@@ -1,4 +1,4 @@
-"""What the key ``search`` of a study file says: how many trials, drawn how, stopped when."""
+"""The key ``search`` of a study file: the number of trials, the sampler and early stopping."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace

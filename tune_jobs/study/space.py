@@ -1,4 +1,4 @@
-"""The space of a search: which fields of point and recipe are fixed, and what the others are."""
+"""The space of a search: the fields of point and recipe that are fixed, and those drawn."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace

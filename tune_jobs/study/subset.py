@@ -1,4 +1,4 @@
-"""A part of a study, asked for by the values of axes."""
+"""A subset of a study's points, given by values of axes."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -18,22 +18,22 @@ class Only:
     values: Mapping[str, frozenset[str]]
 
     @classmethod
-    def parse(cls, words: Iterable[str], study: Study) -> Self:
-        """Read words such as ``model=disco`` and ``dataset=emoji,mnist``.
+    def parse(cls, conditions: Iterable[str], study: Study) -> Self:
+        """Read conditions such as ``model=disco`` and ``dataset=emoji,mnist``.
 
         A value that no point of the study has is an error, so that a slip is not an empty run; so
         is a search, which has no points before it draws them.
         """
         values: dict[str, frozenset[str]] = {}
-        for word in words:
+        for condition in conditions:
             if study.search:
                 raise TuneJobsError(
                     f"--only must be used with a grid; {study.name} is a search, whose points are "
                     "drawn. A search of fewer models or datasets is another study."
                 )
-            axis, equals, text = word.partition("=")
+            axis, equals, text = condition.partition("=")
             if not equals or not text:
-                raise TuneJobsError(f"--only must be AXIS=VALUE,VALUE; got {word!r}.")
+                raise TuneJobsError(f"--only must be AXIS=VALUE,VALUE; got {condition!r}.")
             look_up("axis", axis, dict.fromkeys(AXES))
             points = (point for phase in study.phases for point in phase.points)
             known = {_printed(point, axis): None for point in points}
