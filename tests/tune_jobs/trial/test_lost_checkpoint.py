@@ -15,6 +15,7 @@ import stir
 from stir import STIRDataset
 from tune_jobs.point import GridPoint, Recipe, TrialSpec
 from tune_jobs.records.keys import checkpoint_key, record_key
+from tune_jobs.records.state import TrialState
 from tune_jobs.records.trial import TrialRecord
 from tune_jobs.storage import Storage
 from tune_jobs.trial.checkpoint import read_checkpoint, tensors_to_bytes
@@ -66,7 +67,7 @@ def checkpoint(
 ) -> bytes:
     """The content of a good one, after one epoch and three batches."""
     storage = Storage(tmp_path_factory.mktemp("cut"))
-    assert run(spec, dataset, storage, batches=11).status == "stopped"
+    assert run(spec, dataset, storage, batches=11).status == TrialState.PAUSED
     return storage.read(checkpoint_key(spec.point_id))
 
 
@@ -123,7 +124,7 @@ DAMAGE = {
 
 def lost_at_once(spec: TrialSpec, dataset: STIRDataset, storage: Storage) -> str:
     """Why the checkpoint was not used, after a trial that began anew and was stopped."""
-    assert run(spec, dataset, storage, batches=1).status == "stopped"
+    assert run(spec, dataset, storage, batches=1).status == TrialState.PAUSED
     left = read_checkpoint(storage, spec.point_id)
     assert left is not None
     assert (left.position, left.resumptions) == ((1, 1), ())
@@ -175,7 +176,7 @@ def test_what_was_lost_is_remembered_over_later_resumptions(
 ):
     storage.write(checkpoint_key(spec.point_id), b"junk")
     for batches in (3, 2):
-        assert run(spec, dataset, storage, batches).status == "stopped"
+        assert run(spec, dataset, storage, batches).status == TrialState.PAUSED
     record = run(spec, dataset, storage).record
     assert record is not None
     assert [entry.batch for entry in record.resumptions] == [3, 5]
