@@ -1,6 +1,7 @@
 """``tune-jobs train``: one model, without Ray."""
 
 import argparse
+import secrets
 import sys
 
 from tune_jobs.commands import options
@@ -46,8 +47,6 @@ def add(commands) -> None:
 
 
 def _train(args: argparse.Namespace) -> int:
-    import os
-    import socket
     from threading import Event
 
     from tune_jobs.plan.opened import make_plan
@@ -101,7 +100,7 @@ def _train(args: argparse.Namespace) -> int:
             images,
             storage,
             Surroundings(
-                driver=f"{socket.gethostname()}-{os.getpid()}",
+                driver=secrets.token_hex(6),
                 threads=args.threads,
                 device=args.device,
                 checkpoint_seconds=args.checkpoint_seconds,

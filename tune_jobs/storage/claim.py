@@ -1,8 +1,10 @@
 """Who is running a point right now, so that two drivers on one storage share the work."""
 
 import json
+import logging
 import os
 import platform
+import secrets
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -12,12 +14,20 @@ from tune_jobs.storage.storage import Storage
 
 HEARTBEAT_SECONDS = 30.0
 STALE_SECONDS = 180.0
+CLOCK_SKEW_SECONDS = 180.0  # by which the clocks of machines that share a storage may differ
 DEATHS_ALLOWED = 5  # in a row, without a checkpoint in between
+
+
+logger = logging.getLogger("tune_jobs")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Claim:
     """A running trial's mark. Times are seconds since 1970.
+
+    ``token`` is this very claim's, drawn at random: whoever finds another one where it left its own
+    has been overtaken. ``pid`` and ``pid_started`` mean a process only within ``pid_namespace``,
+    since containers on one machine have one boot_id, and may have one host name.
 
     ``driver`` names the command that started the trial. ``deaths`` counts the processes of that
     driver that vanished while they held this claim with training at ``position`` (epoch and batch
@@ -33,16 +43,30 @@ class Claim:
     heartbeat: float
     position: tuple[int, int]
     deaths: int
+    token: str = ""  # none in claims of earlier versions, like the next one
+    pid_namespace: str = ""
 
     @property
     def is_fresh(self) -> bool:
-        """Whether somebody is at it: a process alive on this machine, or a recent heartbeat.
+        """Whether somebody works on the point: a recent heartbeat of a process not known as dead.
 
-        Where the system does not tell (no /proc), the heartbeat alone decides.
+        A heartbeat in the future, of a clock that is ahead, is believed for CLOCK_SKEW_SECONDS.
         """
-        if self.boot_id and self.boot_id == _boot_id() and self.host == platform.node():
-            return _process_started(self.pid) == self.pid_started
-        return clock.now() - self.heartbeat < STALE_SECONDS
+        age = clock.now() - self.heartbeat
+        if not -CLOCK_SKEW_SECONDS < age < STALE_SECONDS:
+            if age < 0:
+                logger.warning(
+                    "The clock of %s is %.0f s ahead of this machine's; clocks may differ by %.0f "
+                    "s. Its claim is not believed.", self.host, -age, CLOCK_SKEW_SECONDS,
+                )  # fmt: skip
+            return False
+        return not self._is_near or _process_started(self.pid) == self.pid_started
+
+    @property
+    def _is_near(self) -> bool:
+        """Whether the process would be in the process table that this one sees."""
+        here = (_boot_id(), platform.node(), _pid_namespace())
+        return all(here) and here == (self.boot_id, self.host, self.pid_namespace)
 
 
 def read_claim(storage: Storage, point_id: str) -> Claim | None:
@@ -69,6 +93,8 @@ def new_claim(driver: str, position: tuple[int, int], previous: Claim | None) ->
         heartbeat=clock.now(),
         position=position,
         deaths=deaths,
+        token=secrets.token_hex(8),
+        pid_namespace=_pid_namespace(),
     )
 
 
@@ -82,6 +108,19 @@ def write_claim(storage: Storage, point_id: str, claim: Claim) -> Claim:
 def _boot_id() -> str:
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""
+
+
+def _pid_namespace() -> str:
+    """The namespace that process ids belong to; empty if it, or its process table, is not seen.
+
+    A container that was started with its host's /proc sees the processes of others under its ids.
+    """
+    try:
+        if Path("/proc/self").readlink() != Path(str(os.getpid())):
+            return ""
+        return str(Path("/proc/self/ns/pid").readlink())
     except OSError:
         return ""
 

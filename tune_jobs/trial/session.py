@@ -65,7 +65,7 @@ class StopAskedError(Exception):
 
 
 class TakenOverError(Exception):
-    """Raised between two batches: another driver holds the claim and trains the same point."""
+    """Raised between two batches: another process holds the claim and trains the same point."""
 
 
 class Session:
@@ -237,8 +237,8 @@ class Session:
 
     def _beat(self) -> None:
         holder = read_claim(self.storage, self.spec.point_id)
-        if holder and holder.driver != self.claim.driver and holder.is_fresh:
-            raise TakenOverError
+        if holder and holder.token != self.claim.token:
+            raise TakenOverError  # written since our last heartbeat, whatever its clock says
         self.claim = write_claim(self.storage, self.spec.point_id, self.claim)
 
     def _checkpoint(self, now: float) -> None:

@@ -375,3 +375,35 @@ def test_a_record_never_holds_a_path_or_a_secret_of_the_machine(
     text = json.dumps(json.loads(storage.read(record_key(spec.point_id))))
     assert str(Path.home()) not in text
     assert storage.uri not in text
+
+
+@pytest.mark.parametrize("driver", ["this", "theirs"])
+@pytest.mark.parametrize("minutes_ahead", [-60, 0, 60])
+def test_of_two_processes_at_one_point_the_one_overtaken_leaves_whatever_the_clocks_say(
+    spec: TrialSpec,
+    dataset: STIRDataset,
+    storage: Storage,
+    whole: TrialRecord,
+    monkeypatch: pytest.MonkeyPatch,
+    driver: str,
+    minutes_ahead: int,
+):
+    """The second process starts between two batches of the first, and trains to the end."""
+    monkeypatch.setattr("tune_jobs.trial.session.HEARTBEAT_SECONDS", 0)
+    calls = count(1)
+
+    def overtake() -> bool:
+        if next(calls) == 3:
+            storage.delete(claim_key(spec.point_id))  # as if it had gone stale
+            other = replace(HERE, driver=driver)
+            finished(run_trial(spec, dataset, storage, other))
+            theirs = claims.new_claim(driver, (1, 0), None)
+            content = replace(theirs, heartbeat=time.time() + 60 * minutes_ahead)
+            monkeypatch.setattr(claims.clock, "now", lambda: content.heartbeat)
+            write_claim(storage, spec.point_id, content)
+        return False
+
+    assert run_trial(spec, dataset, storage, HERE, stop_asked=overtake).status == "elsewhere"
+    assert next(calls) == 4
+    stored = TrialRecord.from_json(storage.read(record_key(spec.point_id)))
+    assert numbers(stored) == numbers(whole)
