@@ -292,10 +292,17 @@ def ranking(scores: NDArray[np.float64], models: Sequence[str], *, level: float 
     return Ranking(
         ranks=ranks,
         cells=cells,
-        friedman_p=float(stats.friedmanchisquare(*scores.T).pvalue),
+        friedman_p=_friedman_p(scores),
         critical_difference=critical,
         alike=_alike(ranks, critical),
     )
+
+
+def _friedman_p(scores: NDArray[np.float64]) -> float:
+    """Friedman's p; 1 where no cell tells any two models apart, which leaves nothing to rank."""
+    if np.all(np.ptp(scores, axis=1) == 0):
+        return 1.0
+    return float(stats.friedmanchisquare(*scores.T).pvalue)
 
 
 def _alike(ranks: Mapping[str, float], critical: float) -> tuple[tuple[str, ...], ...]:
