@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import secrets
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -121,11 +122,15 @@ def _effects(stage: Stage) -> Mapping[str, tuple[Any, Any]]:
     )
     system = _Delegate(os, getpid=lambda: stage.world.here.pid)
     node = _Delegate(platform, node=lambda: stage.world.here.machine.name)
+    tokens = _Delegate(
+        secrets, token_hex=lambda size: stage.world.rng.getrandbits(8 * size).to_bytes(size).hex()
+    )
     _Datetime.stage = stage
     return {
         "time": (time, clock),
         "os": (os, system),
         "platform": (platform, node),
+        "secrets": (secrets, tokens),
         "datetime": (datetime, _Datetime),
         "ThreadPoolExecutor": (ThreadPoolExecutor, _Pool),
         "asdict": (asdict, _asdict),

@@ -39,22 +39,15 @@ class Watch:
 
     def changed(self, key: str, data: bytes | None) -> None:
         folder, _, name = key.partition("/")
-        if folder == "records":
-            self._record_changed(name.removesuffix(".json"), data)
-        elif folder == "weights" and data is None:
-            for record in self.store.keys("records"):
-                if json.loads(self.store[record])["weights_key"] == key:
-                    self._violate(f"{key} is removed, which {record} names")
-
-    def _record_changed(self, point_id: str, data: bytes | None) -> None:
+        if folder != "records":
+            return
+        point_id = name.removesuffix(".json")
         if data is None:
             self._violate(f"the record of {point_id} is lost")
-            return
-        if self._expected and numbers(data) != self._expected.get(point_id):
+        elif self._expected and numbers(data) != self._expected.get(point_id):
             self._violate(f"the record of {point_id} differs from that of an undisturbed trial")
-        weights = json.loads(data)["weights_key"]
-        if weights not in self.store.keys("weights"):
-            self._violate(f"the record of {point_id} is there before its weights")
+        elif not self.store.was_there(json.loads(data)["weights_key"]):
+            self._violate(f"the record of {point_id} is written before its weights")
 
     def trains(self, point_id: str, process: Process, began: float) -> None:
         """A process has done a batch: no other driver's may have trained the same point for long.
@@ -80,8 +73,10 @@ class Watch:
             try:
                 record = TrialRecord.from_json(self._content(f"records/{point_id}.json"))
                 weights = self.store[record.weights_key]
-            except (KeyError, RecordError) as error:
-                self._violate(f"{point_id} has no whole result: {error}")
+            except KeyError as error:
+                self._violate(f"{point_id} has a result without {error}")
+            except RecordError as error:
+                self._violate(f"the record of {point_id} is damaged: {error}")
             else:
                 digest = hashlib.sha256(weights).hexdigest()[:12]
                 if record.weights_key != f"weights/{point_id}-{digest}.pt":

@@ -50,6 +50,10 @@ class Store:
     def keys(self, folder: str) -> list[str]:
         return [key for key in self._versions if key.startswith(f"{folder}/") and self._is(key)]
 
+    def was_there(self, key: str) -> bool:
+        """Whether an object has ever been written, removed since or not."""
+        return key in self._versions
+
     def _is(self, key: str) -> bool:
         return self._now(key).data is not None
 

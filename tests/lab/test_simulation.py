@@ -23,7 +23,7 @@ def test_no_history_loses_doubles_or_changes_a_result():
     [
         ("claims ignored", 60, "have trained one point for"),
         ("digests alike", 60, "raised"),
-        ("record first", 1, "is there before its weights"),
+        ("record first", 1, "is written before its weights"),
     ],
 )
 def test_a_planted_defect_is_found(defect: str, histories: int, found: str):

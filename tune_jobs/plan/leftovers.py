@@ -93,9 +93,29 @@ def remove(leftover: Leftover, storage: Storage) -> bool:
         needed = not isinstance(_read_record(point_id, storage), RecordError)
     if needed:
         return False
+    if parsed.kind is Kind.WEIGHTS:
+        return _remove_weights(key, point_id, storage)
     if leftover.aside:
         storage.write(leftover.aside, _content(key, storage))
     storage.delete(key)
+    return True
+
+
+def _remove_weights(key: str, point_id: str, storage: Storage) -> bool:
+    """Remove weights, and put them back if their record came meanwhile.
+
+    A trial that stood still between the two writes the record and then looks for the weights, so
+    that one of both sees what the other has done.
+    """
+    try:
+        content = storage.read_stored(key)
+    except FileNotFoundError:
+        return False
+    storage.delete(key)
+    record = _read_record(point_id, storage)
+    if isinstance(record, TrialRecord) and record.weights_key == key:
+        storage.write(key, content)
+        return False
     return True
 
 

@@ -26,6 +26,7 @@ POINT = GridPoint(
 )
 SPEC = TrialSpec(point=POINT, recipe=Recipe(), model_version=1, dataset_fingerprint="ab")
 ID = SPEC.point_id
+WEIGHTS = b"of a trial that stood still before it wrote its record"
 OTHER = replace(SPEC, point=replace(POINT, seed=2))
 
 
@@ -174,6 +175,25 @@ def test_weights_that_are_needed_after_all_stay(storage: Storage):
     put_record(storage, SPEC, valid_accuracy=0.5)
     assert not remove(leftover, storage)
     assert storage.exists(leftover.key)
+
+
+def test_weights_whose_record_comes_while_they_are_removed_are_put_back(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch
+):
+    put_record(storage, OTHER, valid_accuracy=0.5)
+    storage.write(f"weights/{ID}-5b150af90269.pt", WEIGHTS)
+    [leftover] = find_leftovers(storage).gone
+    delete = Storage.delete
+
+    def delete_as_a_trial_wakes(storage: Storage, key: str) -> None:
+        delete(storage, key)
+        record = put_record(storage, SPEC, valid_accuracy=0.5)
+        record = replace(record, weights_key=leftover.key)
+        storage.write(f"records/{ID}.json", record.to_json())
+
+    monkeypatch.setattr(Storage, "delete", delete_as_a_trial_wakes)
+    assert not remove(leftover, storage)
+    assert storage.read(leftover.key) == WEIGHTS
 
 
 def test_a_record_that_was_only_read_badly_stays_with_what_was_measured(storage: Storage):

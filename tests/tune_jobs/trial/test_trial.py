@@ -152,6 +152,26 @@ def test_seconds_of_epochs_and_trial_add_up_over_resumptions(
     assert 0 < sum(epoch.seconds for epoch in record.epochs) < record.wall_seconds
 
 
+def test_weights_removed_before_the_record_was_written_are_written_again(
+    spec: TrialSpec,
+    dataset: STIRDataset,
+    storage: Storage,
+    whole: TrialRecord,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    """By a `clean` that took them for nobody's while the process stood still."""
+    write = Storage.write
+
+    def write_late(storage: Storage, key: str, data: bytes) -> None:
+        if key == record_key(spec.point_id):
+            storage.delete(whole.weights_key)
+        write(storage, key, data)
+
+    monkeypatch.setattr(Storage, "write", write_late)
+    record = finished(run_trial(spec, dataset, storage, HERE))
+    assert storage.exists(record.weights_key)
+
+
 def test_a_finished_trial_is_found_and_not_run_again(
     spec: TrialSpec, dataset: STIRDataset, storage: Storage
 ):
