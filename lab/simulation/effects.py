@@ -149,5 +149,6 @@ def _seams(stage: Stage) -> Iterable[tuple[Any, str, Any]]:
         (S3Address, "connect", lambda address: stage.files),
         (storage, "_waits", waits),
         (claim, "_boot_id", lambda: stage.world.here.machine.boot_id),
+        (claim, "_pid_namespace", lambda: stage.world.here.container.namespace),
         (claim, "_process_started", started),
     ]

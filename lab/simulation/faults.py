@@ -79,5 +79,5 @@ def draw_faults(rng: random.Random) -> Faults:
         until=rng.uniform(100, LONGEST),
         weight=rng.choice((0.5, 1.0, 3.0, 6.0)),
         machines=rng.randint(1, 3),
-        containers=1,
+        containers=rng.randint(1, 2),
     )
