@@ -17,6 +17,7 @@ ALLOWED = {
         "stir.scenarios",
         "tune_jobs.errors",
         "tune_jobs.records",
+        "tune_jobs.redaction",
         "tune_jobs.storage",
     },
 }

@@ -1,5 +1,11 @@
+from tune_jobs.redaction import redact
+
+
 class TuneJobsError(ValueError):
-    """Bad input to the service: the rule, what came, and what would be accepted."""
+    """Bad input to the service: the rule, what came, and what would be accepted; no secrets."""
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(redact(message))
 
 
 class DeviceLostError(TuneJobsError):
@@ -8,3 +14,6 @@ class DeviceLostError(TuneJobsError):
 
 class StorageError(OSError):
     """The storage does not do as asked, however often; no fault of the trial that asked."""
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(redact(message))

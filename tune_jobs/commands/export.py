@@ -56,7 +56,7 @@ def _export(args: argparse.Namespace) -> int:
 
 def _shown(args: argparse.Namespace) -> str:
     if args.mlflow:
-        from tune_jobs.exports.mlflow import without_secrets
+        from tune_jobs.redaction import without_secrets
 
         return without_secrets(args.mlflow)
     return str(args.tensorboard)

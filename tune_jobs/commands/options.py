@@ -23,7 +23,7 @@ def declare(commands, name: str, words: str, example: str) -> argparse.ArgumentP
 
 def add_storage(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--storage", default=os.environ.get("TUNE_JOBS_STORAGE", "runs"), metavar="URI",
+        "--storage", default=os.environ.get("TUNE_JOBS_STORAGE") or "runs", metavar="URI",
         help="a folder or s3://bucket/prefix for all results ($TUNE_JOBS_STORAGE, else runs)",
     )  # fmt: skip
 

@@ -2,7 +2,6 @@
 
 import logging
 import os
-import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
@@ -17,6 +16,7 @@ from tune_jobs.exports.records import (
     seconds_of,
 )
 from tune_jobs.records.trial import TrialRecord
+from tune_jobs.redaction import secrets_of, without_secrets
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -26,7 +26,6 @@ EXPERIMENT = "scale-generalization"
 POINT_ID = "point_id"  # the tag that tells runs of ours
 BATCH = 1000  # metrics that MLflow takes at once
 PAGE = 1000  # runs asked for at once
-_SECRETS = re.compile(r"(?<=://).*@|\?.*", re.DOTALL)
 
 
 class MlflowRuns:
@@ -101,15 +100,10 @@ class MlflowRuns:
             ) from None
 
 
-def without_secrets(uri: str) -> str:
-    """A URI to be shown: without a user's name and password, and without its query."""
-    return _SECRETS.sub("", uri)
-
-
 def _reason(error: Exception, uri: str) -> str:
     """What an error says, in one line and without the secrets of a URI."""
     said = str(error).replace(uri, without_secrets(uri))
-    for secret in _SECRETS.findall(uri):
+    for secret in secrets_of(uri):
         said = said.replace(secret, "").replace(unquote(secret), "")
     return " ".join(said.split())
 

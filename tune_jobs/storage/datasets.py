@@ -90,5 +90,13 @@ def _require_fingerprint(key: str, dataset: STIRDataset) -> None:
 
 def node_cache() -> Path:
     """Where this node keeps unpacked datasets: $TUNE_JOBS_CACHE, else the user's cache folder."""
-    root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(os.environ.get(CACHE_VARIABLE) or Path(root) / "tune-jobs")
+    if given := os.environ.get(CACHE_VARIABLE):
+        return Path(given)
+    try:
+        root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    except RuntimeError:
+        raise TuneJobsError(
+            "Unpacked datasets must have a folder on this machine, and its user has no home; "
+            f"set {CACHE_VARIABLE} to one."
+        ) from None
+    return Path(root) / "tune-jobs"

@@ -16,6 +16,9 @@ CONNECTIONS = 64  # at once, to one server
 CONNECT_SECONDS = 5.0
 ANSWER_SECONDS = 10.0  # without a byte, until a connection counts as dead
 OPTIONS = ("endpoint_override", "scheme", "region")
+BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,254}")
+HOST = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?")
+CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 # What more time mends although its HTTP status is below 500: Amazon's names for a body or an
 # answer that got lost on the way.
 PASSING = re.compile(
@@ -56,31 +59,41 @@ class S3Address:
         What the URI does not say about the server is taken from AWS_ENDPOINT_URL now, so that the
         address means the same on another machine.
         """
-        parts = urlsplit(uri)
+        try:
+            parts = urlsplit(uri)
+            uri.encode()
+        except ValueError:  # [ without ], or no text
+            raise _not_s3(uri) from None
         if "@" in parts.netloc:
             raise TuneJobsError(
                 "A storage URI must hold no credentials, since it is shown and stored; give them "
                 "as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY or in a profile."
             )
-        bucket, prefix = parts.netloc, unquote(parts.path.strip("/"))
         options = dict(parse_qsl(parts.query, keep_blank_values=True))
-        unknown = sorted(options.keys() - set(OPTIONS))
-        if not bucket or unknown or parts.fragment:
+        if unknown := sorted(options.keys() - set(OPTIONS)):
             raise TuneJobsError(
-                "Storage on S3 must be s3://bucket/prefix, with no options but "
-                f"{', '.join(OPTIONS)}; got "
-                + (f"the option {unknown[0]!r}." if unknown else f"{uri!r}.")
+                f"Storage on S3 must have no options but {', '.join(OPTIONS)}; "
+                f"got the option {unknown[0]!r}."
             )
-        endpoint, scheme = options.get("endpoint_override"), options.get("scheme")
-        if not endpoint:
-            given = next(filter(None, map(os.environ.get, ENDPOINT_VARIABLES)), "")
-            found = urlsplit(given if "://" in given else f"https://{given}")
-            endpoint, scheme = found.netloc or None, scheme or found.scheme
-        scheme = scheme or "https"
+        folders = [folder for folder in unquote(parts.path).split("/") if folder not in ("", ".")]
+        prefix = "/".join(folders)
+        strange = parts.fragment or ".." in folders or CONTROL.search(prefix)
+        if strange or not BUCKET.fullmatch(parts.netloc):
+            raise _not_s3(uri)
+        given = options.get("endpoint_override") or next(
+            filter(None, map(os.environ.get, ENDPOINT_VARIABLES)), ""
+        )
+        endpoint, scheme = _server(given)
+        scheme = options.get("scheme") or scheme or "https"
         if scheme not in ("http", "https"):
             raise TuneJobsError(f"scheme must be http or https; got {scheme!r}.")
-        region = options.get("region") or None
-        return cls(bucket=bucket, prefix=prefix, endpoint=endpoint, scheme=scheme, region=region)
+        return cls(
+            bucket=parts.netloc,
+            prefix=prefix,
+            endpoint=endpoint,
+            scheme=scheme,
+            region=options.get("region") or None,
+        )
 
     @property
     def uri(self) -> str:
@@ -111,6 +124,28 @@ class S3Address:
             allow_delayed_open=True,  # a small object is one request, a PUT
             retry_strategy=fs.AwsStandardS3RetryStrategy(max_attempts=1),
         )
+
+
+def _not_s3(uri: str) -> TuneJobsError:
+    return TuneJobsError(
+        "Storage on S3 must be s3://bucket/prefix, the bucket of letters, digits, dots and dashes, "
+        f"the prefix without .. and control characters; got {uri!r}."
+    )
+
+
+def _server(text: str) -> tuple[str | None, str | None]:
+    """Host and port, and the scheme if there is one, of ``HOST:PORT`` or ``http://HOST:PORT/``."""
+    if not text:
+        return None, None
+    scheme, separator, rest = text.rpartition("://")
+    host = rest.rstrip("/")
+    port = host.rpartition("]")[2].rpartition(":")[2] if ":" in host.rpartition("]")[2] else "0"
+    if not HOST.fullmatch(host) or int(port) > 65535 or (separator and not scheme):
+        raise TuneJobsError(
+            "The endpoint of an S3 server must be HOST:PORT or http://HOST:PORT, without "
+            f"credentials; got {text!r}."
+        )
+    return host, scheme.lower() or None
 
 
 def is_passing(error: OSError) -> bool:

@@ -8,7 +8,6 @@ a digest (see ``seal``), which is checked whenever it is read.
 import contextlib
 import os
 import random
-import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -24,9 +23,9 @@ from stir import archive
 from tune_jobs import clock
 from tune_jobs.errors import StorageError, TuneJobsError
 from tune_jobs.storage import s3
+from tune_jobs.storage.address import parse_address
 from tune_jobs.storage.seal import DamagedError, seal, unseal
 
-_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 PATIENCE_SECONDS = 120.0  # for an S3 server that is busy, away or beyond a bad line
 PROBE_SECONDS = 10.0  # the same, when a person waits for a command to start
 FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 0.1, 5.0
@@ -56,11 +55,9 @@ class Storage:
     """
 
     def __init__(self, uri: str | Path, patience_seconds: float = PATIENCE_SECONDS) -> None:
-        text = str(uri)
-        self._address = s3.S3Address.parse(text) if text.startswith("s3://") else None
-        if self._address is None and _SCHEME.match(text):
-            raise TuneJobsError(f"Storage must be a folder or s3://bucket/prefix; got {text!r}.")
-        self.uri = self._address.uri if self._address else str(Path(text).absolute())
+        place = parse_address(str(uri))
+        self._address = place if isinstance(place, s3.S3Address) else None
+        self.uri = place.uri if isinstance(place, s3.S3Address) else str(place)
         self._root = self._address.root if self._address else self.uri
         self._patience_seconds = patience_seconds
 

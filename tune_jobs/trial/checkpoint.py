@@ -13,6 +13,7 @@ from pydantic import TypeAdapter
 
 from tune_jobs.records.keys import checkpoint_key
 from tune_jobs.records.trial import EpochRecord, LostCheckpoint, Resumption, time_of, utc_now
+from tune_jobs.redaction import redact
 from tune_jobs.storage import DamagedError, Storage
 
 logger = logging.getLogger("tune_jobs")
@@ -90,7 +91,7 @@ def read_checkpoint(storage: Storage, point_id: str) -> Checkpoint | None:
 
 def lost(point_id: str, error: Exception) -> LostCheckpoint:
     """What a record says of a checkpoint that turned out to be of no use; it is logged as well."""
-    reason = f"{type(error).__name__}: {' '.join(str(error).split())}"[:REASON_CHARACTERS]
+    reason = redact(f"{type(error).__name__}: {' '.join(str(error).split())}")[:REASON_CHARACTERS]
     logger.warning("The checkpoint of %s is not used; training begins anew: %s", point_id, reason)
     return LostCheckpoint(at=utc_now(), host=platform.node(), reason=reason)
 

@@ -13,6 +13,7 @@ from tune_jobs.point import TrialSpec
 from tune_jobs.records.keys import claim_key, failure_key
 from tune_jobs.records.state import TrialState
 from tune_jobs.records.trial import EpochRecord, FailureRecord, utc_now
+from tune_jobs.redaction import redact
 from tune_jobs.storage import Storage
 from tune_jobs.storage.claim import DEATHS_ALLOWED, new_claim, read_claim, write_claim
 from tune_jobs.storage.reader import attempts, stored_record
@@ -95,7 +96,7 @@ def _ran_out_of_memory(error: Exception) -> bool:
 
 
 def _one_line(error: BaseException) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"
+    return redact(f"{type(error).__name__}: {' '.join(str(error).split())}")
 
 
 def _write_failure(
@@ -116,7 +117,7 @@ def _write_failure(
         dataset_fingerprint=spec.dataset_fingerprint,
         attempt=attempt,
         error=_one_line(error),
-        traceback="".join(traceback.format_exception(error)),
+        traceback=redact("".join(traceback.format_exception(error))),
         epochs=epochs,
         started_at=started_at,
         failed_at=utc_now(),
