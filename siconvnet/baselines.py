@@ -14,6 +14,7 @@ from siconvnet.fast.large_kernel import large_conv2d
 from siconvnet.fast.volume import volume_peak
 from siconvnet.fast.winners import conv_peak, scaled_peak, trim
 from siconvnet.fast.zoomed import zoomed_peak, zoomed_response
+from siconvnet.kernel_bank import KernelBank
 from siconvnet.layers import GlobalMaxPool, check_channels, check_room
 from siconvnet.resample import check_kernel_size, zoom
 
@@ -51,6 +52,10 @@ class Conv2d(nn.Conv2d):
             return GlobalMaxPool()(self(x))
         check_channels(x, self.in_channels, ndim=4)
         return conv_peak(x, self.weight, self.bias, padding=int(self.padding[0]))
+
+    def bank(self) -> KernelBank:
+        """The one kernel, and how it is framed."""
+        return KernelBank(self.weight[None], self.bias, (0,), int(self.padding[0]))
 
 
 class Conv3d(nn.Conv3d):
@@ -213,6 +218,10 @@ class XuConv2d(nn.Module):
         self.check_input(x)
         return scaled_peak(x, self.kernels(), None, margins=self.margins, padding=self.frame // 2)
 
+    def bank(self) -> KernelBank:
+        """The kernels of all columns, and how they are framed."""
+        return KernelBank(self.kernels(), None, self.margins, self.frame // 2)
+
     def check_input(self, x: Tensor) -> None:
         """Refuse an input with other axes, columns or channels."""
         check_channels(x, self.weight.shape[1], ndim=x.ndim if x.ndim == 5 else 4)
@@ -285,6 +294,10 @@ class SESConv2d(nn.Module):
             return GlobalMaxPool()(self(x))
         self.check_input(x)
         return scaled_peak(x, self.kernels(), self.bias, margins=self.margins)
+
+    def bank(self) -> KernelBank:
+        """The kernels of all scales, and how they are framed."""
+        return KernelBank(self.kernels(), self.bias, self.margins, 0)
 
     def check_input(self, x: Tensor) -> None:
         """Refuse an input that the kernels do not fit, or with other axes or channels."""

@@ -7,6 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from siconvnet.stages import peak_of_stages
+
 
 class LastStage(Protocol):
     """A module that can also give just the largest answer of each image and channel, (N, C)."""
@@ -41,7 +43,7 @@ class TwoStageNetwork(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         # The maximum of what a ReLU lets through is the ReLU of the maximum.
-        return self.lin(F.relu(self.stage2.peak(F.relu(self.stage1(x)))))
+        return self.lin(F.relu(peak_of_stages(self.stage1, self.stage2, x)))
 
     def feature_maps(self, x: Tensor) -> tuple[Tensor, ...]:
         """What each stage answers, after its ReLU."""

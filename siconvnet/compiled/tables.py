@@ -15,6 +15,11 @@ from torch import Tensor
 from siconvnet.compiled.library import CHANNEL_BLOCK
 from siconvnet.resample import Ladder, resize_matrix
 
+# What frequency 0 and what another counts for in an answer.
+ROWS = (0.5, 1.0)  # u and -u both come, and are one at 0
+COLUMNS = (1.0, 2.0)  # of v and -v, each other's conjugate, one comes
+SCALES = (1.0, 1.0)  # k and -k both come, once at 0
+
 Int, Long, Pointer = ctypes.c_int32, ctypes.c_int64, ctypes.c_void_p
 
 
@@ -131,18 +136,17 @@ def axis_tables(
     scales: Sequence[tuple[Tensor, int]],
     folds: tuple[Tensor, Tensor],
     *,
-    both_signs: bool,
+    shares: tuple[float, float],
 ) -> AxisTables:
     """Make the matrices in double precision, then round them.
 
     ``scales`` has, of each scale, how much of each learned tap is in each tap of its kernel,
     (side, k), and the number of its answers, whose middle is the image's. ``folds`` are those of
-    ``fold_matrices``. With ``both_signs`` of frequencies, as along rows, answers come as sums over
-    u and -u, else, as along columns, the conjugate half is left out.
+    ``fold_matrices``. ``shares`` are what frequency 0 and what another counts for in an answer.
     """
     frequency = torch.arange(period // 2 + 1, dtype=torch.float64) * (2 * math.pi / period)
-    weight = torch.full_like(frequency, 1 / period if both_signs else 2 / period)
-    weight[0] /= 2  # u and -u are one
+    weight = torch.full_like(frequency, shares[1] / period)
+    weight[0] = shares[0] / period
     halves = from_middle(pixels)
     share = torch.where(halves == 0, 0.5, 1.0)  # the middle pixel is its own mirror image
     angle = torch.outer(frequency, halves)
@@ -236,11 +240,11 @@ def ladder_tables(image_height: int, image_width: int, ladder: Ladder) -> Ladder
             resize_matrix(k, side, ladder.interpolation).double() * (k / side) for side in sides
         ]
         axes = []
-        for pixels, both_signs in ((image_height, True), (image_width, False)):
+        for pixels, shares in ((image_height, ROWS), (image_width, COLUMNS)):
             # A kernel inside the image never meets its periodic copy; a padded one may.
             period = (pixels + (sides[-1] // 2 if ladder.padding else 0)) | 1
             scales = zip(matrices, ladder.inner_sides(pixels), strict=True)
-            axes.append(axis_tables(pixels, period, list(scales), folds, both_signs=both_signs))
+            axes.append(axis_tables(pixels, period, list(scales), folds, shares=shares))
         taps = torch.zeros(len(sides), sides[-1], k)
         for number, matrix in enumerate(matrices):
             taps[number, : len(matrix)] = matrix

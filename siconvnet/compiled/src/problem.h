@@ -44,7 +44,7 @@ void scan_scales(const Problem& problem, const Wanted& wanted, const Finish& fin
       bool needed = false;
       for (int block = 0; block < scan.blocks(); ++block) needed |= wanted(scale, block);
       if (!needed) continue;
-      scan.multiply(member, problem.rows[scale], problem.columns[scale], problem.taps, desk,
+      scan.multiply_all(member, problem.rows[scale], problem.columns[scale], problem.taps, desk,
                     [&](int block) { return wanted(scale, block); });
       member.share(scan.blocks(), [&](int block) {
         if (wanted(scale, block)) finish(member, scan, scale, block);

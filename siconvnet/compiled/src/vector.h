@@ -9,6 +9,7 @@
 #include <memory>
 #include <new>
 #include <type_traits>
+#include <vector>
 
 #define EXPORT extern "C" __attribute__((visibility("default")))
 
@@ -75,19 +76,67 @@ inline void in_blocks(int begin, int end, const Body& body) {
   if constexpr (COUNT > 1) in_blocks<COUNT / 2>(first, end, body);
 }
 
+// Memory that a thread has used and will use again: new pages cost more than many a search.
+class Store {
+ public:
+  ~Store() {
+    for (const Block& block : blocks_) std::free(block.memory);
+  }
+
+  struct Block {
+    void* memory;
+    std::size_t size;
+  };
+
+  Block take(std::size_t size) {
+    auto best = blocks_.end();
+    for (auto block = blocks_.begin(); block != blocks_.end(); ++block) {
+      const bool fits = block->size >= size && block->size / 2 <= size;
+      if (fits && (best == blocks_.end() || block->size < best->size)) best = block;
+    }
+    if (best != blocks_.end()) {
+      const Block found = *best;
+      kept_ -= found.size;
+      blocks_.erase(best);
+      return found;
+    }
+    void* memory = nullptr;
+    if (posix_memalign(&memory, 64, size) != 0) throw std::bad_alloc();
+    return {memory, size};
+  }
+
+  void put(Block block) {
+    if (kept_ + block.size > MOST_KEPT) return std::free(block.memory);
+    blocks_.push_back(block);
+    kept_ += block.size;
+  }
+
+  static Store& of_this_thread() {
+    static thread_local Store store;
+    return store;
+  }
+
+ private:
+  static constexpr std::size_t MOST_KEPT = std::size_t(256) << 20;
+  std::vector<Block> blocks_;
+  std::size_t kept_ = 0;
+};
+
 struct Release {
-  void operator()(void* memory) const { std::free(memory); }
+  std::size_t size = 0;
+  void operator()(void* memory) const {
+    if (memory != nullptr) Store::of_this_thread().put({memory, size});
+  }
 };
 
 template <class Number>
 using Buffer = std::unique_ptr<Number[], Release>;
 
-// Uninitialised memory that vectors may be stored to.
+// Uninitialised memory that vectors may be stored to, some beyond its end included.
 template <class Number>
 Buffer<Number> buffer(std::size_t count) {
-  void* memory = nullptr;
-  if (posix_memalign(&memory, 64, count * sizeof(Number) + 64) != 0) throw std::bad_alloc();
-  return Buffer<Number>(static_cast<Number*>(memory));
+  const Store::Block block = Store::of_this_thread().take(count * sizeof(Number) + 64);
+  return Buffer<Number>(static_cast<Number*>(block.memory), Release{block.size});
 }
 
 }  // namespace

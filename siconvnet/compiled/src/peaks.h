@@ -1,0 +1,41 @@
+// The largest answer of a row, its place, and the lowest answers, as a search keeps them.
+#pragma once
+
+#include "vector.h"
+
+extern "C" {
+
+struct Peaks {
+  float* largest;       // (rows, lanes)
+  std::int32_t* column;  // of the first of the answers that rounding cannot tell from it
+  float* lowest;        // (rows, lanes)
+};
+
+}  // extern "C"
+
+namespace {
+
+// How many units in the last place of the largest answer count as rounding.
+constexpr float ROUNDING = 64 * 1.1920929e-7f;
+
+// Keeps the peak of a row of answers, (columns, LANES). `first`: the column of the first of them.
+inline void keep_peak(const float* answers, int columns, int first, const Peaks& peaks,
+                      std::size_t at) {
+  Vector largest = load(answers), lowest = largest;
+  for (int j = 1; j < columns; ++j) {
+    const Vector answer = load(answers + j * LANES);
+    largest = larger(answer, largest);
+    lowest = answer < lowest ? answer : lowest;
+  }
+  const Vector zero = {};
+  const Vector enough = largest - all(ROUNDING) * larger(larger(largest, zero - lowest), zero);
+  Mask column = {};
+  for (int j = columns - 1; j >= 0; --j) {
+    column = load(answers + j * LANES) >= enough ? all(first + j) : column;
+  }
+  store(peaks.largest + at, largest);
+  store(peaks.column + at, column);
+  store(peaks.lowest + at, lowest);
+}
+
+}  // namespace

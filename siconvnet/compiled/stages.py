@@ -1,0 +1,390 @@
+"""Two stages of a network by compiled loops: the first answers, the second is only searched.
+
+A network that ends in a global maximum needs the gradient of its first stage only in the windows
+that the second one's winners see. So both stages are computed at once; the ReLU'd answers of the
+first lie in a stack (scale, row, column, image, channel) and are dropped after the search.
+"""
+
+import ctypes
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+from torch.nn import functional as F
+
+from siconvnet.compiled.library import Library, chosen_library, threads
+from siconvnet.compiled.tables import (
+    COLUMNS,
+    ROWS,
+    AxisTables,
+    ImagesStruct,
+    Int,
+    Pointer,
+    ProblemStruct,
+    axis_tables,
+    filled,
+    fold_matrices,
+    folded,
+    laid_out,
+)
+from siconvnet.kernel_bank import KernelBank
+
+ROUNDING_UNITS = 64  # of the largest answer's last place; as in src/peaks.h
+
+
+class PeaksStruct(ctypes.Structure):
+    """The peaks of rows of answers."""
+
+    _fields_ = (("largest", Pointer), ("column", Pointer), ("lowest", Pointer))
+
+
+class StackStruct(ctypes.Structure):
+    """What lies between the stages."""
+
+    _fields_ = (
+        ("answers", Pointer),
+        ("scales", Int),
+        ("height", Int),
+        ("width", Int),
+        ("images", Int),
+        ("channels", Int),
+    )
+
+
+class LastStageStruct(ctypes.Structure):
+    """The kernels that are searched."""
+
+    _fields_ = (
+        ("kernels", Pointer),
+        ("outputs", Int),
+        ("depth", Int),
+        ("side", Int),
+        ("one_kernel", Int),
+        ("margins", Pointer),
+    )
+
+
+class CornersStruct(ctypes.Structure):
+    """Where each winner's window begins."""
+
+    _fields_ = (("scale", Pointer), ("row", Pointer), ("column", Pointer))
+
+
+class FirstStageStruct(ctypes.Structure):
+    """The images and how the first stage's kernels see them."""
+
+    _fields_ = (
+        ("planes", Pointer),
+        ("channels_in", Int),
+        ("rows", Int),
+        ("width", Int),
+        ("kernel_size", Int),
+        ("longest", Int),
+        ("sides", Pointer),
+        ("offsets", Pointer),
+        ("taps", Pointer),
+        ("moved_taps", Pointer),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class RowPeaks:
+    """The peaks of all rows of all scales, (S, I, n filled o)."""
+
+    largest: Tensor
+    column: Tensor
+    lowest: Tensor
+
+    def struct(self, scale: int = 0) -> PeaksStruct:
+        """Where the peaks from a scale on are to be written."""
+        return PeaksStruct(
+            *(peaks[scale].data_ptr() for peaks in (self.largest, self.column, self.lowest))
+        )
+
+    def first(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Scale, row and column of the largest answer, the first that rounding cannot tell from it.
+
+        (n filled o) each.
+        """
+        largest = self.largest.amax((0, 1))
+        loudest = torch.maximum(largest.abs(), self.lowest.amin((0, 1)).abs())
+        enough = largest - loudest * (ROUNDING_UNITS * torch.finfo(largest.dtype).eps)
+        line = (self.largest.flatten(0, 1) >= enough).to(torch.uint8).argmax(0)
+        column = self.column.flatten(0, 1).gather(0, line[None]).squeeze(0)
+        return line // self.largest.shape[1], line % self.largest.shape[1], column
+
+
+def empty_peaks(scales: int, rows: int, lanes: int) -> RowPeaks:
+    """Peaks of rows that were not searched yet."""
+    return RowPeaks(
+        torch.full((scales, rows, lanes), -torch.inf),
+        torch.zeros(scales, rows, lanes, dtype=torch.int32),
+        torch.zeros(scales, rows, lanes),
+    )
+
+
+@functools.lru_cache(maxsize=64)
+def plane_tables(height: int, width: int, side: int, padding: int) -> tuple[AxisTables, AxisTables]:
+    """Tables of an ordinary convolution, along rows and columns."""
+    with torch.inference_mode(False), torch.no_grad():
+        folds = fold_matrices(side, mirrored=True)
+        unit = torch.eye(side)
+        rows, columns = (
+            axis_tables(
+                pixels,
+                (pixels + padding) | 1,
+                [(unit, pixels - side + 1 + 2 * padding)],
+                folds,
+                shares=shares,
+            )
+            for pixels, shares in ((height, ROWS), (width, COLUMNS))
+        )
+        return rows, columns
+
+
+@dataclass(frozen=True, slots=True)
+class Plane:
+    """An ordinary convolution for the scan, and the memory that it points to."""
+
+    struct: ProblemStruct
+    kept: tuple[Any, ...]
+
+
+def plane(
+    library: Library,
+    images: ImagesStruct,
+    size: tuple[int, int],
+    bank: KernelBank,
+    scale: int,
+    *,
+    exact_black: bool,
+) -> Plane:
+    """One scale of a bank, without the zeros around its kernels and those that cancel padding.
+
+    With ``exact_black`` it is known which answers see nothing but black.
+    """
+    margin = bank.margins[scale]
+    crop, padding = max(0, margin - bank.padding), max(0, bank.padding - margin)
+    kernel = bank.kernels[scale].detach()
+    side = kernel.shape[-1] - 2 * margin
+    kernel = kernel[..., margin : margin + side, margin : margin + side]
+    height, width = (length - 2 * crop for length in size)
+    first = crop * (images.row_stride + images.pixel_stride) * 4  # bytes
+    cropped = ImagesStruct(
+        images.pixels + first,
+        *(images.row_stride, images.pixel_stride),
+        *(images.count, images.channels, images.channel_stride),
+    )
+    tables = plane_tables(height, width, side, padding)
+    taps = folded(kernel, fold_matrices(side, mirrored=True))
+    bias = torch.zeros(filled(len(kernel)))
+    if bank.bias is not None:
+        bias[: len(kernel)] = bank.bias.detach()
+    answers = [axis.structs[0].answers for axis in tables]
+    black = None
+    if exact_black:
+        black = torch.empty(*answers, images.count, dtype=torch.int16)
+        library.call("black_scales", cropped, height, width, side, 1, int(padding > 0), black)
+    border = torch.zeros(1, dtype=torch.int32)
+    struct = ProblemStruct(
+        cropped,
+        1,
+        len(bias),
+        *answers,
+        threads(),
+        *(ctypes.addressof(axis.structs) for axis in tables),
+        *(tensor.data_ptr() for tensor in (border, taps, bias)),
+        None if black is None else black.data_ptr(),
+    )
+    return Plane(struct, (tables, border, taps, bias, black))
+
+
+def covers_banks(x: Tensor, first: KernelBank, last: KernelBank) -> bool:
+    """Whether kernels fit, and pad not at all or to answers of the images' size."""
+    side = min(x.shape[2:])
+    for bank in (first, last):
+        kernel_size = bank.kernels.shape[-1]
+        same_size = bank.padding == kernel_size // 2
+        if not all(same_size or bank.padding <= margin for margin in bank.margins):
+            return False
+        side += 2 * bank.padding - kernel_size + 1
+    return side >= 1 and len(first.margins) == len(last.margins)
+
+
+def two_stage_peak(x: Tensor, first: KernelBank, last: KernelBank) -> Tensor:
+    """The largest answers of ``last`` to the ReLU'd answers of ``first``, (N, O), differentiable.
+
+    Scales of both belong together: each kernel of ``last`` sees one of ``first``.
+    """
+    peak = _TwoStagePeak.apply(x, first.kernels, first.bias, last.kernels, first, last)
+    return peak if last.bias is None else peak + last.bias
+
+
+class _TwoStagePeak(torch.autograd.Function):
+    """Everything at once; the gradient goes to both stages' kernels and the first one's bias."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        first_kernels: Tensor,
+        first_bias: Tensor | None,
+        last_kernels: Tensor,
+        first: KernelBank,
+        last: KernelBank,
+    ) -> Tensor:
+        library = chosen_library()
+        assert library is not None
+        stack = answer_stack(library, x, first)
+        peaks = search_planes(library, stack, last)
+        corners = corners_of(peaks, len(x), last_kernels.shape[1], last.padding)
+        window = LastKernels.of_planes(last_kernels.detach(), stack.shape[-1], last.margins)
+        values, seen = window_answers(library, stack, window, corners)
+        ctx.save_for_backward(x, last_kernels, *corners, seen)
+        ctx.library, ctx.banks, ctx.stack_shape = library, (first, last), stack.shape
+        return values
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        x, last_kernels, *corners, seen = ctx.saved_tensors
+        first, last = ctx.banks
+        scales, c_in = len(first.margins), x.shape[1]
+        margin = first.padding + last.padding
+        side = first.kernels.shape[-1]
+        planes = F.pad(x.transpose(0, 1), (margin,) * 4).contiguous()
+        sides = torch.tensor([side - 2 * each for each in first.margins], dtype=torch.int32)
+        offsets = torch.tensor(first.margins, dtype=torch.int32) + last.padding
+        struct = FirstStageStruct(
+            *(planes.data_ptr(), c_in, planes.shape[2], planes.shape[3], side, side),
+            *(sides.data_ptr(), offsets.data_ptr(), None, None),
+        )
+        window = LastKernels.of_planes(last_kernels, ctx.stack_shape[-1], last.margins)
+        last_gradient, first_gradient, bias_gradient = window_gradients(
+            ctx.library, ctx.stack_shape, window, struct, tuple(corners), seen, gradients[0], scales
+        )
+        o = first.kernels.shape[1]
+        first_gradient = first_gradient[..., :o].permute(0, 4, 1, 2, 3)
+        c = last_kernels.shape[2]
+        last_gradient = last_gradient[:, :, 0, ..., :c].permute(0, 1, 4, 2, 3)
+        bias = None if first.bias is None else bias_gradient[:o]
+        return None, first_gradient, bias, last_gradient, None, None
+
+
+def answer_stack(library: Library, x: Tensor, bank: KernelBank) -> Tensor:
+    """The ReLU'd answers of all scales, (S, H, W, n, filled o)."""
+    images = laid_out(x)
+    planes = [
+        plane(library, images.struct, (x.shape[2], x.shape[3]), bank, scale, exact_black=True)
+        for scale in range(len(bank.margins))
+    ]
+    size = planes[0].struct.height, planes[0].struct.width
+    stack = torch.empty(len(planes), *size, len(x), planes[0].struct.outputs)
+    for answers, each in zip(stack, planes, strict=True):
+        library.call("dense_answers", each.struct, 1, answers)
+    return stack
+
+
+def search_planes(library: Library, stack: Tensor, bank: KernelBank) -> RowPeaks:
+    """The peaks of the rows of each scale's answers."""
+    scales, height, width, n, stride = stack.shape
+    found = None
+    for scale, answers in enumerate(stack):
+        pixels = n * stride
+        images = ImagesStruct(
+            answers.data_ptr(), width * pixels, pixels, n, bank.kernels.shape[2], stride
+        )
+        searched = plane(library, images, (height, width), bank, scale, exact_black=False)
+        if found is None:
+            found = empty_peaks(scales, searched.struct.height, n * searched.struct.outputs)
+        library.call("plane_peaks", searched.struct, found.struct(scale))
+    assert found is not None
+    return found
+
+
+Corners = tuple[Tensor, Tensor, Tensor]
+
+
+def corners_of(peaks: RowPeaks, n: int, o: int, padding: int) -> Corners:
+    """Scale, first row and first column of each winner's window, (n, o), integers of 32 bits."""
+    scale, row, column = (place.view(n, -1)[:, :o].int() for place in peaks.first())
+    return scale.contiguous(), (row - padding).contiguous(), (column - padding).contiguous()
+
+
+@dataclass(frozen=True, slots=True)
+class LastKernels:
+    """The kernels of a last stage, (1 or S, O, depth, K, K, filled C), and zeros around them."""
+
+    kernels: Tensor
+    margins: Tensor
+    one_kernel: bool
+
+    @classmethod
+    def of_planes(cls, kernels: Tensor, channels: int, margins: Sequence[int]) -> "LastKernels":
+        """From (S, O, C, K, K)."""
+        last = kernels.permute(0, 1, 3, 4, 2)
+        last = F.pad(last, (0, channels - last.shape[-1]))[:, :, None].contiguous()
+        return cls(last, torch.tensor(margins, dtype=torch.int32), one_kernel=len(margins) == 1)
+
+    @property
+    def struct(self) -> LastStageStruct:
+        _, outputs, depth, side, _, _ = self.kernels.shape
+        return LastStageStruct(
+            self.kernels.data_ptr(),
+            *(outputs, depth, side, self.one_kernel),
+            self.margins.data_ptr(),
+        )
+
+
+def window_answers(
+    library: Library, stack: Tensor, last: LastKernels, corners: Corners
+) -> tuple[Tensor, Tensor]:
+    """Values at the winners, (n, o), and what each sees, (n, o, depth, K, K, filled c)."""
+    n, o = corners[0].shape
+    values, seen = torch.empty(n, o), torch.zeros(n, *last.kernels.shape[1:])
+    library.call(
+        "window_answers",
+        StackStruct(stack.data_ptr(), *stack.shape),
+        last.struct,
+        CornersStruct(*(corner.data_ptr() for corner in corners)),
+        threads(),
+        values,
+        seen,
+    )
+    return values, seen
+
+
+def window_gradients(
+    library: Library,
+    stack_shape: Sequence[int],
+    last: LastKernels,
+    first: FirstStageStruct,
+    corners: Corners,
+    seen: Tensor,
+    gradient: Tensor,
+    kernels: int,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Gradients of the last stage's kernels, the first one's and its bias, laid out as inside."""
+    last_gradient = torch.zeros_like(last.kernels)
+    n, channels = stack_shape[3], stack_shape[4]
+    side = first.kernel_size
+    first_gradients = torch.zeros(n, kernels, first.channels_in, side, side, channels)
+    biases = torch.zeros(n, channels)
+    library.call(
+        "window_answers_backward",
+        StackStruct(None, *stack_shape),
+        last.struct,
+        first,
+        CornersStruct(*(corner.data_ptr() for corner in corners)),
+        seen,
+        gradient.contiguous(),
+        threads(),
+        last_gradient,
+        first_gradients,
+        biases,
+    )
+    return last_gradient, first_gradients.sum(0), biases.sum(0)

@@ -1,0 +1,65 @@
+"""Two stages of a network, computed at once where compiled loops serve both."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from siconvnet.baselines import Conv2d, Conv3d, SESConv2d, XuConv2d
+from siconvnet.compiled.library import covers
+from siconvnet.compiled.stages import covers_banks, two_stage_peak
+from siconvnet.compiled.volume import volume_peak
+from siconvnet.fast.precision import full_precision
+from siconvnet.layers import SiConv2d
+
+BANKS = (Conv2d, XuConv2d, SESConv2d)  # layers with a kernel of their own for each scale
+
+
+def peak_of_stages(stage1: nn.Module, stage2: Any, x: Tensor) -> Tensor:
+    """The largest answers of the last stage to the ReLU'd answers of the first, (N, O)."""
+    if covers_stages(stage1, stage2, x):
+        with full_precision(x.device):
+            peak = compiled_peak(stage1, stage2, x)
+        if peak is not None:
+            return peak
+    return stage2.peak(F.relu(stage1(x)))
+
+
+def compiled_peak(stage1: nn.Module, stage2: nn.Module, x: Tensor) -> Tensor | None:
+    """The same by compiled loops, or None if they do not know these sizes."""
+    if isinstance(stage1, SiConv2d) and isinstance(stage2, Conv3d):
+        depth = stage2.weight.shape[-1]
+        side = min(x.shape[2:]) - stage1.kernel_size + 1
+        if stage1.padding or min(stage1.num_scales, side) < depth:
+            return None
+        stage1.check_input(x)
+        return volume_peak(x, stage1.weight, stage1.bias, stage1.ladder, stage2.weight, stage2.bias)
+    assert isinstance(stage1, BANKS)
+    assert isinstance(stage2, BANKS)
+    first, last = stage1.bank(), stage2.bank()
+    return two_stage_peak(x, first, last) if covers_banks(x, first, last) else None
+
+
+def covers_stages(stage1: nn.Module, stage2: nn.Module, x: Tensor) -> bool:
+    """Whether both are layers that compiled loops know, and nobody watches them from outside."""
+    banks = type(stage1) in BANKS and type(stage2) is type(stage1)
+    volume = type(stage1) is SiConv2d and type(stage2) is Conv3d
+    if not (banks or volume) or stage1.plain or stage2.plain or x.ndim != 4 or not len(x):
+        return False
+    assert isinstance(stage1.weight, Tensor)
+    assert isinstance(stage2.weight, Tensor)
+    first, last = stage1.weight.shape, stage2.weight.shape
+    return (
+        getattr(stage1, "lifting", True)
+        and not getattr(stage2, "lifting", False)
+        and (x.shape[1], first[0]) == (first[1], last[1])
+        and not any(map(_is_watched, (stage1, stage2)))
+        and not (torch.is_grad_enabled() and x.requires_grad)
+        and covers(x, *stage1.parameters(), *stage2.parameters())
+    )
+
+
+def _is_watched(module: nn.Module) -> bool:
+    hooks = (module._forward_hooks, module._forward_pre_hooks, module._backward_hooks)
+    return any(hooks) or bool(module._backward_pre_hooks)
