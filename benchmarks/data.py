@@ -20,8 +20,8 @@ from PIL import Image
 from scipy import ndimage
 
 from stir import schema
-from stir.placement import CANVAS
 from stir.sources import crops, idx, mnist, photos
+from stir.sources.placement import CANVAS
 
 T = TypeVar("T")
 

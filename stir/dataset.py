@@ -1,6 +1,7 @@
-"""Open a dataset and select images from it by split and scale."""
+"""Open a dataset, packed or unpacked, and select images from it by split and scale."""
 
 import os
+import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -8,9 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from stir import schema, unpacked
+from stir import archive, schema
 from stir.catalogue import DATASETS
 from stir.errors import StirError
 
@@ -49,7 +51,7 @@ class STIRDataset:
         if not self.path.exists():
             raise StirError(f"A dataset must be a file or an unpacked folder; {path} is not there.")
         is_unpacked = self.path.is_dir()
-        arrays = unpacked.mapped(self.path) if is_unpacked else schema.read(self.path)
+        arrays = _mapped(self.path) if is_unpacked else schema.read(self.path)
         if found := schema.form_faults(arrays):
             raise StirError(f"{path} is not a STIR file: {found[0]}")
         self.images: NDArray[np.uint8] = arrays["imgs"]
@@ -180,6 +182,48 @@ class STIRDataset:
             np.random.RandomState(SHUFFLE_SEED).shuffle(order)
         scale, number, instance = np.unravel_index(order, grid)
         return schema.SPLITS.index(split), rows[scale], number, instance
+
+
+def unpack(path: str | Path, folder: str | Path) -> Path:
+    """Write each array of a STIR file as its own ``.npy`` in a folder, to be mapped into memory.
+
+    Several processes may do so at once: each fills a folder of its own, the first to rename
+    wins, and a folder that is there is whole. Opened by ``STIRDataset(folder)``.
+    """
+    folder = Path(folder)
+    if folder.is_dir():
+        return folder
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = archive.beside(folder)
+    temporary.mkdir()
+    try:
+        for name, array in archive.read(path, schema.NAMES).items():
+            with (temporary / f"{name}.npy").open("wb") as file:
+                npy.write_array(file, array, allow_pickle=False)
+                os.fsync(file.fileno())
+        try:
+            temporary.rename(folder)
+        except OSError:
+            if not folder.is_dir():
+                raise
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return folder
+
+
+def _mapped(folder: Path) -> dict[str, NDArray]:
+    """The arrays of an unpacked dataset, mapped into memory read-only."""
+    try:
+        return {
+            name: npy.open_memmap(folder / f"{name}.npy", mode="r")
+            for name in schema.NAMES
+            if (folder / f"{name}.npy").is_file()
+        }
+    except (ValueError, EOFError) as error:
+        raise StirError(
+            f"An unpacked dataset is a folder of plain .npy arrays; {folder} cannot be read as "
+            f"one: {error}."
+        ) from error
 
 
 def load(name_or_path: str | Path, data_dir: str | Path | None = None) -> STIRDataset:

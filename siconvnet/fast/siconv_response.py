@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from siconvnet.fast.precision import full_precision
 from siconvnet.fast.siconv_choice import (
     chosen_slices,
     clearance,
@@ -23,6 +22,7 @@ from siconvnet.fast.siconv_choice import (
 )
 from siconvnet.fast.siconv_correlator import Correlator
 from siconvnet.fast.siconv_spectrum import ScaleGroup, Spectrum, spectrum_of
+from siconvnet.precision import full_precision
 from siconvnet.resample import Ladder
 
 

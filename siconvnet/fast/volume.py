@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from siconvnet.fast.fourier import Transform
-from siconvnet.fast.precision import above_autocast, full_precision
+from siconvnet.precision import above_autocast, full_precision
 
 ROUNDING_UNITS = 64  # of the largest answer that rounding may be
 

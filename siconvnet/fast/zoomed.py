@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-from siconvnet.fast.precision import above_autocast, full_precision
+from siconvnet.precision import above_autocast, full_precision
 from siconvnet.resample import zoom, zoom_matrix
 
 

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from stir.placement import CANVAS, crop_range
 from stir.schema import SCALE_AXIS
 from stir.sources.photos import Photo, UnusableError, decode
+from stir.sources.placement import CANVAS, crop_range
 
 SEED = 42
 LANCZOS = Image.Resampling.LANCZOS

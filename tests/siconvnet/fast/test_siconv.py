@@ -16,9 +16,9 @@ from torch import Tensor
 
 from siconvnet import PooledSiConv2d, ScalePool, SiConv2d, build_model
 from siconvnet.fast import siconv_spectrum
-from siconvnet.fast.precision import full_precision
 from siconvnet.fast.siconv_response import response
 from siconvnet.layers import POOL_MODES
+from siconvnet.precision import full_precision
 from siconvnet.resample import INTERPOLATIONS, Ladder, max_num_scales
 
 KERNEL_SIZES = (3, 7, 11, 15)

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stir import StirError
-from stir.placement import CANVAS, Corner, crop_range, draw_corner, place
+from stir.sources.placement import CANVAS, Corner, crop_range, draw_corner, place
 
 sides = st.integers(1, CANVAS)
 
