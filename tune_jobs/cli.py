@@ -6,16 +6,16 @@ from collections.abc import Sequence
 
 from stir.errors import StirError
 from tune_jobs.commands import (
+    calibrate,
     clean,
     cluster_check,
     evaluate,
     export,
-    follow,
+    jobs,
     options,
     plan,
     run,
     status,
-    stop,
     submit,
     train,
 )
@@ -43,7 +43,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="tune-jobs", description="Train the grid model x dataset x scenario x lr x seed."
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    of_jobs = (submit, follow, stop, cluster_check)
-    for command in (train, plan, run, *of_jobs, status, evaluate, export, clean):
+    of_jobs = (submit, jobs, cluster_check)
+    for command in (train, plan, calibrate, run, *of_jobs, status, evaluate, export, clean):
         command.add(commands)
     return parser

@@ -2,11 +2,13 @@
 
 import argparse
 import json
+from collections import Counter
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from stir.cores import available_cores
 from tune_jobs.commands import options
+from tune_jobs.commands.calibrate import calibration_here
 
 TABLE_WIDTH = 110  # characters, where there is no terminal
 
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
     from tune_jobs.plan.inventory import Inventory
     from tune_jobs.plan.opened import OpenedStudy
     from tune_jobs.plan.outlook import CellOutlook, Outlook, PhaseOutlook
+    from tune_jobs.records.calibration import ModelSeconds
     from tune_jobs.storage import Storage
 
 
@@ -53,12 +56,19 @@ def _plan(args: argparse.Namespace) -> int:
     options.name_strays(inventory.strays)
     if opened.study.search:
         return _plan_search(opened, storage, inventory, slots, args)
-    outlook = look_ahead(opened, storage, inventory)
+    outlook = look_ahead(opened, storage, inventory, calibrated=_calibrated(opened, storage))
     if args.json:
         print(json.dumps(_as_json(opened, outlook, slots, args.price), indent=1))
     else:
         _show(opened, outlook, slots, args.price)
     return 0
+
+
+def _calibrated(opened: "OpenedStudy", storage: "Storage") -> "dict[str, ModelSeconds]":
+    """What was measured of this machine, on which trials run unless they are given a GPU."""
+    resources = opened.study.resources
+    found = None if resources.gpus else calibration_here(storage, threads=resources.cpus)
+    return found.models if found else {}
 
 
 def _plan_search(
@@ -71,7 +81,7 @@ def _plan_search(
     from tune_jobs.driver.search import describe_counts
     from tune_jobs.search.outlook import look_at_search
 
-    outlook = look_at_search(opened, storage, inventory)
+    outlook = look_at_search(opened, storage, inventory, calibrated=_calibrated(opened, storage))
     options.name_strays(outlook.strays)
     seconds = outlook.trial_seconds_left
     hours = None if seconds is None else seconds / 3600 / slots
@@ -128,17 +138,17 @@ def _show(opened: "OpenedStudy", outlook: "Outlook", slots: int, price: float | 
 
 def _source(outlook: "Outlook") -> str:
     """Where the hours are from."""
-    trials = [cell.trial for cell in outlook.cells if cell.left]
-    measured = sum(trial is not None and trial.measured for trial in trials)
-    unknown = sum(trial is None for trial in trials)
-    guessed = len(trials) - measured - unknown
+    sources = Counter(
+        cell.trial.source if cell.trial else "" for cell in outlook.cells if cell.left
+    )
     parts = {
-        "from records": measured,
-        "from a table made on one CPU thread": guessed,
-        "unknown, and left out": unknown,
+        "from records": sources["records"],
+        "from a calibration of this machine": sources["calibration"],
+        "from a table made on one CPU thread": sources["table"],
+        "unknown, and left out": sources[""],
     }
     shown = [
-        f"{words} for {count} of {len(trials)} cells" for words, count in parts.items() if count
+        f"{words} for {count} of {sources.total()} cells" for words, count in parts.items() if count
     ]
     return f"hours are {'; '.join(shown)}" if shown else "nothing is left to do"
 
@@ -208,5 +218,6 @@ def _cell_as_json(cell: "CellOutlook") -> dict[str, Any]:
         "repeated": cell.repeated,
         "left": cell.left,
         "trial_seconds": cell.trial.seconds if cell.trial else None,
-        "measured": cell.trial.measured if cell.trial else None,
+        "source": cell.trial.source if cell.trial else None,
+        "measured": cell.trial.source == "records" if cell.trial else None,
     }

@@ -1,12 +1,15 @@
-"""How long trials will take: from those that were run, else from a table; pure."""
+"""How long trials will take: from records, else a calibration, else a table; pure."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from enum import StrEnum
 from math import inf
 from statistics import median
+from types import MappingProxyType
 
 from stir import SCALES, SCENARIOS
 from tune_jobs.point import Cell, Recipe, TrialSpec, cell_of
+from tune_jobs.records.calibration import ModelSeconds
 from tune_jobs.records.trial import TrialRecord
 
 # Milliseconds per image in training and in inference, of CPU time on one thread of an x86-64
@@ -50,33 +53,74 @@ TYPICAL_EPOCHS = 61  # the mean of the table
 PRIOR_PATIENCE = 10
 
 
+class Source(StrEnum):
+    """Where an expectation is from."""
+
+    RECORDS = "records"
+    CALIBRATION = "calibration"
+    TABLE = "table"
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Expectation:
-    """What one trial of a cell is expected to take, and whether records say so."""
+    """What one trial of a cell is expected to take, and where that is from."""
 
     seconds: float
-    measured: bool
-
-
-@dataclass(frozen=True, slots=True)
-class ImageSeconds:
-    """How long a model takes for one image."""
-
-    train: float
-    valid: float  # without a gradient, as in the test
+    source: Source
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What records say of each model and dataset: seconds per image, and numbers of epochs."""
+    """What records say of each model and dataset: seconds per image, and numbers of epochs.
 
-    image_seconds: Mapping[tuple[str, str], ImageSeconds]
+    ``calibrated`` has seconds per image of models on the machine that the trials will run on.
+    """
+
+    image_seconds: Mapping[tuple[str, str], ModelSeconds]
     epochs: Mapping[Cell, float]
+    calibrated: Mapping[str, ModelSeconds] = field(default_factory=dict)
+
+    def of(self, model: str, dataset: str) -> tuple[ModelSeconds, Source] | None:
+        """Seconds per image: from records, of another dataset if need be, else a calibration.
+
+        Else from the table, corrected by how much longer or shorter other models took than it
+        says; None for a model that is in neither.
+        """
+        found = self.image_seconds.get((model, dataset)) or self._elsewhere(model)
+        if found:
+            return found, Source.RECORDS
+        if model in self.calibrated:
+            return self.calibrated[model], Source.CALIBRATION
+        if model not in PRIOR_MS:
+            return None
+        prior = _prior(model)
+        return (
+            ModelSeconds(train=prior.train * self._factor, valid=prior.valid * self._factor),
+            Source.TABLE,
+        )
+
+    def _elsewhere(self, model: str) -> ModelSeconds | None:
+        return next((each for key, each in self.image_seconds.items() if key[0] == model), None)
+
+    @property
+    def _factor(self) -> float:
+        """Seconds that models took over those of the table, the median over models."""
+        known = dict(self.calibrated) | {key[0]: each for key, each in self.image_seconds.items()}
+        ratios = [
+            (each.train + each.valid) / (_prior(model).train + _prior(model).valid)
+            for model, each in known.items()
+            if model in PRIOR_MS
+        ]
+        return median(ratios) if ratios else 1.0
 
 
-def measure(records: Iterable[TrialRecord], images_per_scale: Mapping[str, int]) -> Measured:
+def measure(
+    records: Iterable[TrialRecord],
+    images_per_scale: Mapping[str, int],
+    calibrated: Mapping[str, ModelSeconds] = MappingProxyType({}),
+) -> Measured:
     """Medians over records; ``images_per_scale`` of each dataset, in one split."""
-    seconds: dict[tuple[str, str], list[ImageSeconds]] = {}
+    seconds: dict[tuple[str, str], list[ModelSeconds]] = {}
     epochs: dict[Cell, list[int]] = {}
     for record in records:
         point = record.point
@@ -85,30 +129,31 @@ def measure(records: Iterable[TrialRecord], images_per_scale: Mapping[str, int])
         epochs.setdefault(cell_of(point), []).append(len(record.epochs))
     return Measured(
         {
-            key: ImageSeconds(
-                median(value.train for value in values), median(value.valid for value in values)
+            key: ModelSeconds(
+                train=median(value.train for value in values),
+                valid=median(value.valid for value in values),
             )
             for key, values in seconds.items()
         },
         {cell: median(values) for cell, values in epochs.items()},
+        calibrated,
     )
 
 
 def expect(
     cell: Cell, recipe: Recipe, images_per_scale: int, measured: Measured
 ) -> Expectation | None:
-    """What a trial of a cell takes; None for a model that is in neither records nor table."""
-    key = (cell.model, cell.dataset)
-    if key not in measured.image_seconds and cell.model not in PRIOR_MS:
+    """What a trial of a cell takes; None for a model of which nothing is known."""
+    found = measured.of(cell.model, cell.dataset)
+    if found is None:
         return None
-    each = measured.image_seconds.get(key, _prior(cell.model))
+    each, source = found
     train_images = images_per_scale * len(SCENARIOS[cell.scenario].train_scales)
     epochs = measured.epochs.get(cell, _prior_epochs(cell, recipe))
     testing = each.valid * images_per_scale * len(SCALES)
     # An epoch validates on as many images as it trains on.
     return Expectation(
-        seconds=epochs * (each.train + each.valid) * train_images + testing,
-        measured=key in measured.image_seconds,
+        seconds=epochs * (each.train + each.valid) * train_images + testing, source=source
     )
 
 
@@ -129,7 +174,7 @@ def costliest_first(
     return tuple(sorted(specs, key=seconds, reverse=True))
 
 
-def _per_image(record: TrialRecord, images: int) -> ImageSeconds:
+def _per_image(record: TrialRecord, images: int) -> ModelSeconds:
     """Medians over the epochs of a record, which has as many validation as training images.
 
     A record that did not time the two apart is divided as the table says.
@@ -141,16 +186,16 @@ def _per_image(record: TrialRecord, images: int) -> ImageSeconds:
     ]
     if timed:
         train, valid = (median(seconds) for seconds in zip(*timed, strict=True))
-        return ImageSeconds(train / images, valid / images)
+        return ModelSeconds(train=train / images, valid=valid / images)
     prior = _prior(record.point.model)
     both = median(epoch.seconds for epoch in record.epochs) / images
     share = prior.train / (prior.train + prior.valid)
-    return ImageSeconds(both * share, both * (1 - share))
+    return ModelSeconds(train=both * share, valid=both * (1 - share))
 
 
-def _prior(model: str) -> ImageSeconds:
+def _prior(model: str) -> ModelSeconds:
     train_ms, valid_ms = PRIOR_MS.get(model, (1.0, 1.0))
-    return ImageSeconds(train_ms / 1000, valid_ms / 1000)
+    return ModelSeconds(train=train_ms / 1000, valid=valid_ms / 1000)
 
 
 def _prior_epochs(cell: Cell, recipe: Recipe) -> int:

@@ -3,12 +3,14 @@
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from tune_jobs.plan.choices import choices_of, points_at, rates_of, read_runs
 from tune_jobs.plan.cost import Expectation, expect, measure
 from tune_jobs.plan.inventory import Inventory
 from tune_jobs.plan.opened import OpenedStudy
 from tune_jobs.point import Cell, GridPoint, OpenPoint, cell_of
+from tune_jobs.records.calibration import ModelSeconds
 from tune_jobs.records.state import POINT_STATES, TrialState
 from tune_jobs.storage import Storage
 from tune_jobs.storage.reader import read_records
@@ -72,8 +74,16 @@ class Outlook:
         return sum(cell.seconds_left for cell in self.cells)
 
 
-def look_ahead(opened: OpenedStudy, storage: Storage, inventory: Inventory) -> Outlook:
+def look_ahead(
+    opened: OpenedStudy,
+    storage: Storage,
+    inventory: Inventory,
+    *,
+    calibrated: Mapping[str, ModelSeconds] = MappingProxyType({}),
+) -> Outlook:
     """Count and time what a study has left to do.
+
+    ``calibrated`` are the times of models on the machine that the trials will run on.
 
     Points of a dataset that is not here are counted as to do, timed by the size that the
     catalogue gives.
@@ -82,7 +92,7 @@ def look_ahead(opened: OpenedStudy, storage: Storage, inventory: Inventory) -> O
         point: opened.spec(point).point_id if opened.is_here(point) else None
         for point in opened.study.points
     }
-    trials = _expectations(opened, ids, inventory, storage)
+    trials = _expectations(opened, ids, inventory, storage, calibrated)
     rates: dict[Cell, float] = {}
     selected = {cell_of(p) for phase in opened.study.phases if phase.select for p in phase.points}
     seen: set[GridPoint | OpenPoint] = set()
@@ -145,6 +155,7 @@ def _expectations(
     ids: Mapping[GridPoint, str | None],
     inventory: Inventory,
     storage: Storage,
+    calibrated: Mapping[str, ModelSeconds],
 ) -> dict[Cell, Expectation | None]:
     """What a trial of each cell takes, from a few of its records where there are any."""
     sample: dict[Cell, list[str]] = {}
@@ -156,7 +167,7 @@ def _expectations(
         storage, (point_id for of_cell in sample.values() for point_id in of_cell)
     )
     sizes = opened.images_per_scale
-    measured = measure(records.values(), sizes)
+    measured = measure(records.values(), sizes, calibrated)
     cells = {cell_of(point) for phase in opened.study.phases for point in phase.points}
     return {
         cell: expect(cell, opened.study.recipe, sizes[cell.dataset], measured)

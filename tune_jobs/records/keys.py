@@ -28,6 +28,7 @@ class Kind(StrEnum):
     SEARCH = "searches"
     SAMPLES = "samples"
     OUTCOME = "outcomes"
+    CALIBRATION = "calibrations"
     DAMAGED = "damaged"
 
 
@@ -48,6 +49,7 @@ class Key:
     dataset: str | None = None
     class_index: int | None = None  # of the test object that index maps are of
     instance: int | None = None
+    machine: str | None = None  # the kind of machine that a calibration is of
 
 
 def parse_key(text: str) -> Key | None:
@@ -140,6 +142,10 @@ def outcome_key(study: str, point_id: str) -> str:
     return f"{outcomes_folder(study)}/{point_id}.json"
 
 
+def calibration_key(machine: str) -> str:
+    return f"calibrations/{machine}.json"
+
+
 def damaged_key(point_id: str, digest: str) -> str:
     """Where the damaged record of a point is moved to."""
     return f"damaged/records/{point_id}-{digest[:12]}.json"
@@ -152,6 +158,7 @@ def _forms(templates: Iterable[tuple[Kind, str]]) -> dict[str, list[tuple[Kind, 
         "digest": _DIGEST,
         "study": STUDY_NAME,
         "phase": STUDY_NAME,
+        "machine": "[a-z0-9](-?[a-z0-9]){0,63}",
         "dataset": r"[^./\\][^/\\]*",
         **dict.fromkeys(_WHOLE, _NUMBER),
     }
@@ -178,6 +185,7 @@ _FORMS = _forms(
         (Kind.SEARCH, r"searches/<study>/search\.json"),
         (Kind.SAMPLES, r"searches/<study>/samples\.jsonl"),
         (Kind.OUTCOME, r"searches/<study>/outcomes/<point_id>\.json"),
+        (Kind.CALIBRATION, r"calibrations/<machine>\.json"),
         (Kind.DAMAGED, r"damaged/records/<point_id>-<digest>\.json"),
     ]
 )

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from statistics import fmean
+from types import MappingProxyType
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from tune_jobs.plan.cost import expect, measure
 from tune_jobs.plan.inventory import Inventory
 from tune_jobs.plan.opened import OpenedStudy
 from tune_jobs.point import GridPoint, Recipe, cell_of
+from tune_jobs.records.calibration import ModelSeconds
 from tune_jobs.records.state import TrialState
 from tune_jobs.search.ledger import Ledger
 from tune_jobs.storage import Storage
@@ -33,14 +35,24 @@ class SearchOutlook:
     strays: tuple[str, ...]
 
 
-def look_at_search(opened: OpenedStudy, storage: Storage, inventory: Inventory) -> SearchOutlook:
-    """Count and time what a search has left to do; every dataset of it must be here."""
+def look_at_search(
+    opened: OpenedStudy,
+    storage: Storage,
+    inventory: Inventory,
+    *,
+    calibrated: Mapping[str, ModelSeconds] = MappingProxyType({}),
+) -> SearchOutlook:
+    """Count and time what a search has left to do; every dataset of it must be here.
+
+    ``calibrated`` are the times of models on the machine that the trials will run on.
+    """
     ledger = Ledger(opened, storage)
     ledger.foresee()
     states = ledger.states(inventory)
     finished = [point_id for point_id, state in states.items() if state == TrialState.FINISHED]
     sizes = opened.images_per_scale
-    measured = measure(read_records(storage, finished[:SAMPLE]).values(), sizes)
+    records = read_records(storage, finished[:SAMPLE]).values()
+    measured = measure(records, sizes, calibrated)
 
     def seconds(point: GridPoint, recipe: Recipe) -> float | None:
         trial = expect(cell_of(point), recipe, sizes[point.dataset], measured)

@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from tune_jobs.point import GridPoint
+from tune_jobs.records.calibration import Calibration
 from tune_jobs.records.keys import (
     Key,
+    calibration_key,
     failure_key,
     failures_folder,
     outcome_key,
@@ -134,6 +136,14 @@ def read_search(storage: Storage, study: str) -> SearchRecord | None:
         return None
 
 
+def read_calibration(storage: Storage, machine: str) -> Calibration | None:
+    """What was measured on one kind of machine; None if nothing was."""
+    try:
+        return _read_one(storage, calibration_key(machine), parse_calibration)
+    except FileNotFoundError:
+        return None
+
+
 def read_samples(storage: Storage, study: str) -> tuple[Sample, ...] | None:
     """What a search has drawn; None if no search of that name has begun."""
     try:
@@ -177,6 +187,12 @@ def parse_search(key: str, content: bytes) -> SearchRecord:
     search = SearchRecord.from_json(content)
     require_own_key(key, search_key(search.study))
     return search
+
+
+def parse_calibration(key: str, content: bytes) -> Calibration:
+    calibration = Calibration.from_json(content)
+    require_own_key(key, calibration_key(calibration.name))
+    return calibration
 
 
 def parse_samples(key: str, content: bytes) -> tuple[Sample, ...]:

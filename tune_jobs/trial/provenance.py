@@ -41,6 +41,16 @@ def backend_on(device: str) -> str:
     return backend() if device == "cpu" else "torch"
 
 
+def processor() -> str:
+    """What the maker of this machine's processor calls it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return (names or [platform.processor()])[0] or platform.machine()
+
+
 @cache
 def git_state() -> tuple[str | None, bool | None]:
     """The commit this code is from and whether it was changed since; Nones if that is not known."""

@@ -4,8 +4,9 @@ import pytest
 
 from lab.records import put_record
 from siconvnet import MODELS
-from tune_jobs.plan.cost import PRIOR_MS, Measured, costliest_first, expect, measure
+from tune_jobs.plan.cost import PRIOR_MS, Measured, Source, costliest_first, expect, measure
 from tune_jobs.point import Cell, Recipe, TrialSpec, cell_of
+from tune_jobs.records.calibration import ModelSeconds
 from tune_jobs.storage import Storage
 
 CELL = Cell(model="standard", dataset="emoji", scenario=2, kernel_size=7, interpolation=None)
@@ -27,7 +28,7 @@ def seconds(cell: Cell, measured: Measured = NOTHING, recipe: Recipe | None = No
 def test_without_records_the_table_is_used_and_says_so():
     expected = expect(CELL, Recipe(), PER_SCALE, NOTHING)
     assert expected is not None
-    assert not expected.measured
+    assert expected.source == Source.TABLE
     # 73 epochs of 16 scales at 2.0 + 1.8 ms an image, then one look at 48 scales.
     assert expected.seconds == pytest.approx(PER_SCALE * (73 * 16 * 3.8 + 48 * 1.8) / 1000)
 
@@ -57,7 +58,7 @@ def test_records_of_a_cell_replace_the_table(storage: Storage):
     measured = measure(records, {"emoji": PER_SCALE})
     expected = expect(CELL, Recipe(), PER_SCALE, measured)
     assert expected is not None
-    assert expected.measured
+    assert expected.source == Source.RECORDS
     # Four epochs of two seconds, of which the table gives validation 1.8 / 3.8.
     assert expected.seconds == pytest.approx(4 * 2 + 2 / 16 * 48 * 1.8 / 3.8)
 
@@ -95,3 +96,37 @@ def test_costly_trials_come_first_and_equally_costly_ones_keep_their_order():
     assert [(one.point.model, one.point.seed) for one in ordered] == [
         (model, seed) for model in ("my_own", "conv3d", "standard") for seed in (1, 2)
     ]
+
+
+def test_a_calibration_stands_before_the_table_and_behind_records(storage: Storage):
+    calibrated = {"standard": ModelSeconds(train=0.003, valid=0.001)}
+    expected = expect(CELL, Recipe(), PER_SCALE, measure([], {}, calibrated))
+    assert expected is not None
+    assert expected.source == Source.CALIBRATION
+    assert expected.seconds == pytest.approx(PER_SCALE * (73 * 16 * 4 + 48 * 1) / 1000)
+    record = put_record(storage, spec(CELL), valid_accuracy=0.5, epochs=4, epoch_seconds=1.0)
+    run = expect(CELL, Recipe(), PER_SCALE, measure([record], {"emoji": PER_SCALE}, calibrated))
+    assert run is not None
+    assert run.source == Source.RECORDS
+
+
+def test_the_table_is_corrected_by_how_long_other_models_took():
+    twice = {"standard": ModelSeconds(train=0.004, valid=0.0036)}
+    other = replace(CELL, model="kanazawa")
+    corrected = expect(other, Recipe(), PER_SCALE, measure([], {}, twice))
+    assert corrected is not None
+    assert corrected.source == Source.TABLE
+    assert corrected.seconds == pytest.approx(2 * seconds(other))
+
+
+def test_records_of_another_dataset_say_how_long_an_image_takes(storage: Storage):
+    record = put_record(storage, spec(CELL), valid_accuracy=0.5, epochs=4, epoch_seconds=1.0)
+    measured = measure([record], {"emoji": PER_SCALE})
+    elsewhere = replace(CELL, dataset="mnist")
+    expected = expect(elsewhere, Recipe(), PER_SCALE, measured)
+    assert expected is not None
+    assert expected.source == Source.RECORDS
+    each, _ = measured.of("standard", "emoji") or pytest.fail("no record was read")
+    assert expected.seconds == pytest.approx(
+        PER_SCALE * (47 * 16 * (each.train + each.valid) + 48 * each.valid)
+    )

@@ -101,5 +101,5 @@ def test_hours_are_measured_where_there_are_records(bars: Path, storage: Storage
     standard, xu = cell(outlook, 1, "standard").trial, cell(outlook, 1, "xu").trial
     assert standard is not None
     assert xu is not None
-    assert (standard.measured, xu.measured) == (True, False)
+    assert (standard.source, xu.source) == ("records", "table")
     assert standard.seconds == pytest.approx(300, rel=0.6)

@@ -1,0 +1,65 @@
+"""``tune-jobs calibrate``: time one batch of each model, so that ``plan`` knows this machine."""
+
+import argparse
+from typing import TYPE_CHECKING
+
+from tune_jobs.commands import options
+
+if TYPE_CHECKING:
+    from tune_jobs.records.calibration import Calibration, ModelSeconds
+    from tune_jobs.storage import Storage
+
+
+def add(commands) -> None:
+    parser = options.declare(
+        commands,
+        "calibrate",
+        "time one batch of each model on this machine, a minute; `plan` reckons with it",
+        "tune-jobs calibrate --storage runs && tune-jobs plan emoji --storage runs",
+    )
+    parser.add_argument(
+        "--model", action="append", default=[], dest="models", metavar="M",
+        help="a model to time, given once or more (all)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--threads", type=options.positive, default=1, metavar="N",
+        help="threads of a trial, as a study's resources.cpus says (1)",
+    )  # fmt: skip
+    options.add_imports(parser)
+    options.add_storage(parser)
+    parser.set_defaults(run=_calibrate)
+
+
+def calibration_here(storage: "Storage", *, threads: int) -> "Calibration | None":
+    """What was measured on a machine like this one, if anything was."""
+    from tune_jobs.storage.reader import read_calibration
+    from tune_jobs.trial.calibrate import this_machine
+
+    return read_calibration(storage, this_machine(threads).name)
+
+
+def _calibrate(args: argparse.Namespace) -> int:
+    from siconvnet import MODELS
+    from tune_jobs.names import look_up
+    from tune_jobs.records.keys import calibration_key
+    from tune_jobs.storage import Storage
+    from tune_jobs.study.plugins import import_models
+    from tune_jobs.trial.calibrate import calibrate, this_machine
+
+    import_models(args.imports)
+    models = [look_up("model", name, MODELS).name for name in args.models] or [*MODELS]
+    storage = Storage(args.storage)
+    storage.check_writable()
+    here = this_machine(args.threads)
+    options.say(f"{here.processor}, {here.threads} threads, layers by {here.backend}")
+    print(f"{'model':20} {'training':>10} {'inference':>10}   ms per image")
+    before = calibration_here(storage, threads=args.threads)
+    found = calibrate(models, threads=args.threads, report=_show, known=before)
+    key = calibration_key(found.name)
+    storage.write(key, found.to_json())
+    print(f"stored as {storage.uri}/{key}; `tune-jobs plan` reckons with it on machines like this")
+    return 0
+
+
+def _show(model: str, seconds: "ModelSeconds") -> None:
+    print(f"{model:20} {1000 * seconds.train:10.2f} {1000 * seconds.valid:10.2f}", flush=True)

@@ -1,0 +1,83 @@
+"""How long this machine takes for an image, in training and in inference, model by model."""
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from statistics import median
+
+import torch
+
+from siconvnet import MODELS, build_model
+from siconvnet.fit import Fit, Images
+from tune_jobs.records.calibration import Calibration, ModelSeconds
+from tune_jobs.records.trial import utc_now
+from tune_jobs.trial.provenance import backend_on, processor
+
+BATCH = 16  # images, as in the published protocol
+EPOCHS = 4  # of one batch; the first one prepares constants and is not counted
+CLASSES, KERNEL_SIZE, SIDE = 36, 7, 64
+
+
+def this_machine(threads: int) -> Calibration:
+    """A calibration of this kind of machine in which no model is timed yet."""
+    return Calibration(
+        processor=processor(),
+        threads=threads,
+        backend=backend_on("cpu"),
+        torch_version=torch.__version__,
+        models={},
+        measured_at=utc_now(),
+    )
+
+
+def calibrate(
+    models: Iterable[str],
+    *,
+    threads: int,
+    report: Callable[[str, ModelSeconds], None],
+    known: Calibration | None = None,
+) -> Calibration:
+    """Time one batch of each model on the CPU; ``report`` gets each result as it is there.
+
+    What is ``known`` of other models stays, unless another version of torch was timed.
+    """
+    here = this_machine(threads)
+    kept = known.models if known and known.torch_version == here.torch_version else {}
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        found: dict[str, ModelSeconds] = {}
+        for name in models:
+            found[name] = time_model(name)
+            report(name, found[name])
+    finally:
+        torch.set_num_threads(before)
+    return replace(here, models=kept | found)
+
+
+def time_model(name: str) -> ModelSeconds:
+    """The medians over a few batches of bright discs on black, which cost what emoji do."""
+    sizes = MODELS[name].kernel_sizes
+    kernel_size = KERNEL_SIZE if sizes is None or KERNEL_SIZE in sizes else sizes[0]
+    torch.manual_seed(0)
+    model = build_model(name, in_channels=1, num_classes=CLASSES, kernel_size=kernel_size)
+    images = Images(discs(BATCH), torch.arange(BATCH) % CLASSES)
+    fit = Fit(model, images, images, lr=1e-3, max_epochs=EPOCHS, batch_size=BATCH)
+    seconds: list[float] = []
+    began = time.perf_counter()
+    for _ in fit:
+        seconds.append(time.perf_counter() - began)
+        began = time.perf_counter()
+    return ModelSeconds(
+        train=median(seconds[2::2]) / BATCH,
+        valid=median(seconds[3::2]) / BATCH,
+    )
+
+
+def discs(count: int) -> torch.Tensor:
+    """Discs of 33 to 48 pixels in the middle of black images, (count, 1, 64, 64) uint8."""
+    place = torch.arange(SIDE) - (SIDE - 1) / 2
+    distance = torch.hypot(place[:, None], place[None, :])
+    radii = torch.linspace(33, 48, count)[:, None, None] / 2
+    grain = torch.randint(128, 256, (count, SIDE, SIDE))
+    return ((distance < radii) * grain).to(torch.uint8)[:, None]
