@@ -199,7 +199,7 @@ def test_spoilt_raw_data_is_refused_in_a_sentence_and_nothing_is_written(
 
 
 def test_workers_are_as_many_as_memory_allows(monkeypatch):
-    monkeypatch.setattr(gather, "_cores", lambda: 64)
+    monkeypatch.setattr(gather, "available_cores", lambda: 64)
     monkeypatch.setattr(photos, "measure", lambda photo: (4000, 3000, "RGB"))
     assert gather.worker_count([photos.Photo(None, "x")], 16) == 4
     monkeypatch.setattr(photos, "measure", lambda photo: (13000, 13000, "RGB"))
