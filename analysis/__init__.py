@@ -1,4 +1,4 @@
-"""From records to answers: tables, statistics, figures, a report."""
+"""Analysis of trial records: results tables, statistics, figures and a report."""
 
 from analysis.errors import AnalysisError
 from analysis.tables.parquet import load

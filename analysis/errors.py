@@ -1,3 +1,5 @@
+"""The error that the analysis raises for bad input."""
+
 from tune_jobs.redaction import redact
 
 

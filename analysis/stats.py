@@ -20,7 +20,7 @@ STUDENT, BOOTSTRAP = "Student's t", "bootstrap"
 
 
 class Interval(NamedTuple):
-    """Both ends of an interval; NaN where there are too few values to tell."""
+    """Both ends of an interval; NaN where there are too few values."""
 
     low: float
     high: float
@@ -113,7 +113,7 @@ class Gap(NamedTuple):
     """A difference of two means, its standard error, and the degrees of freedom of its t."""
 
     difference: float
-    error: float  # NaN where there are too few scores to tell
+    error: float  # NaN where there are too few scores
     freedom: float
     method: str
 

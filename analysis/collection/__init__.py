@@ -1,1 +1,1 @@
-"""From storages, and from the published export, to the tables of a results folder."""
+"""Fill the tables of a results folder from storages and from the published export."""

@@ -1,4 +1,4 @@
-"""Objects to read, of any number of storages."""
+"""Read objects of which several storages may hold copies."""
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 def opened(uri: str) -> Storage:
-    """A storage that is there, as far as that can be told without asking a server."""
+    """A storage that is there, as far as can be known without asking a server."""
     storage = Storage(uri)
     if storage.is_local and not Path(storage.uri).is_dir():
         raise AnalysisError(

@@ -1,4 +1,4 @@
-"""Evaluations of trained weights -> the tables in parts; a few at a time, in bounded memory."""
+"""Put evaluations of trained weights into the tables, a few at a time, to bound the memory."""
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -51,7 +51,7 @@ def collect_evaluations(
     damaged: list[str],
     read: Callable[[int], None],
 ) -> int:
-    """Put evaluations into the tables; how many could be used. ``read`` is told of each few.
+    """Put evaluations into the tables; how many could be used. ``read`` is called with counts read.
 
     A part is stored before ``evaluations`` names it: a collection that is cut off loses the part it
     was at, and doubles none.

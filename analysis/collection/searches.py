@@ -1,4 +1,4 @@
-"""Searches of any number of storages, read whole: they change as they go on."""
+"""Read the searches of any number of storages, always whole, because they change as they run."""
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor

@@ -1,4 +1,4 @@
-"""How every figure comes from a results folder."""
+"""Draw every figure from a results folder."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import MappingProxyType
@@ -28,7 +28,7 @@ def drawn(
 ) -> Iterator[tuple[str, Figure | AnalysisError]]:
     """Each figure by name, drawn when asked for, or why these results do not allow it.
 
-    ``shown`` is the test object of the figures that look at one; left out, it is the paper's where
+    ``shown`` is the test object of the figures that show a single one; left out, it is the paper's where
     it was evaluated, else the first.
     """
     for name in names:

@@ -1,4 +1,4 @@
-"""Matplotlib from its own defaults: a user's settings and backend change none of our figures."""
+"""Start matplotlib from its own defaults, so that a user's settings change none of our figures."""
 
 import os
 from collections.abc import Iterator

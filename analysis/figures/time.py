@@ -1,4 +1,4 @@
-"""Seconds per epoch by model and dataset."""
+"""Seconds of training per epoch, by model and dataset."""
 
 import numpy as np
 import pandas as pd

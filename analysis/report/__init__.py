@@ -1,1 +1,1 @@
-"""Results for people: one HTML page, and tables as text."""
+"""The HTML report, and tables as Markdown, LaTeX and CSV."""

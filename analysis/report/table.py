@@ -1,4 +1,4 @@
-"""What a table for a reader is, whatever the medium: its columns, its caption, its numbers."""
+"""A table for a reader, whatever the medium: its columns, its caption, its numbers."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field

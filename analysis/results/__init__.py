@@ -1,1 +1,1 @@
-"""What a results folder says: its frames, cells, summaries, comparisons and answers to SQL."""
+"""Statistics of a results folder: frames, cells, summaries, comparisons, answers to SQL."""

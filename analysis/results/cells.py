@@ -1,4 +1,4 @@
-"""Which trials may be averaged: the reported ones of a cell, which were all run alike."""
+"""Select the trials that may be averaged: the reported ones of a cell, all run alike."""
 
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What evaluations of trained weights found: frames of trials and of measurements go in."""
+"""Results of evaluating trained weights, from frames of trials and of measurements."""
 
 import math
 from collections.abc import Mapping
@@ -143,7 +143,7 @@ def best_trial(trials: pd.DataFrame) -> pd.Series:
 
 
 def close_up(trial: pd.Series, rows: pd.DataFrame, wanted: Object | None) -> CloseUp:
-    """Those of a trial's rows that are of one object: the paper's, else the first, unless told.
+    """Those of a trial's rows that are of one object: ``wanted``, else the paper's, else the first.
 
     AnalysisError for an object that is not among them.
     """

@@ -1,4 +1,4 @@
-"""A study that lies in several storages, made one; pure.
+"""Merge what several storages hold of one study.
 
 Each storage may hold other parts of a study, or have decided other cells of it.
 """

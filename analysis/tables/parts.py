@@ -1,4 +1,4 @@
-"""Tables too big to hold: many Parquet files each, which the table ``evaluations`` names.
+"""Tables too large for memory: many Parquet files each, which the table ``evaluations`` names.
 
 A file is written a point at a time and stored whole. One that ``evaluations`` does not name, as a
 collection leaves behind that was cut off, is not read.

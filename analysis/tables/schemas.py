@@ -1,4 +1,4 @@
-"""The columns of each results table, and what makes a row of it the only one of its kind."""
+"""The columns of each results table, and its key: the columns that no two rows share."""
 
 from collections.abc import Mapping
 from types import MappingProxyType

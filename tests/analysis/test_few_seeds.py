@@ -1,4 +1,4 @@
-"""With few seeds an interval still covers what it says, and a difference is not made of luck."""
+"""With few seeds an interval still covers what it says, and a chance difference is not taken for a real one."""
 
 from dataclasses import replace
 
