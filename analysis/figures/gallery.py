@@ -28,8 +28,8 @@ def drawn(
 ) -> Iterator[tuple[str, Figure | AnalysisError]]:
     """Each figure by name, drawn when asked for, or why these results do not allow it.
 
-    ``shown`` is the test object of the figures that show a single one; left out, it is the paper's where
-    it was evaluated, else the first.
+    ``shown`` is the test object of the figures that show a single one; left out, it is the paper's
+    where that was evaluated, else the first.
     """
     for name in names:
         try:

@@ -1,4 +1,4 @@
-"""With few seeds an interval still covers what it says, and a chance difference is not taken for a real one."""
+"""With few seeds intervals cover what they say, and chance differences do not pass for real."""
 
 from dataclasses import replace
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from analysis.cli import main
 from analysis.collection.collect import collect
 
 INLINE = "module://matplotlib_inline.backend_inline"
@@ -62,8 +63,8 @@ def test_commands_that_draw_nothing_do_not_import_matplotlib(results):
 
 
 def test_figures_are_the_same_bytes_whatever_the_users_settings(results, tmp_path):
-    plain = run(results, "figures", "boxes", "--out", str(tmp_path / "plain"))
-    assert plain.returncode == 0, plain.stderr
+    plain = ["figures", "boxes", "--results", str(results / "results")]
+    assert main([*plain, "--out", str(tmp_path / "plain")]) == 0
     (results / "matplotlibrc").write_text(MINE)
     (tmp_path / "damaged").write_bytes(b"\xff\xfe lines.linewidth: thick\nno.such: key")
     others = {
