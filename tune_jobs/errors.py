@@ -9,7 +9,7 @@ class TuneJobsError(ValueError):
 
 
 class DeviceLostError(TuneJobsError):
-    """A GPU answers this process no more; another process may have more luck."""
+    """A GPU no longer answers this process; a new process may be able to use it."""
 
 
 class StorageError(OSError):

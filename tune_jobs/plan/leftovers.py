@@ -65,7 +65,7 @@ def find_leftovers(storage: Storage) -> Leftovers:
     gone = [
         *(Leftover(item.key, item.size, "its record is damaged") for item in of_spoilt),
         *damaged,
-        *(Leftover(item.key, item.size, "nobody is at it") for item in stale),
+        *(Leftover(item.key, item.size, "no live process holds it") for item in stale),
         *(Leftover(item.key, item.size, "its trial is finished") for item in done),
         *(
             Leftover(item.key, item.size, "no record names it")

@@ -43,7 +43,7 @@ class S3Address:
     """A folder of a bucket and the server that has it; no credentials.
 
     ``endpoint`` is host and port of a server that is not Amazon's, ``region`` None where the
-    environment or the bucket is to tell.
+    environment or the bucket decides.
     """
 
     bucket: str

@@ -79,7 +79,7 @@ class Storage:
         """Raise TuneJobsError for a folder that does not exist, such as a misspelt one."""
         if self.is_local and not Path(self.uri).is_dir():
             raise TuneJobsError(
-                f"Storage must be there to be looked at; there is no folder {self.uri}. "
+                f"Storage must be there to be read; there is no folder {self.uri}. "
                 "`tune-jobs run STUDY --storage URI` makes one."
             )
 

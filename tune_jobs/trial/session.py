@@ -92,7 +92,7 @@ class Session:
         now = clock.monotonic()
         # When the trial and the running epoch would have begun had they never been cut off.
         self.began = self.epoch_began = now
-        self.checkpointed = self.heard = now
+        self.checkpointed = self.heartbeat_sent = now
         # Of the running epoch, in batches; NaN after a resumption that does not know.
         self.train_seconds = self.valid_seconds = 0.0
 
@@ -226,9 +226,9 @@ class Session:
 
     def _between_batches(self) -> None:
         now = clock.monotonic()
-        if now - self.heard >= HEARTBEAT_SECONDS:
+        if now - self.heartbeat_sent >= HEARTBEAT_SECONDS:
             self._beat()
-            self.heard = now
+            self.heartbeat_sent = now
         stop = self.stop_asked()
         if stop or now - self.checkpointed >= self.surroundings.checkpoint_seconds:
             self._checkpoint(now)

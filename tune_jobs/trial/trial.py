@@ -90,7 +90,7 @@ def run_trial(
 
 
 def _ran_out_of_memory(error: Exception) -> bool:
-    """Whether a GPU was full; CUDA and its libraries each have their own word for it."""
+    """Whether a GPU was full; CUDA and its libraries each say so in their own words."""
     full = ("out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED")
     return isinstance(error, RuntimeError) and any(word in str(error) for word in full)
 
