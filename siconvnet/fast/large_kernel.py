@@ -43,7 +43,8 @@ class _LargeConv2d(torch.autograd.Function):
             x_gradient = conv2d_input(x.shape, kernel, gradient)
         if ctx.needs_input_grad[1]:
             with full_precision(x.device):
-                answers = spectral_answers(x.transpose(0, 1), gradient.transpose(0, 1))
+                images, kernels = x.transpose(0, 1)[:, :, None], gradient.transpose(0, 1)[None]
+                answers = spectral_answers(images, kernels)[:, :, 0]
             kernel_gradient = answers.permute(3, 2, 0, 1)
         if ctx.needs_input_grad[2]:
             bias_gradient = gradient.sum(dim=(0, 2, 3))

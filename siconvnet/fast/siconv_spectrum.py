@@ -22,13 +22,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from siconvnet.fast.grouping import portions
 from siconvnet.resample import Ladder, resize_matrix
 
 PARTS = (0, 1)  # cosine, sine
 QUADRANTS = tuple((row, column) for row in PARTS for column in PARTS)
 KEPT_ELEMENTS = 2**24  # of kernel transforms; more than that are made anew each time
 PASS_ELEMENTS = 2**24  # of image blocks; more images than that are taken in several passes
-GROUP_ELEMENTS = 2**26  # of a group's answers; more scales than that are taken in several groups
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,23 +192,12 @@ def kernel_spectra(frequency: Tensor, ladder: Ladder, dtype: torch.dtype) -> tup
     return torch.stack(parts[0]), torch.stack(parts[1])
 
 
-def number_of_groups(x: Tensor, out_channels: int, ladder: Ladder) -> int:
-    """Into how many groups the scales are cut.
-
-    On a CPU each scale is a group of its own and its answers stay in the cache; elsewhere as many
-    scales as memory allows are taken at once, since each launch has its price.
-    """
-    if x.device.type == "cpu":
-        return ladder.num_scales
-    of_one_scale = x.shape[0] * out_channels * x.shape[2] * x.shape[3]
-    scales_at_once = max(1, GROUP_ELEMENTS // max(1, of_one_scale))
-    return math.ceil(ladder.num_scales / scales_at_once)
-
-
 def spectrum_of(x: Tensor, out_channels: int, ladder: Ladder) -> Spectrum:
     """The matrices for a batch of images, (N, C, H, W)."""
-    groups = number_of_groups(x, out_channels, ladder)
-    return make_spectrum(x.shape[2], x.shape[3], ladder, x.dtype, x.device, groups)
+    of_one_scale = x.shape[0] * out_channels * x.shape[2] * x.shape[3]
+    groups = portions(ladder.num_scales, of_one_scale, x.device)
+    scales = tuple(range(group.start, group.stop) for group in groups)
+    return make_spectrum(x.shape[2], x.shape[3], ladder, x.dtype, x.device, scales)
 
 
 @functools.lru_cache(maxsize=32)
@@ -218,14 +207,14 @@ def make_spectrum(
     ladder: Ladder,
     dtype: torch.dtype,
     device: torch.device,
-    number_of_groups: int,
+    scales_of_groups: tuple[range, ...],
 ) -> Spectrum:
     """The matrices for images of one size, cached and shared."""
     # Tensors made in inference mode could not be used in training later on.
     with torch.inference_mode(False), torch.no_grad(), torch.device("cpu"):
         rows, columns = (axis_spectrum(side, ladder, dtype) for side in (height, width))
         folds = fold_matrices(ladder, dtype)
-        groups = scale_groups(rows, columns, ladder, number_of_groups)
+        groups = scale_groups(rows, columns, ladder, scales_of_groups)
         row_scales, row_numbers = numbered_rows(groups, ladder)
         folded = [torch.kron(folds[p], folds[q]) for p, q in QUADRANTS]
         spectrum = Spectrum(
@@ -243,17 +232,19 @@ def make_spectrum(
 
 
 def scale_groups(
-    rows: AxisSpectrum, columns: AxisSpectrum, ladder: Ladder, number_of_groups: int
+    rows: AxisSpectrum,
+    columns: AxisSpectrum,
+    ladder: Ladder,
+    scales_of_groups: tuple[range, ...],
 ) -> tuple[ScaleGroup, ...]:
-    """The scales in groups of about the same number."""
-    bounds = [round(ladder.num_scales * n / number_of_groups) for n in range(number_of_groups + 1)]
+    """What each group of scales needs."""
     reached = reach(rows, columns, ladder)
     height, width = reached.shape
     taps_of_both_axes = ladder.kernel_size**2 * (4 if ladder.interpolation == "nearest" else 1)
     frequencies = rows.kernels[0].shape[1] * columns.kernels[0].shape[1]
     kept = ladder.num_scales * frequencies * taps_of_both_axes <= KEPT_ELEMENTS
     groups = []
-    for scales in map(range, bounds, bounds[1:]):
+    for scales in scales_of_groups:
         border = ladder.border(scales.start)
         inner = slice(border, height - border), slice(border, width - border)
         numbers = torch.arange(scales.start, scales.stop, dtype=torch.int16)

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from siconvnet.fast.fourier import spectral_answers
+from siconvnet.fast.grouping import portions
 from siconvnet.precision import above_autocast, full_precision
 
 CONVOLUTIONS = {4: F.conv2d, 5: F.conv3d}
@@ -59,11 +60,14 @@ def scaled_peak(
 
     Shape: x (N, C, S, H, W), kernels (S, O, C, K, K), bias (O,) -> (N, O). Differentiable.
     """
+    answers_of_scale = x.shape[0] * len(kernels[0]) * x.shape[3] * x.shape[4]
+    groups = portions(len(kernels), answers_of_scale, x.device)
     with torch.no_grad(), full_precision(x.device):
-        answers = [
-            search_answers(trim(maps, margin - padding), trim(kernel, margin))
-            for maps, kernel, margin in zip(x.unbind(2), kernels, margins, strict=True)
-        ]
+        answers = []
+        for group in groups:
+            margin = min(margins[group])
+            maps = trim(x[:, :, group], margin - padding)
+            answers.append(search_answers(maps, trim(kernels[group], margin)))
         scale, row, column = first_largest(answers)
     seen = windows(x, (scale, row, column), (1, *kernels.shape[3:]), padding=padding)
     at_all_scales = torch.einsum("nop,sop->nos", seen, kernels.flatten(2))
@@ -72,10 +76,13 @@ def scaled_peak(
 
 
 def search_answers(x: Tensor, kernels: Tensor) -> Tensor:
-    """What ``conv2d`` answers without bias, with the places first, (I, J, N, O)."""
-    if kernels.shape[-1] > LARGEST_DIRECT_SIDE:
-        return spectral_answers(x, kernels)
-    return F.conv2d(x, kernels).permute(2, 3, 0, 1)
+    """What ``conv2d`` answers at each scale without bias, with the places first.
+
+    Shape: x (N, C, S, H, W), kernels (S, O, C, k, k) -> (I, J, S, N, O).
+    """
+    if len(kernels) == 1 and kernels.shape[-1] <= LARGEST_DIRECT_SIDE:
+        return F.conv2d(x.squeeze(2), kernels[0]).permute(2, 3, 0, 1)[:, :, None]
+    return spectral_answers(x, kernels)
 
 
 def trim(x: Tensor, margin: int) -> Tensor:
@@ -88,24 +95,25 @@ def trim(x: Tensor, margin: int) -> Tensor:
 def first_largest(answers: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
     """Scale, row and column of the largest answer of each image and channel, each (N, O).
 
-    ``answers`` holds (I, J, N, O) for each scale. Answers that differ by no more than the rounding
-    of a transform count as equal, and of equal ones the first is taken, as ``max`` does: on a flat
-    background all places tie, and the gradient should reach the one that it reaches elsewhere.
+    ``answers`` holds (I, J, S, N, O) for each group of scales. Answers that differ by no more than
+    the rounding of a transform count as equal, and of equal ones the first is taken, as ``max``
+    does: on a flat background all places tie, and the gradient should reach the one that it reaches
+    elsewhere.
     """
-    rows = torch.stack([answer.amax(dim=1) for answer in answers])  # S I N O
-    lowest = torch.stack([answer.amin(dim=(0, 1)) for answer in answers]).amin(dim=0)
+    rows = torch.cat([answer.amax(dim=1) for answer in answers], dim=1).transpose(0, 1)  # S I N O
+    lowest = torch.cat([answer.amin(dim=(0, 1)) for answer in answers]).amin(dim=0)
     largest = rows.amax(dim=(0, 1))
     rounding = ROUNDING_UNITS * torch.finfo(rows.dtype).eps
     enough = largest - rounding * torch.maximum(largest.abs(), lowest.abs())
-    scale_row = (rows.flatten(0, 1) >= enough).int().argmax(dim=0)
+    scale_row = (rows.flatten(0, 1) >= enough).max(dim=0).indices
     scale, row = unravel(scale_row, rows.shape[:2])
-    line = torch.stack([pick_row(answer, row) for answer in answers])  # S J N O
-    line = line.gather(0, scale.expand(1, *line.shape[1:])).squeeze(0)
-    return scale, row, (line >= enough).int().argmax(dim=0)
+    lines = torch.cat([pick_row(answer, row) for answer in answers], dim=1)  # J S N O
+    line = lines.gather(1, scale.expand(len(lines), 1, -1, -1)).squeeze(1)
+    return scale, row, (line >= enough).max(dim=0).indices
 
 
 def pick_row(answer: Tensor, row: Tensor) -> Tensor:
-    """One row of each image's and channel's answers: (I, J, N, O) and (N, O) -> (J, N, O)."""
+    """One row of each image's and channel's answers: (I, J, S, N, O), (N, O) -> (J, S, N, O)."""
     return answer.gather(0, row.expand(1, *answer.shape[1:])).squeeze(0)
 
 

@@ -4,11 +4,12 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from lab.groups import in_groups
 from siconvnet import Conv2d, Conv3d, GlobalMaxPool, KanazawaConv2d, SESConv2d, XuConv2d
 from siconvnet.baselines import zero_margins
 from siconvnet.bases import steerable_basis
@@ -70,6 +71,13 @@ def assert_same(fast: nn.Module, plain: nn.Module, x: Tensor) -> None:
         torch.testing.assert_close(ours, theirs, rtol=0, atol=slack)
 
 
+def rounding_decides(plain: nn.Module, x: Tensor) -> bool:
+    """Whether answers that should tie differ by rounding in the plain form, as on flat grey."""
+    answers = plain(x).detach().flatten(2)
+    largest = answers.amax(2, keepdim=True)
+    return bool(((answers > largest - 1e-12) & (answers < largest)).any())
+
+
 @pytest.mark.parametrize("name", LAYERS)
 @settings(max_examples=15, deadline=None)
 @given(data=st.data())
@@ -79,9 +87,7 @@ def test_fast_and_plain_agree_in_double_precision(name: str, data: st.DataObject
     height, width = data.draw(st.integers(11, 20)), data.draw(st.integers(11, 20))
     in_channels, out_channels = data.draw(st.integers(1, 3)), data.draw(st.integers(1, 3))
     seed = data.draw(st.integers(0, 2**31))
-    # Xu's columns have kernels of equal sums: on flat grey they tie, and rounding decides in plain.
-    greys = [] if name.startswith("xu") else [0.25]
-    background = data.draw(st.sampled_from([None, 0.0, *greys]))
+    background = data.draw(st.sampled_from([None, 0.0, 0.25]))
 
     torch.manual_seed(seed)
     plain = build(in_channels, out_channels, kernel_size, plain=True).double()
@@ -92,7 +98,9 @@ def test_fast_and_plain_agree_in_double_precision(name: str, data: st.DataObject
         x[..., data.draw(st.integers(0, height)) :, :] = background
         x[..., : data.draw(st.integers(0, width))] = background
 
-    assert_same(fast, plain, x)
+    assume(not rounding_decides(plain, x))
+    with in_groups(data.draw(st.sampled_from([1, 2, None]))):
+        assert_same(fast, plain, x)
 
 
 @pytest.mark.parametrize(

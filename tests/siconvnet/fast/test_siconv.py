@@ -3,10 +3,7 @@
 The scales are taken one by one, as on a CPU, or several at once, as elsewhere.
 """
 
-import contextlib
 import copy
-from collections.abc import Iterator
-from unittest import mock
 
 import pytest
 import torch
@@ -14,12 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from lab.groups import in_groups
 from siconvnet import PooledSiConv2d, ScalePool, SiConv2d, build_model
 from siconvnet.fast import siconv_spectrum
 from siconvnet.fast.siconv_response import response
 from siconvnet.layers import POOL_MODES
-from siconvnet.precision import full_precision
-from siconvnet.resample import INTERPOLATIONS, Ladder, max_num_scales
+from siconvnet.resample import INTERPOLATIONS, max_num_scales
 
 KERNEL_SIZES = (3, 7, 11, 15)
 
@@ -49,18 +46,7 @@ def convolutions(draw: st.DrawFn) -> tuple[SiConv2d, Tensor]:
     return conv, x
 
 
-GROUPS = st.sampled_from((1, 2, 3, None))  # of scales; None: each by itself
-
-
-@contextlib.contextmanager
-def scales_in_groups(groups: int | None) -> Iterator[None]:
-    """Cut the scales into so many groups, if there are as many scales."""
-
-    def number_of_groups(x: Tensor, out_channels: int, ladder: Ladder) -> int:
-        return min(groups or ladder.num_scales, ladder.num_scales)
-
-    with mock.patch.object(siconv_spectrum, "number_of_groups", number_of_groups):
-        yield
+GROUPS = st.sampled_from((1, 2, 3, None))
 
 
 def answer_and_gradients(function, conv: SiConv2d, x: Tensor) -> list[Tensor]:
@@ -97,7 +83,7 @@ def test_every_scale_answers_as_in_the_plain_form(case, groups):
     conv, x = case
 
     def fast(x: Tensor) -> Tensor:
-        with scales_in_groups(groups):
+        with in_groups(groups):
             return response(x, conv.weight, conv.bias, conv.ladder)
 
     assert_same(
@@ -113,7 +99,7 @@ def test_a_pooled_stage_and_its_peak_answer_as_in_the_plain_form(case, mode, onl
         return
     fast, plain = PooledSiConv2d(conv, ScalePool(mode)), plain_stage(conv, mode)
     name = "peak" if only_peak else "forward"
-    with scales_in_groups(groups):
+    with in_groups(groups):
         found = answer_and_gradients(getattr(fast, name), conv, x)
     assert_same(found, answer_and_gradients(getattr(plain, name), conv, x))
 
@@ -125,7 +111,7 @@ def test_the_scales_chosen_from_all_answers_are_those_of_the_plain_form(case, mo
     if mode == "energy" and not sums_decide(conv, x):
         return
     pool = ScalePool(mode)
-    with scales_in_groups(groups):
+    with in_groups(groups):
         answers = response(x, conv.weight, conv.bias, conv.ladder)
     _, fast = pool(answers, return_indices=True)
     _, plain = pool(conv.plain_response(x), return_indices=True)
@@ -156,7 +142,7 @@ def test_the_first_of_the_equally_loud_slices_is_kept(bias, groups):
     x = torch.zeros(8, 1, 24, 24)
     x[:, :, 20:, 18:] = torch.rand(8, 1, 4, 6)
     fast, plain = PooledSiConv2d(conv, ScalePool("slice")), plain_stage(conv, "slice")
-    with scales_in_groups(groups):
+    with in_groups(groups):
         torch.testing.assert_close(fast(x), plain(x))
 
 
@@ -166,7 +152,7 @@ def test_the_first_of_the_equal_answers_to_a_flat_image_receives_the_gradient(mo
     torch.manual_seed(0)
     conv = SiConv2d(2, 8, num_scales=8, kernel_size=3)
     x = torch.full((1, 2, 18, 20), 0.3, requires_grad=True)
-    with scales_in_groups(groups):
+    with in_groups(groups):
         peak = PooledSiConv2d(conv, ScalePool(mode)).peak(x)
     for channel in (peak[0] > 0).nonzero().flatten():
         (grad,) = torch.autograd.grad(peak[0, channel], x, retain_graph=True)
@@ -185,7 +171,7 @@ def test_what_is_chosen_on_a_mostly_black_image_does_not_depend_on_rounding(bias
     x[:, :, 9:13, 10:14] = torch.rand(2, 1, 4, 4)
     _, chosen = ScalePool(mode)(conv.plain_response(x), return_indices=True)
     gradients = []
-    with scales_in_groups(groups):
+    with in_groups(groups):
         assert torch.equal(ScalePool(mode)(conv(x), return_indices=True)[1], chosen)
         for stage in (PooledSiConv2d(conv, ScalePool(mode)), plain_stage(conv, mode)):
             gradients.append(torch.autograd.grad(stage(x).sum(), (conv.weight, conv.bias)))
