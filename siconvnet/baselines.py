@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from siconvnet.fast.large_kernel import large_conv2d
+from siconvnet.fast.transformed import needs_plain_form
 from siconvnet.fast.volume import volume_peak
 from siconvnet.fast.winners import conv_peak, scaled_peak, trim
 from siconvnet.fast.zoomed import zoomed_peak, zoomed_response
@@ -48,7 +49,8 @@ class Conv2d(nn.Conv2d):
 
     def peak(self, x: Tensor) -> Tensor:
         """The largest answer of each image and channel, (N, O)."""
-        if self.plain:
+        # What is compiled is the plain form: its search is one whole graph without settings.
+        if by_the_book(self, x) or torch.compiler.is_compiling():
             return GlobalMaxPool()(self(x))
         check_channels(x, self.in_channels, ndim=4)
         return conv_peak(x, self.weight, self.bias, padding=int(self.padding[0]))
@@ -81,7 +83,7 @@ class Conv3d(nn.Conv3d):
 
     def peak(self, x: Tensor) -> Tensor:
         """The largest answer of each image and channel, (N, O)."""
-        if self.plain:
+        if by_the_book(self, x):
             return GlobalMaxPool()(self(x))
         check_channels(x, self.in_channels, ndim=5)
         return volume_peak(x, self.weight, self.bias)
@@ -114,7 +116,7 @@ class KanazawaConv2d(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         self.check_input(x)
-        if not self.plain:
+        if not by_the_book(self, x):
             return zoomed_response(x, self.weight, self.bias, self.factors)
         return torch.stack([self.scale_response(x, f) for f in self.factors]).max(dim=0).values
 
@@ -124,7 +126,7 @@ class KanazawaConv2d(nn.Module):
 
     def peak(self, x: Tensor) -> Tensor:
         """The largest answer of each image and channel, (N, O)."""
-        if self.plain:
+        if by_the_book(self, x):
             return GlobalMaxPool()(self(x))
         self.check_input(x)
         return zoomed_peak(x, self.weight, self.bias, self.factors)
@@ -172,7 +174,7 @@ class XuConv2d(nn.Module):
         self.corrected = corrected
         self.plain = plain
         self.weight = conv2d_weight(in_channels, out_channels, kernel_size)
-        ones = torch.ones(1, 1, kernel_size, kernel_size)
+        ones = torch.ones(1, 1, kernel_size, kernel_size, device="cpu")
         self.margins = zero_margins(
             torch.stack([self.stretched(ones, side)[0] for side in self.sides], dim=1)
         )
@@ -180,7 +182,8 @@ class XuConv2d(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         self.check_input(x)
         copies = [x] * len(self.sides) if x.ndim == 4 else x.unbind(2)
-        margins = [0 if self.plain else margin for margin in self.margins]
+        plain = by_the_book(self, x)
+        margins = [0 if plain else margin for margin in self.margins]
         responses = [
             F.conv2d(maps, trim(kernel, margin), padding=self.frame // 2 - margin)
             for maps, kernel, margin in zip(copies, self.kernels(), margins, strict=True)
@@ -189,12 +192,9 @@ class XuConv2d(nn.Module):
 
     def kernels(self) -> Tensor:
         """The kernel of each column, (5, O, C, 11, 11), each as loud as the learned one."""
+        kernels = torch.stack([self.stretched(self.weight, side) for side in self.sides])
         loudness = self.weight.abs().sum((2, 3), keepdim=True)
-        columns = []
-        for side in self.sides:
-            kernel = self.stretched(self.weight, side)
-            columns.append(kernel * (loudness / kernel.abs().sum((2, 3), keepdim=True)))
-        return torch.stack(columns)
+        return kernels * (loudness / kernels.abs().sum((3, 4), keepdim=True))
 
     def stretched(self, weight: Tensor, side: int) -> Tensor:
         """A kernel stretched to ``side``, zero-padded to the frame of all columns."""
@@ -213,7 +213,7 @@ class XuConv2d(nn.Module):
 
     def peak(self, x: Tensor) -> Tensor:
         """The largest answer of each image and channel, over columns and places, (N, O)."""
-        if self.plain or x.ndim == 4:
+        if by_the_book(self, x) or x.ndim == 4:
             return GlobalMaxPool()(self(x))
         self.check_input(x)
         return scaled_peak(x, self.kernels(), None, margins=self.margins, padding=self.frame // 2)
@@ -265,7 +265,7 @@ class SESConv2d(nn.Module):
         extent = () if lifting else (1,)
         self.weight = nn.Parameter(torch.empty(out_channels, in_channels, *extent, len(basis)))
         self.bias = nn.Parameter(torch.zeros(out_channels))
-        self.register_buffer("basis", basis, persistent=False)
+        self.register_buffer("basis", basis.to(self.weight.dtype), persistent=False)
         self.margins = zero_margins(basis)
         self.lifting = lifting
         self.plain = plain
@@ -275,7 +275,7 @@ class SESConv2d(nn.Module):
         self.check_input(x)
         copies = [x] * len(self.margins) if self.lifting else x.unbind(2)
         kernels = zip(copies, self.kernels(), self.margins, strict=True)
-        if self.plain:
+        if by_the_book(self, x):
             responses = [F.conv2d(maps, kernel, self.bias) for maps, kernel, _ in kernels]
         else:
             responses = [
@@ -286,11 +286,11 @@ class SESConv2d(nn.Module):
 
     def kernels(self) -> Tensor:
         """The kernel of each scale, (S, O, C, K, K)."""
-        return torch.einsum("ocf,fsij->socij", self.weight.flatten(2), self.basis)
+        return torch.einsum("ocf,fsij->socij", self.weight.flatten(2), self.basis.to(self.weight))
 
     def peak(self, x: Tensor) -> Tensor:
         """The largest answer of each image and channel, over scales and places, (N, O)."""
-        if self.plain or self.lifting:
+        if by_the_book(self, x) or self.lifting:
             return GlobalMaxPool()(self(x))
         self.check_input(x)
         return scaled_peak(x, self.kernels(), self.bias, margins=self.margins)
@@ -305,10 +305,17 @@ class SESConv2d(nn.Module):
         check_room(x, self.basis.shape[-1])
 
 
+def by_the_book(layer: nn.Module, x: Tensor) -> bool:
+    """Whether a layer computes in its plain form."""
+    return bool(layer.plain) or needs_plain_form(x)
+
+
 def zero_margins(basis: Tensor) -> tuple[int, ...]:
     """How many rows and columns of zeros surround all functions of a scale, for each scale."""
     side = basis.shape[-1]
-    distance = (torch.arange(side) - side // 2).abs()
+    if basis.device.type == "meta":  # no values to look at
+        return (0,) * basis.shape[1]
+    distance = (torch.arange(side, device="cpu") - side // 2).abs()
     ring = torch.maximum(distance[:, None], distance)
     used = basis.ne(0).any(dim=0).cpu()
     return tuple(side // 2 - int((ring * scale).max()) for scale in used)

@@ -53,6 +53,13 @@ class Images:
     images: Tensor
     labels: Tensor
 
+    def __post_init__(self) -> None:
+        if self.images.dtype != torch.uint8:
+            raise ValueError(
+                "Images must be whole numbers 0..255 of dtype uint8, which leaves no room for NaN; "
+                f"got {self.images.dtype}."
+            )
+
     def __len__(self) -> int:
         return len(self.labels)
 

@@ -11,9 +11,11 @@ from siconvnet.compiled import siconv as compiled_siconv
 from siconvnet.compiled.library import covers
 from siconvnet.fast import siconv_peak, siconv_response
 from siconvnet.precision import full_precision
+from siconvnet.fast.transformed import not_compiled
 from siconvnet.resample import Ladder
 
 
+@not_compiled
 def pooled_response(x: Tensor, weight: Tensor, bias: Tensor, ladder: Ladder, mode: str) -> Tensor:
     """One scale's answer, chosen as ``ScalePool(mode)`` does: (N, C, H, W) -> (N, O, H', W')."""
     if compiled_siconv.covers_response(x, weight, bias):
@@ -22,6 +24,7 @@ def pooled_response(x: Tensor, weight: Tensor, bias: Tensor, ladder: Ladder, mod
     return siconv_response.pooled_response(x, weight, bias, ladder, mode)
 
 
+@not_compiled
 def pooled_peak(x: Tensor, weight: Tensor, bias: Tensor, ladder: Ladder, mode: str) -> Tensor:
     """What a global maximum finds in ``pooled_response``: (N, C, H, W) -> (N, O)."""
     if covers(x, weight, bias):
@@ -30,6 +33,7 @@ def pooled_peak(x: Tensor, weight: Tensor, bias: Tensor, ladder: Ladder, mode: s
     return siconv_peak.pooled_peak(x, weight, bias, ladder, mode)
 
 
+@not_compiled
 def pooled_choice(
     x: Tensor, weight: Tensor, bias: Tensor, ladder: Ladder, mode: str
 ) -> tuple[Tensor, Tensor] | None:

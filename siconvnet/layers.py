@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from siconvnet.fast.siconv_response import response
+from siconvnet.fast.transformed import needs_plain_form
 from siconvnet.forms import pooled_choice, pooled_peak, pooled_response
 from siconvnet.resample import (
     Ladder,
@@ -88,9 +89,13 @@ class SiConv2d(nn.Module):
         return torch.stack([self.scale_response(x, side) for side in self.sides], dim=2)
 
     def runs_fast(self, x: Tensor) -> bool:
-        """Whether all scales are computed at once; half precision is left to the plain form."""
+        """Whether all scales are computed at once.
+
+        Half precision, empty batches and transformed programs are left to the plain form.
+        """
         full = x.dtype in (torch.float32, torch.float64)
-        return not self.plain and full and x.dtype == self.weight.dtype and x.numel() > 0
+        fast = not self.plain and not needs_plain_form(x)
+        return fast and full and x.dtype == self.weight.dtype
 
     @property
     def ladder(self) -> Ladder:

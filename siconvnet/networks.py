@@ -1,12 +1,12 @@
 """The trunk that all models share, and the two models that wrap it."""
 
-import functools
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from siconvnet.constants import constant
 from siconvnet.stages import peak_of_stages
 
 
@@ -88,13 +88,11 @@ def pyramid(x: Tensor, levels: int) -> list[Tensor]:
     return images
 
 
-@functools.lru_cache(maxsize=16)
+@constant
 def blur_kernel(dtype: torch.dtype, device: torch.device) -> Tensor:
     """The 5 x 5 binomial kernel; cached and shared, do not write into it."""
-    # A tensor made in inference mode could not be used in training later on.
-    with torch.inference_mode(False):
-        row = torch.tensor([1.0, 4.0, 6.0, 4.0, 1.0], dtype=dtype, device="cpu") / 16
-        return torch.outer(row, row).to(device)
+    row = torch.tensor([1.0, 4.0, 6.0, 4.0, 1.0], dtype=dtype, device="cpu") / 16
+    return torch.outer(row, row).to(device)
 
 
 class SpatialTransformer(nn.Module):
@@ -132,6 +130,8 @@ class SpatialTransformer(nn.Module):
 
     def warp(self, x: Tensor) -> Tensor:
         """The view of each image that the localisation network chose."""
+        if len(x) == 0:  # affine_grid refuses an empty batch
+            return x
         theta = self.localise(x).view(-1, 2, 3)
         grid = F.affine_grid(theta, list(x.shape), align_corners=False)
         return F.grid_sample(x, grid, mode="bilinear", padding_mode="zeros", align_corners=False)

@@ -1,11 +1,12 @@
 """Enlarge square kernels: the sizes they take, and the resizing matrix for each size."""
 
-import functools
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+from siconvnet.constants import constant
 
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "area")
 
@@ -74,20 +75,18 @@ def resize_matrix(
     return _resize_matrix(kernel_size, side, interpolation, dtype, torch.device(device))
 
 
-@functools.lru_cache(maxsize=1024)
+@constant
 def _resize_matrix(
     kernel_size: int, side: int, interpolation: str, dtype: torch.dtype, device: torch.device
 ) -> Tensor:
-    # A tensor made in inference mode could not be used in training later on.
-    with torch.inference_mode(False), torch.no_grad():
-        if interpolation == "area":
-            matrix = _area_matrix(kernel_size, side).to(dtype)
-        else:
-            # In the caller's dtype: nearest depends on the precision that positions have.
-            impulses = torch.eye(kernel_size, dtype=dtype)[None, :, :, None]
-            grown = F.interpolate(impulses, size=(side, 1), mode=interpolation)
-            matrix = grown[0, :, :, 0].T.contiguous()
-        return matrix.to(device)
+    if interpolation == "area":
+        matrix = _area_matrix(kernel_size, side).to(dtype)
+    else:
+        # In the caller's dtype: nearest depends on the precision that positions have.
+        impulses = torch.eye(kernel_size, dtype=dtype)[None, :, :, None]
+        grown = F.interpolate(impulses, size=(side, 1), mode=interpolation)
+        matrix = grown[0, :, :, 0].T.contiguous()
+    return matrix.to(device)
 
 
 def _area_matrix(kernel_size: int, side: int) -> Tensor:
@@ -150,16 +149,15 @@ def frame(size: int, resized: int) -> tuple[int, int]:
     return before, size - resized - before
 
 
-@functools.lru_cache(maxsize=256)
+@constant
 def zoom_matrix(size: int, factor: float, dtype: torch.dtype, device: torch.device) -> Tensor:
     """The matrix Z for which ``Z @ image @ Z.T`` is ``zoom`` of a square image, (size, size).
 
     Cached and shared; do not write into it.
     """
-    with torch.inference_mode(False), torch.no_grad():
-        impulses = torch.eye(size, dtype=dtype)[None, :, :, None]
-        if factor != 1:
-            impulses = F.interpolate(
-                impulses, scale_factor=(factor, 1.0), mode="bilinear", align_corners=True
-            )
-        return F.pad(impulses[0, :, :, 0], frame(size, impulses.shape[2])).T.contiguous().to(device)
+    impulses = torch.eye(size, dtype=dtype)[None, :, :, None]
+    if factor != 1:
+        impulses = F.interpolate(
+            impulses, scale_factor=(factor, 1.0), mode="bilinear", align_corners=True
+        )
+    return F.pad(impulses[0, :, :, 0], frame(size, impulses.shape[2])).T.contiguous().to(device)

@@ -10,6 +10,8 @@ from siconvnet.baselines import Conv2d, Conv3d, SESConv2d, XuConv2d
 from siconvnet.compiled.library import covers
 from siconvnet.compiled.stages import covers_banks, two_stage_peak
 from siconvnet.compiled.volume import volume_peak
+from siconvnet.precision import full_precision
+from siconvnet.fast.transformed import needs_plain_form
 from siconvnet.layers import SiConv2d
 from siconvnet.precision import full_precision
 
@@ -45,6 +47,8 @@ def covers_stages(stage1: nn.Module, stage2: nn.Module, x: Tensor) -> bool:
     """Whether both are layers that compiled loops know, and nobody watches them from outside."""
     banks = type(stage1) in BANKS and type(stage2) is type(stage1)
     volume = type(stage1) is SiConv2d and type(stage2) is Conv3d
+    if torch.compiler.is_compiling() or needs_plain_form(x):
+        return False
     if not (banks or volume) or stage1.plain or stage2.plain or x.ndim != 4 or not len(x):
         return False
     assert isinstance(stage1.weight, Tensor)

@@ -13,7 +13,6 @@ Source: Sosnovik et al. (2021), arXiv:2106.02733, section 3, where Adam does thi
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import cache
 from itertools import combinations
 from typing import NamedTuple
 
@@ -23,6 +22,7 @@ from torch import Tensor
 
 from siconvnet.bases.disk_cache import remembered
 from siconvnet.bases.hermite import SIDE, hermite_functions, normalised
+from siconvnet.constants import constant
 
 KERNEL_SIZE = 7  # pixels, of a base kernel at scale 1
 SCALES = (1.0, 1.26, 1.59, 2.0)
@@ -45,7 +45,7 @@ def disco_basis(kernel_size: int) -> Tensor:
     return _kept_basis()
 
 
-@cache
+@constant
 def _kept_basis() -> Tensor:
     inputs = (VERSION, SCALES, DILATIONS, WIDTH, IMAGE_SIDE, MARGIN, REWEIGHTINGS)
     return remembered(

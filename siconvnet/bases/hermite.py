@@ -4,11 +4,12 @@ Source: Sosnovik et al. (2020), arXiv:1910.11093, section 4.
 """
 
 import math
-from functools import cache
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from siconvnet.constants import constant
 
 SIDE = 15  # pixels, of every function at every scale
 MAX_ORDER = 4  # of the polynomial, both axes together
@@ -17,7 +18,7 @@ SHRINK = 1.5  # each further width is this much smaller
 LEAST_NORM = 0.1  # of a function at the smallest scale, in units of its largest norm
 
 
-@cache
+@constant
 def hermite_basis(kernel_size: int) -> Tensor:
     """The first ``kernel_size ** 2`` Hermite functions at four scales, (k^2, 4, 15, 15) float32."""
     functions = torch.stack([_at_scale(width, kernel_size**2) for width in WIDTHS], dim=1)

@@ -14,6 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from siconvnet.fast.transformed import needs_plain_form
+
 VARIABLE = "SICONVNET_BACKEND"
 TORCH = "torch"
 INSTRUCTION_SETS = ("avx512", "avx2", "portable")  # widest first
@@ -114,6 +116,7 @@ def covers(*tensors: Tensor | None) -> bool:
             for tensor in given
         )
         and not torch.compiler.is_compiling()
+        and not needs_plain_form(given[0])
         and not torch._C._len_torch_dispatch_stack()
         and chosen_library() is not None
     )

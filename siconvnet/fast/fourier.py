@@ -11,13 +11,14 @@ answers, s scales, u frequencies along the columns (all), v along the rows (half
 conjugate), 2 real and imaginary part.
 """
 
-import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+
+from siconvnet.constants import constant
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,17 +54,15 @@ class Transform:
         return (synthesis @ along_rows.view(2 * v, -1)).view(height, width, -1)
 
 
-def constant(
-    make: Callable[..., Tensor],
-) -> Callable[[int, int, torch.dtype, torch.device], Tensor]:
-    """Make a matrix in double precision on the CPU once, and keep it as it is wanted."""
+Matrix = Callable[[int, int, torch.dtype, torch.device], Tensor]
 
-    @functools.lru_cache(maxsize=256)
-    @functools.wraps(make)
+
+def matrix(make: Callable[[int, int], Tensor]) -> Matrix:
+    """Keep a matrix that is made in double precision, as each dtype and device wants it."""
+
+    @constant
     def made(period: int, pixels: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-        # Tensors made in inference mode could not be used in training later on.
-        with torch.inference_mode(False), torch.no_grad(), torch.device("cpu"):
-            return make(period, pixels).to(dtype).contiguous().to(device)
+        return make(period, pixels).to(dtype).contiguous().to(device)
 
     return made
 
@@ -75,19 +74,19 @@ def waves(frequencies: int, pixels: int, period: int) -> Tensor:
     return torch.stack([angle.cos(), -angle.sin()])
 
 
-@constant
+@matrix
 def all_waves(period: int, pixels: int) -> Tensor:
     """From pixels to all frequencies, (2, U, w)."""
     return waves(period, pixels, period)
 
 
-@constant
+@matrix
 def half_waves(period: int, pixels: int) -> Tensor:
     """From pixels to the half of the frequencies that are kept, (2, V, h)."""
     return waves(period // 2 + 1, pixels, period)
 
 
-@constant
+@matrix
 def inverse(period: int, pixels: int) -> Tensor:
     """From all frequencies to the first pixels: what a real and an imaginary part give for both.
 
@@ -97,7 +96,7 @@ def inverse(period: int, pixels: int) -> Tensor:
     return torch.stack([torch.cat([cosine, -minus_sine]), torch.cat([minus_sine, cosine])])
 
 
-@constant
+@matrix
 def half_synthesis(period: int, pixels: int) -> Tensor:
     """From the half of the frequencies that are kept to the first pixels, (h, V, 2)."""
     half = waves(period // 2 + 1, pixels, period)

@@ -4,16 +4,17 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 from torch.nn.grad import conv2d_input
 
 from siconvnet.fast.fourier import spectral_answers
 from siconvnet.precision import above_autocast, full_precision
+from siconvnet.fast.transformed import differentiable_once, not_compiled
 
 LARGEST_DIRECT_SIDE = 13  # pixels; from 15 on, PyTorch's gradient on a CPU is many times slower
 
 
+@not_compiled
 @above_autocast
 def large_conv2d(x: Tensor, kernel: Tensor, bias: Tensor) -> Tensor:
     """What ``conv2d`` answers, differentiable; the kernel's gradient comes by way of frequencies.
@@ -34,9 +35,11 @@ class _LargeConv2d(torch.autograd.Function):
         return F.conv2d(x, kernel, bias)
 
     @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        x, kernel = ctx.saved_tensors
+    @differentiable_once
+    def backward(
+        ctx: Any, saved: tuple[Tensor, ...], *gradients: Tensor
+    ) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        x, kernel = saved
         (gradient,) = gradients
         x_gradient = kernel_gradient = bias_gradient = None
         if ctx.needs_input_grad[0]:

@@ -5,11 +5,10 @@ formulation wins; what rounding could decide otherwise, black patches above all,
 the patch holds. Axes as in ``siconv_spectrum``.
 """
 
-import functools
-
 import torch
 from torch import Tensor
 
+from siconvnet.constants import constant
 from siconvnet.fast.siconv_correlator import Correlator
 from siconvnet.fast.siconv_spectrum import ScaleGroup, Spectrum
 from siconvnet.resample import Ladder, resize_matrix
@@ -146,31 +145,29 @@ def loudest_sum(x: Tensor, weight: Tensor, bias: Tensor, ladder: Ladder) -> Tens
         return sums.max(dim=0).indices
 
 
-@functools.lru_cache(maxsize=32)
+@constant
 def meeting_taps(
     image_side: int, ladder: Ladder, dtype: torch.dtype, device: torch.device
 ) -> Tensor:
     """For each scale, learned tap and pixel the sum of the taps that meet it, (S, k, pixels)."""
-    with torch.inference_mode(False), torch.no_grad(), torch.device("cpu"):
-        met = []
-        for side, answers in zip(ladder.sides, ladder.inner_sides(image_side), strict=True):
-            first = side // 2 if ladder.padding else 0
-            answer = torch.arange(image_side)[:, None] - torch.arange(side) + first
-            meets = ((answer >= 0) & (answer < answers)).double()
-            resize = resize_matrix(ladder.kernel_size, side, ladder.interpolation, dtype)
-            met.append((meets @ resize.double()).T * (ladder.kernel_size / side))
-        return torch.stack(met).to(dtype).to(device)
+    met = []
+    for side, answers in zip(ladder.sides, ladder.inner_sides(image_side), strict=True):
+        first = side // 2 if ladder.padding else 0
+        answer = torch.arange(image_side)[:, None] - torch.arange(side) + first
+        meets = ((answer >= 0) & (answer < answers)).double()
+        resize = resize_matrix(ladder.kernel_size, side, ladder.interpolation, dtype)
+        met.append((meets @ resize.double()).T * (ladder.kernel_size / side))
+    return torch.stack(met).to(dtype).to(device)
 
 
-@functools.lru_cache(maxsize=32)
+@constant
 def answer_counts(
     height: int, width: int, ladder: Ladder, dtype: torch.dtype, device: torch.device
 ) -> Tensor:
     """How many answers each scale gives to an image, (S, 1, 1)."""
-    with torch.inference_mode(False), torch.device("cpu"):
-        sides = zip(ladder.inner_sides(height), ladder.inner_sides(width), strict=True)
-        counts = [inner_height * inner_width for inner_height, inner_width in sides]
-        return torch.tensor(counts, dtype=dtype)[:, None, None].to(device)
+    sides = zip(ladder.inner_sides(height), ladder.inner_sides(width), strict=True)
+    counts = [inner_height * inner_width for inner_height, inner_width in sides]
+    return torch.tensor(counts, dtype=dtype)[:, None, None].to(device)
 
 
 def clearance(x: Tensor, spectrum: Spectrum) -> Tensor:
@@ -191,13 +188,12 @@ def clearance(x: Tensor, spectrum: Spectrum) -> Tensor:
 FAR = 2**14  # pixels, more than any image has
 
 
-@functools.lru_cache(maxsize=32)
+@constant
 def distances(image_side: int, answers: int, device: torch.device) -> Tensor:
     """How far each pixel along an axis is from the centre of each answer, (i, h)."""
-    with torch.inference_mode(False), torch.device("cpu"):
-        pixels = torch.arange(image_side, dtype=torch.int16)
-        first = (image_side - answers) // 2
-        return (pixels[first : first + answers, None] - pixels).abs().to(device)
+    pixels = torch.arange(image_side, dtype=torch.int16)
+    first = (image_side - answers) // 2
+    return (pixels[first : first + answers, None] - pixels).abs().to(device)
 
 
 def rounding(x: Tensor, weight: Tensor) -> Tensor:

@@ -6,12 +6,12 @@ of them is differentiated. Axes as in ``siconv_spectrum``; a and b count a kerne
 that are candidates for the largest answer.
 """
 
-import functools
-
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from siconvnet.constants import constant
+from siconvnet.precision import full_precision
 from siconvnet.fast.siconv_choice import loudest_sum, pairs_of_groups, rounding
 from siconvnet.fast.siconv_correlator import Correlator
 from siconvnet.fast.siconv_response import joined
@@ -154,42 +154,39 @@ def placed_taps(
     return slide.unfold(2, image_side, 1)[scale, :, last - answer]
 
 
-@functools.lru_cache(maxsize=32)
+@constant
 def sliding_taps(
     image_side: int, ladder: Ladder, dtype: torch.dtype, device: torch.device
 ) -> tuple[Tensor, int]:
     """The taps of each scale between zeros, and where in it the image begins for answer 0."""
-    with torch.inference_mode(False), torch.no_grad():
-        taps = tap_table(ladder, dtype, device)
-        longest = taps.shape[2]
-        answers = ladder.answer_side(image_side)
-        first = longest // 2 if ladder.padding else 0
-        slide = F.pad(taps, (answers - 1, max(0, image_side + first - longest)))
-        return slide, answers - 1 + first
+    taps = tap_table(ladder, dtype, device)
+    longest = taps.shape[2]
+    answers = ladder.answer_side(image_side)
+    first = longest // 2 if ladder.padding else 0
+    slide = F.pad(taps, (answers - 1, max(0, image_side + first - longest)))
+    return slide, answers - 1 + first
 
 
-@functools.lru_cache(maxsize=32)
+@constant
 def beyond_columns(
     answers: int, ladder: Ladder, dtype: torch.dtype, device: torch.device
 ) -> Tensor:
     """-inf at the columns, counted from a scale's first, that it does not reach, else 0: (S, j)."""
-    with torch.inference_mode(False), torch.device("cpu"):
-        reached = [answers - 2 * ladder.border(scale) for scale in range(ladder.num_scales)]
-        beyond = torch.arange(answers) >= torch.tensor(reached)[:, None]
-        return torch.zeros(beyond.shape, dtype=dtype).masked_fill(beyond, -torch.inf).to(device)
+    reached = [answers - 2 * ladder.border(scale) for scale in range(ladder.num_scales)]
+    beyond = torch.arange(answers) >= torch.tensor(reached)[:, None]
+    return torch.zeros(beyond.shape, dtype=dtype).masked_fill(beyond, -torch.inf).to(device)
 
 
-@functools.lru_cache(maxsize=32)
+@constant
 def tap_table(ladder: Ladder, dtype: torch.dtype, device: torch.device) -> Tensor:
     """How much of each learned tap is in each tap of each scale's kernel: (S, k, longest side).
 
     Shorter kernels are centred between zeros with ``padding`` and start at 0 without.
     """
-    with torch.inference_mode(False), torch.no_grad(), torch.device("cpu"):
-        k, longest = ladder.kernel_size, ladder.sides[-1]
-        table = torch.zeros(ladder.num_scales, k, longest, dtype=dtype)
-        for scale, side in enumerate(ladder.sides):
-            first = (longest - side) // 2 if ladder.padding else 0
-            resize = resize_matrix(k, side, ladder.interpolation, dtype)
-            table[scale, :, first : first + side] = resize.T * (k / side)
-        return table.to(device)
+    k, longest = ladder.kernel_size, ladder.sides[-1]
+    table = torch.zeros(ladder.num_scales, k, longest, dtype=dtype)
+    for scale, side in enumerate(ladder.sides):
+        first = (longest - side) // 2 if ladder.padding else 0
+        resize = resize_matrix(k, side, ladder.interpolation, dtype)
+        table[scale, :, first : first + side] = resize.T * (k / side)
+    return table.to(device)

@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from siconvnet.fast.siconv_choice import (
     chosen_slices,
@@ -22,10 +21,11 @@ from siconvnet.fast.siconv_choice import (
 )
 from siconvnet.fast.siconv_correlator import Correlator
 from siconvnet.fast.siconv_spectrum import ScaleGroup, Spectrum, spectrum_of
-from siconvnet.precision import full_precision
+from siconvnet.fast.transformed import differentiable_once, not_compiled
 from siconvnet.resample import Ladder
 
 
+@not_compiled
 def response(x: Tensor, weight: Tensor, bias: Tensor, ladder: Ladder) -> Tensor:
     """Every scale's answer, with its border: (N, C, H, W) -> (N, O, S, H', W')."""
     with full_precision(x.device):
@@ -72,15 +72,15 @@ class DenseResponse(torch.autograd.Function):
             torch.add(found.permute(4, 0, 1, 2, 3), bias, out=here)
             if group.beyond is not None:
                 here.masked_fill_(group.beyond.permute(4, 0, 1, 2, 3), 0)
-        ctx.save_for_backward(correlator.blocks, parts)
+        ctx.save_for_backward(x, parts, correlator.blocks)
         ctx.spectrum = spectrum
         return answers.permute(3, 4, 0, 1, 2)
 
     @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
+    @differentiable_once
+    def backward(ctx: Any, saved: tuple[Tensor, ...], *grads: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
         spectrum: Spectrum = ctx.spectrum
-        blocks, parts = ctx.saved_tensors
+        _, parts, blocks = saved
         grad_ijnos = grads[0].permute(3, 4, 0, 1, 2)
         of_groups: list[GroupGradient] = []
         bias_grads = []
@@ -128,15 +128,15 @@ class PooledResponse(torch.autograd.Function):
             pooled = torch.where(black, bias, pooled)
             if mode == "pixel":
                 choice = choice.masked_fill(black, 0)
-        ctx.save_for_backward(correlator.blocks, parts, choice)
+        ctx.save_for_backward(x, parts, correlator.blocks, choice)
         ctx.spectrum = spectrum
         return pooled.permute(2, 3, 0, 1)
 
     @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
+    @differentiable_once
+    def backward(ctx: Any, saved: tuple[Tensor, ...], *grads: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
         spectrum: Spectrum = ctx.spectrum
-        blocks, parts, choice = ctx.saved_tensors
+        _, parts, blocks, choice = saved
         grad_ijno = grads[0].permute(2, 3, 0, 1)
         answered = (choice >= 0) & (choice <= spectrum.reach[:, :, None, None])
         grad_ijno = grad_ijno * answered

@@ -14,7 +14,6 @@ and w pixels of the image, i and j pixels of the answer, u and v frequencies alo
 columns, p and q parts (0 cosine, 1 sine) of an answer, P and Q of a kernel.
 """
 
-import functools
 import math
 from dataclasses import dataclass, fields, replace
 from typing import Any
@@ -22,6 +21,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from siconvnet.constants import constant
 from siconvnet.fast.grouping import portions
 from siconvnet.resample import Ladder, resize_matrix
 
@@ -200,7 +200,7 @@ def spectrum_of(x: Tensor, out_channels: int, ladder: Ladder) -> Spectrum:
     return make_spectrum(x.shape[2], x.shape[3], ladder, x.dtype, x.device, scales)
 
 
-@functools.lru_cache(maxsize=32)
+@constant
 def make_spectrum(
     height: int,
     width: int,
@@ -210,25 +210,23 @@ def make_spectrum(
     scales_of_groups: tuple[range, ...],
 ) -> Spectrum:
     """The matrices for images of one size, cached and shared."""
-    # Tensors made in inference mode could not be used in training later on.
-    with torch.inference_mode(False), torch.no_grad(), torch.device("cpu"):
-        rows, columns = (axis_spectrum(side, ladder, dtype) for side in (height, width))
-        folds = fold_matrices(ladder, dtype)
-        groups = scale_groups(rows, columns, ladder, scales_of_groups)
-        row_scales, row_numbers = numbered_rows(groups, ladder)
-        folded = [torch.kron(folds[p], folds[q]) for p, q in QUADRANTS]
-        spectrum = Spectrum(
-            ladder=ladder,
-            rows=rows,
-            columns=columns,
-            fold=torch.cat(folded),
-            taps=tuple(len(fold) for fold in folded),
-            reach=reach(rows, columns, ladder),
-            groups=groups,
-            row_scales=row_scales,
-            row_numbers=row_numbers,
-        )
-        return on_device(spectrum, device)
+    rows, columns = (axis_spectrum(side, ladder, dtype) for side in (height, width))
+    folds = fold_matrices(ladder, dtype)
+    groups = scale_groups(rows, columns, ladder, scales_of_groups)
+    row_scales, row_numbers = numbered_rows(groups, ladder)
+    folded = [torch.kron(folds[p], folds[q]) for p, q in QUADRANTS]
+    spectrum = Spectrum(
+        ladder=ladder,
+        rows=rows,
+        columns=columns,
+        fold=torch.cat(folded),
+        taps=tuple(len(fold) for fold in folded),
+        reach=reach(rows, columns, ladder),
+        groups=groups,
+        row_scales=row_scales,
+        row_numbers=row_numbers,
+    )
+    return on_device(spectrum, device)
 
 
 def scale_groups(

@@ -13,14 +13,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from siconvnet.fast.fourier import constant, half_synthesis, half_waves, inverse, waves
+from siconvnet.fast.fourier import half_synthesis, half_waves, inverse, matrix, waves
 from siconvnet.fast.grouping import portions
 from siconvnet.precision import above_autocast, full_precision
-from siconvnet.fast.winners import unravel
+from siconvnet.fast.transformed import not_compiled
+from siconvnet.fast.winners import not_finite_as, unravel
 
 ROUNDING_UNITS = 64  # of the largest answer that rounding may be
 
 
+@not_compiled
 @above_autocast
 def volume_peak(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """The largest answers of ``conv3d``, differentiable.
@@ -30,9 +32,10 @@ def volume_peak(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     Shape: x (N, C, S, H, W), weight (O, C, d, k, k), bias (O,) -> (N, O).
     """
     with torch.no_grad(), full_precision(x.device):
-        corners = winning_corners(x, weight)
+        corners, largest = winning_corners(x, weight)
     seen = cubes(x, corners, weight.shape[2:])
     peak = torch.einsum("nopc,opc->no", seen, weight.flatten(2).transpose(1, 2))
+    peak = not_finite_as(largest, peak)
     return peak if bias is None else peak + bias
 
 
@@ -50,8 +53,11 @@ def cubes(x: Tensor, corners: tuple[Tensor, ...], sides: tuple[int, ...]) -> Ten
     return F.embedding(place * n + image, x.permute(2, 3, 4, 0, 1).reshape(-1, x.shape[1]))
 
 
-def winning_corners(x: Tensor, weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Scale, row and column of the largest answer of each image and channel, each (N, O)."""
+def winning_corners(x: Tensor, weight: Tensor) -> tuple[tuple[Tensor, ...], Tensor]:
+    """Scale, row and column of the largest answer of each image and channel, and it, each (N, O).
+
+    The answer itself is that of the search, up to rounding.
+    """
     n, _, scales, _, width = x.shape
     o, _, depth, side, _ = weight.shape
     lines = answer_lines(x, weight)  # (v 2) i (s n o)
@@ -65,7 +71,8 @@ def winning_corners(x: Tensor, weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     pair = torch.arange(n * o, device=x.device)
     winning = synthesis @ lines.unflatten(2, (-1, n * o))[:, row, scale, pair]
     column = (winning >= largest).max(0).indices
-    return scale.view(n, o), row.view(n, o), column.view(n, o)
+    corners = scale.view(n, o), row.view(n, o), column.view(n, o)
+    return corners, largest.view(n, o)
 
 
 def extremes(synthesis: Tensor, lines: Tensor) -> tuple[Tensor, Tensor]:
@@ -113,7 +120,7 @@ def answer_lines(x: Tensor, weight: Tensor) -> Tensor:
     return lines.view(2 * half.shape[1], height - side + 1, -1)
 
 
-@constant
+@matrix
 def forward_parts(period: int, pixels: int) -> Tensor:
     """What the real and the imaginary part of a column give for both, (2, (2 u), h)."""
     real, imag = waves(period, pixels, period)

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from siconvnet.fast.fourier import spectral_answers
 from siconvnet.fast.grouping import portions
 from siconvnet.precision import above_autocast, full_precision
+from siconvnet.fast.transformed import not_compiled
 
 CONVOLUTIONS = {4: F.conv2d, 5: F.conv3d}
 LARGEST_DIRECT_SIDE = 5  # of a kernel in pixels; larger ones are faster in the frequency domain
@@ -45,6 +46,7 @@ def channels_last(x: Tensor) -> Tensor:
     return x
 
 
+@not_compiled
 @above_autocast
 def scaled_peak(
     x: Tensor,
@@ -68,10 +70,11 @@ def scaled_peak(
             margin = min(margins[group])
             maps = trim(x[:, :, group], margin - padding)
             answers.append(search_answers(maps, trim(kernels[group], margin)))
-        scale, row, column = first_largest(answers)
+        scale, row, column, largest = first_largest(answers)
     seen = windows(x, (scale, row, column), (1, *kernels.shape[3:]), padding=padding)
     at_all_scales = torch.einsum("nop,sop->nos", seen, kernels.flatten(2))
     peak = at_all_scales.gather(2, scale[:, :, None]).squeeze(2)
+    peak = not_finite_as(largest, peak)
     return peak if bias is None else peak + bias
 
 
@@ -92,8 +95,13 @@ def trim(x: Tensor, margin: int) -> Tensor:
     return x[..., margin : x.shape[-2] - margin, margin : x.shape[-1] - margin]
 
 
-def first_largest(answers: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
-    """Scale, row and column of the largest answer of each image and channel, each (N, O).
+def not_finite_as(searched: Tensor, peak: Tensor) -> Tensor:
+    """The peak, or NaN where the search met pixels that are not finite, wherever these are."""
+    return torch.add(peak, searched, alpha=0)
+
+
+def first_largest(answers: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Scale, row and column of the largest answer of each image and channel, and it, each (N, O).
 
     ``answers`` holds (I, J, S, N, O) for each group of scales. Answers that differ by no more than
     the rounding of a transform count as equal, and of equal ones the first is taken, as ``max``
@@ -109,7 +117,7 @@ def first_largest(answers: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
     scale, row = unravel(scale_row, rows.shape[:2])
     lines = torch.cat([pick_row(answer, row) for answer in answers], dim=1)  # J S N O
     line = lines.gather(1, scale.expand(len(lines), 1, -1, -1)).squeeze(1)
-    return scale, row, (line >= enough).max(dim=0).indices
+    return scale, row, (line >= enough).max(dim=0).indices, largest
 
 
 def pick_row(answer: Tensor, row: Tensor) -> Tensor:

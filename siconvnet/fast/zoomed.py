@@ -5,16 +5,16 @@ gradient. Answers are compared in the very arithmetic of the plain formulation: 
 its ties are broken by the rounding of ``interpolate``, which no other arithmetic repeats.
 """
 
-import functools
 from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
+from siconvnet.constants import constant
 from siconvnet.precision import above_autocast, full_precision
+from siconvnet.fast.transformed import differentiable_once, not_compiled
 from siconvnet.resample import zoom, zoom_matrix
 
 
@@ -39,13 +39,14 @@ def seen_by(x: Tensor, rows: slice, columns: slice, side: int) -> Tensor:
     return x[:, :, rows.start : last_row, columns.start : last_column]
 
 
-@functools.lru_cache(maxsize=256)
+@constant
 def kept(size: int, factor: float) -> slice:
     """The pixels along an axis that ``zoom`` does not cut off."""
     used = zoom_matrix(size, factor, torch.float64, torch.device("cpu")).any(dim=0).nonzero()
     return slice(int(used[0]), int(used[-1]) + 1)
 
 
+@not_compiled
 @above_autocast
 def zoomed_response(x: Tensor, weight: Tensor, bias: Tensor, factors: Sequence[float]) -> Tensor:
     """The largest answer over all sizes at each pixel, (N, C, H, W) -> (N, O, I, J)."""
@@ -70,10 +71,12 @@ class _ZoomedResponse(torch.autograd.Function):
         return best
 
     @staticmethod
-    @once_differentiable
+    @differentiable_once
     @above_autocast
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        x, weight, *louder = ctx.saved_tensors
+    def backward(
+        ctx: Any, saved: tuple[Tensor, ...], *gradients: Tensor
+    ) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        x, weight, *louder = saved
         x_gradient = torch.zeros_like(x) if ctx.needs_input_grad[0] else None
         weight_gradient = torch.zeros_like(weight)
         bias_gradient = weight.new_zeros(len(weight))
@@ -108,6 +111,7 @@ def zoom_adjoint(gradient: Tensor, factor: float) -> Tensor:
     return rows.T @ (gradient @ columns)
 
 
+@not_compiled
 @above_autocast
 def zoomed_peak(x: Tensor, weight: Tensor, bias: Tensor, factors: Sequence[float]) -> Tensor:
     """The largest answers over sizes and pixels, (N, O), differentiable."""
@@ -140,7 +144,7 @@ def zoomed_winners(
     return size, at // width, at % width
 
 
-@functools.lru_cache(maxsize=64)
+@constant
 def sight(
     size: int, side: int, factors: tuple[float, ...], dtype: torch.dtype, device: torch.device
 ) -> tuple[Tensor, Tensor]:
@@ -151,10 +155,9 @@ def sight(
     """
     answers = size - side + 1
     seen, lit = [], []
-    with torch.inference_mode(False):
-        for factor in factors:
-            windows = zoom_matrix(size, factor, dtype, device).unfold(0, side, 1)  # I H k
-            back = zoom_matrix(answers, 1 / factor, dtype, device)
-            seen.append(torch.einsum("ip,phk->ikh", back, windows))
-            lit.append(back.sum(dim=1))
-        return torch.stack(seen), torch.stack(lit)
+    for factor in factors:
+        windows = zoom_matrix(size, factor, dtype, device).unfold(0, side, 1)  # I H k
+        back = zoom_matrix(answers, 1 / factor, dtype, device)
+        seen.append(torch.einsum("ip,phk->ikh", back, windows))
+        lit.append(back.sum(dim=1))
+    return torch.stack(seen), torch.stack(lit)

@@ -3,8 +3,10 @@
 import pytest
 import torch
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn import functional as F
 
+from lab.groups import in_groups
 from lab.pretend_device import PretendDevice
 from siconvnet import MODELS, build_model
 
@@ -33,6 +35,44 @@ def training_step(
     found |= model.state_dict()
     values = device.values if device else lambda x: x
     return {key: values(x.detach()) for key, x in found.items()}
+
+
+def launches(name: str) -> int:
+    """How many operators a training step may launch: forward, loss and backward."""
+    if name in ("pixel_pool", "conv3d"):
+        return 150
+    return 180 if name in ("slice_pool", "energy_pool") else 300
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_training_step_waits_for_no_answer_of_the_device_and_launches_little(name: str):
+    torch.manual_seed(1)
+    model = build_model(name, in_channels=3, num_classes=5)
+    with PretendDevice() as device:
+        device.move(model)
+        images, labels = device.tensor(torch.rand(2, 3, 64, 64)), device.tensor(torch.arange(2))
+        for _ in range(2):  # the first step makes the constants
+            device.reset()
+            F.cross_entropy(model(images), labels).backward()
+        assert not device.synchronisations
+        assert sum(device.launches.values()) <= launches(name)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_no_shape_or_value_of_a_training_step_depends_on_data(name: str):
+    model = build_model(name, in_channels=1, num_classes=5)
+    images, labels = torch.rand(2, 1, 64, 64), torch.tensor([1, 3])
+    with FakeTensorMode(allow_non_fake_inputs=True) as fake, in_groups(1):
+        there = fake.from_tensor(images), fake.from_tensor(labels)
+        for part in model.modules():
+            for key, weight in part.named_parameters(recurse=False):
+                setattr(part, key, torch.nn.Parameter(fake.from_tensor(weight.detach())))
+        optimizer = torch.optim.Adam(model.parameters())
+        F.cross_entropy(model(there[0]), there[1]).backward()
+        optimizer.step()
+        assert all(weight.grad.shape == weight.shape for weight in model.parameters())
+    # What is kept from one call to the next has values all the same.
+    assert build_model(name, in_channels=1, num_classes=5)(images).isfinite().all()
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-12), (torch.float32, 1e-4)])

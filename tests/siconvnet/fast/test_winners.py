@@ -43,18 +43,18 @@ def test_of_answers_that_tie_up_to_rounding_the_first_scale_row_and_column_win()
     small[1, 2] = small[2, 0] = 1.0
     small[1, 3] = 1 + 1e-6
     large[0, 0] = 1 + 2e-6
-    assert [int(place) for place in first_largest([small, large])] == [0, 1, 2]
+    assert [int(place) for place in first_largest([small, large])[:3]] == [0, 1, 2]
 
 
 def test_an_answer_that_is_larger_by_more_than_rounding_wins_wherever_it_is():
     small, large = torch.ones(3, 4, 1, 1, 1), torch.ones(3, 4, 1, 1, 1)
     large[2, 3] = 1.001
-    assert [int(place) for place in first_largest([small, large])] == [1, 2, 3]
+    assert [int(place) for place in first_largest([small, large])[:3]] == [1, 2, 3]
 
 
 def test_answers_that_are_all_negative_have_a_largest_one():
     answer = -torch.arange(1.0, 13.0).reshape(3, 4, 1, 1, 1).flip(0)
-    assert [int(place) for place in first_largest([answer])] == [0, 2, 0]
+    assert [int(place) for place in first_largest([answer])[:3]] == [0, 2, 0]
 
 
 def test_places_are_counted_as_the_flattened_axes_count_them():
