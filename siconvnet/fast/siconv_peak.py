@@ -11,7 +11,6 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from siconvnet.constants import constant
-from siconvnet.precision import full_precision
 from siconvnet.fast.siconv_choice import loudest_sum, pairs_of_groups, rounding
 from siconvnet.fast.siconv_correlator import Correlator
 from siconvnet.fast.siconv_response import joined

@@ -13,8 +13,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from siconvnet.constants import constant
-from siconvnet.precision import above_autocast, full_precision
 from siconvnet.fast.transformed import differentiable_once, not_compiled
+from siconvnet.precision import above_autocast, full_precision
 from siconvnet.resample import zoom, zoom_matrix
 
 
