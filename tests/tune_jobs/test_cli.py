@@ -247,5 +247,5 @@ def test_a_misspelt_storage_is_not_taken_for_an_empty_one(
 ):
     monkeypatch.chdir(tmp_path)
     assert main([*command, "--storage", "nowhere"]) == 2
-    assert "Storage must be there to be looked at" in capsys.readouterr().err
+    assert "Storage must be there to be read" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
