@@ -3,8 +3,10 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any, Protocol
 
+from tune_jobs.errors import TuneJobsError
 from tune_jobs.point import content_of
 from tune_jobs.records.trial import EpochRecord, TrialRecord
 from tune_jobs.storage import Storage
@@ -86,9 +88,17 @@ def by_scale(record: TrialRecord) -> Iterator[tuple[int, float]]:
 
 
 def run_name(record: TrialRecord) -> str:
-    """A name for a person, and for a folder."""
+    """A name for a person, and for a folder beside others: it has no part of a path."""
     point = record.point
-    return f"{point.model}-{point.dataset}-s{point.scenario}-seed{point.seed}-{record.point_id}"
+    name = f"{point.model}-{point.dataset}-s{point.scenario}-seed{point.seed}-{record.point_id}"
+    return name.replace("/", "_")
+
+
+def within(folder: Path, name: str) -> Path:
+    """A path in a folder itself; TuneJobsError for a name that leads elsewhere."""
+    if name in ("", ".", "..") or {"/", "\\", "\0"} & set(name):
+        raise TuneJobsError(f"A run must be named without a part of a path; got {name!r:.100}.")
+    return folder / name
 
 
 def seconds_of(time: str) -> float:

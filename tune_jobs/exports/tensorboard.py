@@ -11,6 +11,7 @@ from tune_jobs.exports.records import (
     results,
     run_name,
     seconds_of,
+    within,
 )
 from tune_jobs.records.trial import TrialRecord
 
@@ -34,7 +35,7 @@ class TensorBoardFolder:
         with tempfile.TemporaryDirectory(prefix=".", dir=self._folder) as beside:
             written = Path(beside) / "run"
             _write(record, written)
-            written.replace(self._folder / run_name(record))
+            written.replace(within(self._folder, run_name(record)))
 
 
 def _write(record: TrialRecord, folder: Path) -> None:

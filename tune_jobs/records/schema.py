@@ -37,7 +37,7 @@ def from_json(cls: type[Form], data: bytes, schema: str) -> Form:
     """Read what ``to_json`` wrote; raises RecordError unless every field has its type."""
     written = _SCHEMA_FIRST.match(data)
     if written and written[1] == schema.encode():  # as we write it: no need to read it twice
-        return _validated(cls, b"{" + data[written.end() :])
+        return from_bare_json(cls, b"{" + data[written.end() :])
     try:
         loaded = json.loads(data)
     except (ValueError, RecursionError) as error:
@@ -50,10 +50,11 @@ def from_json(cls: type[Form], data: bytes, schema: str) -> Form:
 
 def from_python(cls: type[Form], content: Any) -> Form:
     """A record of what ``json.loads`` made; RecordError unless every field has its type."""
-    return _validated(cls, json.dumps(content))
+    return from_bare_json(cls, json.dumps(content))
 
 
-def _validated(cls: type[Form], data: str | bytes) -> Form:
+def from_bare_json(cls: type[Form], data: str | bytes) -> Form:
+    """Read JSON without a schema's name; RecordError unless every field has its type."""
     try:
         return _adapter(cls).validate_json(data)
     except ValidationError as error:

@@ -140,6 +140,8 @@ class TrialRecord:
         _check_weights(record)
         for time in (record.started_at, record.finished_at):
             time_of(time)
+        for epoch in record.epochs:
+            time_of(epoch.finished_at)
         return record
 
 

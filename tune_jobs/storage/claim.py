@@ -8,8 +8,11 @@ import secrets
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from pydantic import with_config
+
 from tune_jobs import clock
 from tune_jobs.records.keys import claim_key
+from tune_jobs.records.schema import STRICT, RecordError, from_bare_json
 from tune_jobs.storage.storage import Storage
 
 HEARTBEAT_SECONDS = 30.0
@@ -21,6 +24,7 @@ DEATHS_ALLOWED = 5  # in a row, without a checkpoint in between
 logger = logging.getLogger("tune_jobs")
 
 
+@with_config(STRICT)
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Claim:
     """A running trial's mark. Times are seconds since 1970.
@@ -72,9 +76,8 @@ class Claim:
 def read_claim(storage: Storage, point_id: str) -> Claim | None:
     """The claim on a point; None if there is none or it cannot be read."""
     try:
-        content = json.loads(storage.read(claim_key(point_id)))
-        return Claim(**(content | {"position": tuple(content["position"])}))
-    except (FileNotFoundError, ValueError, TypeError, KeyError):
+        return from_bare_json(Claim, storage.read(claim_key(point_id)))
+    except (FileNotFoundError, RecordError):
         return None
 
 

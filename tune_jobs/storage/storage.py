@@ -209,6 +209,8 @@ class Storage:
             ) from None
 
     def _path(self, key: str) -> str:
+        if key and not {"", ".", ".."}.isdisjoint(key.split("/")):
+            raise TuneJobsError(f"A key must lead to no place but the storage; got {key!r:.100}.")
         return f"{self._root}/{key}"
 
     def _place(self, key: str, data: bytes | pa.Buffer) -> None:
