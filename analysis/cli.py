@@ -14,6 +14,7 @@ from analysis.commands import (
     tables,
 )
 from analysis.errors import AnalysisError
+from stir.terminal import exit_status
 from tune_jobs.errors import TuneJobsError
 
 
@@ -25,7 +26,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     args = _parser().parse_args(argv)
     try:
-        return args.run(args)
+        return exit_status(lambda: args.run(args))
     except KeyboardInterrupt:
         return output.INTERRUPTED
     except (AnalysisError, TuneJobsError, OSError) as error:

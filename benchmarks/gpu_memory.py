@@ -15,13 +15,12 @@ import sys
 from typing import Any
 
 import torch
-from rich.console import Console
-from rich.progress import Progress
 from torch.nn import functional as F
 from torch.profiler import ProfilerActivity, profile
 
 from siconvnet import MODELS, build_model
 from siconvnet.models import IMAGE_SIDE, KERNEL_SIZES
+from stir.terminal import progress_bar
 from tune_jobs.plan.gpu_memory import BATCH_SIZE, STEP_MB, trial_bytes
 
 NUM_CLASSES = 36
@@ -140,12 +139,10 @@ def main(argv: list[str] | None = None) -> int:
     print("| " + " | ".join(headings) + " |")
     print("|" + "---|" * len(headings))
     cases = [(name, channels) for name in options.models for channels in options.channels]
-    console = Console(stderr=True)
     kept = True
-    with Progress(console=console, disable=not console.is_terminal) as progress:
-        for name, channels in progress.track(cases, description="measuring"):
-            if not console.is_terminal:
-                console.print(f"measuring {name}, {channels} channels")
+    with progress_bar("measuring") as progress:
+        for done, (name, channels) in enumerate(cases):
+            progress(done, len(cases))
             row, within = measure(name, channels)
             kept &= within
             print("| " + " | ".join(row) + " |", flush=True)

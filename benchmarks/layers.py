@@ -20,13 +20,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from rich.console import Console
-from rich.progress import Progress
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 from siconvnet import MODELS, build_model
+from stir.terminal import progress_bar
 
 BATCH_SIZE, IMAGE_SIDE, NUM_CLASSES = 16, 64, 36
 FAST_STEPS = 3  # for each plain one
@@ -222,16 +221,11 @@ def main(argv: list[str] | None = None) -> int:
     print("| " + " | ".join(HEADINGS) + " |")
     print("|" + "---|" * len(HEADINGS))
     cases = [(name, channels) for name in options.models for channels in options.channels]
-    console = Console(stderr=True)
-    with Progress(console=console, disable=not console.is_terminal) as progress:
-        task = progress.add_task("measuring", total=len(cases))
-        for name, channels in cases:
-            progress.update(task, description=f"{name}, {channels} channels")
-            if not console.is_terminal:
-                console.print(f"measuring {name}, {channels} channels")
+    with progress_bar("measuring") as progress:
+        for done, (name, channels) in enumerate(cases):
+            progress(done, len(cases))
             row = measure(name, channels, options.device, options.repeats, rate)
             print("| " + " | ".join(row) + " |", flush=True)
-            progress.advance(task)
     return 0
 
 

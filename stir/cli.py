@@ -3,28 +3,26 @@
 import argparse
 import json
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
-from stir import progress, schema
+from stir import schema
 from stir.catalogue import DATASETS
 from stir.dataset import STIRDataset, data_folder, load, locate
 from stir.errors import StirError
+from stir.terminal import exit_status, progress_bar
 
 INTERRUPTED = 130  # what a shell gives for a command that Ctrl-C ended
-LINE_SECONDS = 5.0  # between lines that say how far work is, when there is no terminal
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit status is 0, 2 after a sentence on what is wrong, 130 on Ctrl-C."""
     args = _parser().parse_args(argv)
     try:
-        return args.run(args)
+        return exit_status(lambda: args.run(args))
     except KeyboardInterrupt:
         return INTERRUPTED
     except StirError as error:
@@ -95,7 +93,7 @@ def _command(commands, name: str, summary: str, example: str) -> argparse.Argume
 def _build(args: argparse.Namespace) -> int:
     from stir.build import build
 
-    with _bar(f"Building {args.name}") as report:
+    with progress_bar(f"Building {args.name}") as report:
         path = build(args.name, out_dir=data_folder(args.out), raw_dir=args.raw, progress=report)
     _print_result(args.name, path)
     return 0
@@ -105,7 +103,7 @@ def _download(args: argparse.Namespace) -> int:
     from stir.download import BASE_URL, FILES, download
 
     for name in FILES if args.name == "all" else [args.name]:
-        with _bar(f"Fetching {name}") as report:
+        with progress_bar(f"Fetching {name}") as report:
             path = download(
                 name,
                 out_dir=data_folder(args.out),
@@ -188,33 +186,8 @@ def _print_result(name: str, path: Path) -> None:
 
 
 @contextmanager
-def _bar(label: str) -> Iterator[progress.Progress]:
-    """A bar on a terminal, else a line every few seconds; both on standard error."""
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        yield _lines(label)
-        return
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn())
-    with Progress(*columns, TimeElapsedColumn(), console=console) as bar:
-        task = bar.add_task(label, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
-
-
-@contextmanager
 def _busy(label: str) -> Iterator[None]:
     """A spinner on a terminal, for work of unknown length."""
     console = Console(stderr=True)
     with console.status(label) if console.is_terminal else nullcontext():
         yield
-
-
-def _lines(label: str) -> progress.Progress:
-    last = time.monotonic()
-
-    def report(done: int, total: int) -> None:
-        nonlocal last
-        if time.monotonic() - last >= LINE_SECONDS:
-            last = time.monotonic()
-            print(f"{label}: {done} of {total}", file=sys.stderr)
-
-    return report

@@ -15,6 +15,7 @@ ALLOWED = {
     "tune_jobs": {"stir", "siconvnet"},
     "analysis": {
         "stir.scenarios",
+        "stir.terminal",
         "tune_jobs.errors",
         "tune_jobs.records",
         "tune_jobs.redaction",

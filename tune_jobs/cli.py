@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 
 from stir.errors import StirError
+from stir.terminal import exit_status
 from tune_jobs.commands import (
     calibrate,
     clean,
@@ -26,11 +27,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command.
 
     The exit status is 0, 1 when a point has no good record, 2 after a sentence on bad input, 130
-    when it was stopped.
+    when it was stopped, 141 when whoever read the output has gone.
     """
     args = _parser().parse_args(argv)
     try:
-        return args.run(args)
+        return exit_status(lambda: args.run(args))
     except KeyboardInterrupt:
         return options.INTERRUPTED
     except (TuneJobsError, StirError, OSError) as error:

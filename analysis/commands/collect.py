@@ -7,6 +7,7 @@ from analysis.collection.collect import Collected, collect
 from analysis.commands import options, output
 from analysis.results.folder import ResultsFolder
 from analysis.text import terminal
+from stir.terminal import progress_bar
 
 
 def add(commands) -> None:
@@ -25,7 +26,7 @@ def add(commands) -> None:
 
 def _collect(args: argparse.Namespace) -> int:
     storages = [uri for uris in args.storage for uri in uris]
-    with output.progress("Reading objects") as progress:
+    with progress_bar("Reading objects") as progress:
         found = collect(storages, args.out, progress=progress)
     output.result(_summary(found, args.out))
     for sentence in ResultsFolder(args.out).disagreements:

@@ -9,6 +9,7 @@ from analysis.figures.catalogue import CAPTIONS
 from analysis.figures.settings import own_settings
 from analysis.results.evaluations import Object
 from analysis.results.folder import ResultsFolder
+from stir.terminal import progress_bar
 from tune_jobs.storage import Storage
 
 
@@ -38,7 +39,7 @@ def _figures(args: argparse.Namespace) -> int:
         from analysis.figures.gallery import drawn
     folder, out = ResultsFolder(args.results, args.source), Storage(args.out or args.results)
     why_not: dict[str, str] = {}
-    with output.progress("Drawing figures") as progress:
+    with progress_bar("Drawing figures") as progress:
         figures = drawn(folder, names, shown=args.object)
         for done, (name, figure) in enumerate(figures, start=1):
             if isinstance(figure, AnalysisError):

@@ -1,12 +1,10 @@
-"""What commands print: messages, a table on the terminal, a bar that moves on."""
+"""What commands print: messages, and a table on the terminal."""
 
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 
 import pyarrow as pa
 from rich.console import Console
-from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
 
@@ -53,18 +51,6 @@ def skipped(why_not: Mapping[str, str], *, asked: Sequence[str], made: int) -> i
         message(f"no {name}: {why}")
     by_name = "all" not in asked
     return BAD_INPUT if why_not and (by_name or not made) else 0
-
-
-@contextmanager
-def progress(what: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar on a terminal, else a line at each step; both on stderr."""
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        yield lambda done, total: print(f"{what}: {done} of {total}", file=sys.stderr)
-        return
-    with Progress(console=console, transient=True) as bar:
-        task = bar.add_task(what, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 def print_table(answer: pa.Table) -> None:

@@ -4,6 +4,7 @@ import argparse
 
 from analysis.commands import options, output
 from analysis.figures.settings import own_settings
+from stir.terminal import progress_bar
 from tune_jobs.storage import Storage
 
 
@@ -23,7 +24,7 @@ def add(commands) -> None:
 def _report(args: argparse.Namespace) -> int:
     with own_settings():
         from analysis.report.report import report
-    with output.progress("Drawing figures") as progress:
+    with progress_bar("Drawing figures") as progress:
         out = args.out or args.results
         keys = report(args.results, out, source=args.source, progress=progress)
     output.result(f"{Storage(out).uri}/{keys[-1]}")

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from stir.terminal import progress_bar
 from tune_jobs.commands import options
 
 if TYPE_CHECKING:
@@ -43,9 +44,6 @@ def add(commands) -> None:
 
 
 def _evaluate(args: argparse.Namespace) -> int:
-    from rich.console import Console
-    from rich.progress import Progress
-
     from tune_jobs.evaluation.points import evaluable, evaluate_points
     from tune_jobs.records.evaluation import Wanted
     from tune_jobs.storage import Storage
@@ -66,9 +64,7 @@ def _evaluate(args: argparse.Namespace) -> int:
         return int(bool(points.unfinished))
     storage.check_writable()
     failed = 0
-    console = Console(stderr=True)
-    with Progress(console=console, disable=not console.is_terminal) as bars:
-        bar = bars.add_task("evaluating", total=len(points.todo))
+    with progress_bar("evaluating") as progress:
         passes = evaluate_points(
             points.todo,
             storage,
@@ -78,11 +74,11 @@ def _evaluate(args: argparse.Namespace) -> int:
             address=args.address,
         )
         for done, (point_id, reason) in enumerate(passes, start=1):
-            bars.advance(bar)
+            progress(done, len(points.todo))
             if reason:
                 failed += 1
                 print(f"tune-jobs: {point_id}: {reason}", file=sys.stderr)
-            if not console.is_terminal:
+            if not sys.stderr.isatty():
                 print(f"{done}/{len(points.todo)} {point_id}", flush=True)
     print(f"{what}: {len(points.todo) - failed} evaluated, {failed} failed")
     return int(bool(failed or points.unfinished))

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from stir.terminal import progress_bar
 from tune_jobs.commands import options
 
 if TYPE_CHECKING:
@@ -30,23 +31,14 @@ def add(commands) -> None:
 
 
 def _export(args: argparse.Namespace) -> int:
-    from rich.console import Console
-    from rich.progress import Progress
-
     from tune_jobs.exports.records import export
     from tune_jobs.storage import Storage
 
     storage = Storage(args.storage)
     storage.require_there()
     target = _target(args)
-    console = Console(stderr=True)
-    with Progress(console=console, disable=not console.is_terminal) as bars:
-        bar = bars.add_task("exporting", total=None)
-        exported = export(
-            storage,
-            target,
-            progress=lambda done, total: bars.update(bar, completed=done, total=total),
-        )
+    with progress_bar("exporting") as progress:
+        exported = export(storage, target, progress=progress)
     print(f"{_shown(args)}: {exported.added:,} added, {exported.there:,} there")
     options.name_strays(exported.strays)
     for line in exported.damaged:

@@ -1,0 +1,57 @@
+"""What all commands share: a bar of progress, and what to do when nobody reads their output."""
+
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+
+LINE_SECONDS = 5.0  # between two lines of progress, where there is no terminal
+READER_GONE = 141  # what a shell gives for a command whose reader has gone, such as `head`
+
+
+@contextmanager
+def progress_bar(description: str) -> Iterator[Callable[[int, int], None]]:
+    """Yields a function of steps done and steps in all; what it shows goes to standard error.
+
+    On a terminal that is a bar, elsewhere a line every LINE_SECONDS.
+    """
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield _lines(description)
+        return
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn())
+    with Progress(*columns, TimeElapsedColumn(), console=console, transient=True) as bar:
+        task = bar.add_task(description, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def exit_status(command: Callable[[], int]) -> int:
+    """Run a command; its exit status, or READER_GONE if its reader left before the end."""
+    try:
+        status = command()
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # What is still in the buffer has nowhere to go, or Python would complain at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return READER_GONE
+    except SystemExit as end:  # what rich makes of it
+        if isinstance(end.__context__, BrokenPipeError):
+            return READER_GONE
+        raise
+    return status
+
+
+def _lines(description: str) -> Callable[[int, int], None]:
+    last = time.monotonic()
+
+    def show(done: int, total: int) -> None:
+        nonlocal last
+        if time.monotonic() - last >= LINE_SECONDS:
+            last = time.monotonic()
+            print(f"{description}: {done} of {total}", file=sys.stderr)  # noqa: T201
+
+    return show
