@@ -30,4 +30,4 @@ def _check(args: argparse.Namespace) -> int:
     for faults in report.faults.values():
         for fault in faults:
             print(f"tune-jobs: {fault}", file=sys.stderr)
-    return 2 if report.faults else 0
+    return 2 if report.faults or report.blanks else 0

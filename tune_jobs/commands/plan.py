@@ -52,6 +52,7 @@ def _plan(args: argparse.Namespace) -> int:
     cpus = opened.study.resources.cpus
     slots = args.max_concurrent or max(1, available_cores() // cpus)
     storage = Storage(args.storage)
+    storage.require_bucket()
     inventory = take_inventory(storage)
     options.name_strays(inventory.strays)
     if opened.study.search:

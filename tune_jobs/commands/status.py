@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from tune_jobs.commands import options
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from tune_jobs.plan.searches import SearchStatus
     from tune_jobs.plan.status import Status
 
@@ -42,24 +44,13 @@ def _status(args: argparse.Namespace) -> int:
 
 def _show(status: "Status", title: str) -> None:
     from rich.console import Console
-    from rich.table import Table
-
-    from tune_jobs.records.state import POINT_STATES
 
     console = Console(highlight=False, soft_wrap=True, markup=False)
-    if not status.cells and not status.searches:
+    if not (status.cells or status.searches or status.running or status.damaged):
         console.print(f"{title} holds no trial")
         return
-    table = Table("dataset", "scenario", "model", *POINT_STATES, title=title)
-    for cell, states in status.cells.items():
-        numbers = (str(states.get(state, 0)) for state in POINT_STATES)
-        table.add_row(cell.dataset, str(cell.scenario), cell.model, *numbers)
-    table.add_section()
-    totals = (
-        sum(states.get(state, 0) for states in status.cells.values()) for state in POINT_STATES
-    )
-    table.add_row("all", "", "", *map(str, totals))
-    Console(markup=False).print(table)
+    if status.cells:
+        Console(markup=False).print(_table(status, title))
     for study in status.studies:
         chosen = sum(choice.lr is not None for choice in study.choices)
         rates = f", a learning rate for {chosen} of {len(study.choices)} cells"
@@ -77,12 +68,29 @@ def _show(status: "Status", title: str) -> None:
         ago = time.time() - one.claim.heartbeat
         epoch, _ = one.claim.position
         console.print(
-            f"in flight {label}: on {one.claim.host}, from epoch {epoch}, heard of {ago:.0f} s ago"
+            f"in flight {label}: on {one.claim.host}, from epoch {epoch}, heartbeat {ago:.0f} s ago"
         )
     for one in status.failed:
         console.print(f"failed    {one.point.label}, attempt {one.attempts}: {one.error}")
     for line in status.damaged:
         console.print(f"damaged   {line}")
+
+
+def _table(status: "Status", title: str) -> "Table":
+    from rich.table import Table
+
+    from tune_jobs.records.state import POINT_STATES
+
+    table = Table("dataset", "scenario", "model", *POINT_STATES, title=title)
+    for cell, states in status.cells.items():
+        numbers = (str(states.get(state, 0)) for state in POINT_STATES)
+        table.add_row(cell.dataset, str(cell.scenario), cell.model, *numbers)
+    table.add_section()
+    totals = (
+        sum(states.get(state, 0) for states in status.cells.values()) for state in POINT_STATES
+    )
+    table.add_row("all", "", "", *map(str, totals))
+    return table
 
 
 def _search_line(one: "SearchStatus") -> str:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
+from math import inf
 from pathlib import Path
 from typing import Self, TypeVar
 
@@ -25,9 +26,11 @@ from tune_jobs.errors import StorageError, TuneJobsError
 from tune_jobs.storage import s3
 from tune_jobs.storage.address import parse_address
 from tune_jobs.storage.seal import DamagedError, seal, unseal
+from tune_jobs.storage.silence import SilenceWatch
 
 PATIENCE_SECONDS = 120.0  # for an S3 server that is busy, away or beyond a bad line
 PROBE_SECONDS = 10.0  # the same, when a person waits for a command to start
+AFTERMATH_SECONDS = 10.0  # after it gave up, in which every request is sent once only
 FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 0.1, 5.0
 READERS = s3.CONNECTIONS  # objects asked for at once, since a server may take long for each
 BLOCK_BYTES = 8 * 2**20  # of a download, each of which is a request
@@ -60,6 +63,8 @@ class Storage:
         self.uri = place.uri if isinstance(place, s3.S3Address) else str(place)
         self._root = self._address.root if self._address else self.uri
         self._patience_seconds = patience_seconds
+        self._gave_up_at = -inf
+        self._silence = SilenceWatch(f"Storage {self.uri}", patience_seconds)
 
     def __reduce__(self) -> tuple[type[Self], tuple[str, float]]:
         return type(self), (self.uri, self._patience_seconds)
@@ -82,6 +87,28 @@ class Storage:
                 f"Storage must be there to be read; there is no folder {self.uri}. "
                 "`tune-jobs run STUDY --storage URI` makes one."
             )
+        self.require_bucket()
+
+    def require_bucket(self) -> None:
+        """Raise TuneJobsError for a bucket that is not there; one that may not be listed passes."""
+        if self._address is None:
+            return
+        bucket, probe = self._address.bucket, self._impatient()
+        try:
+            found = probe._attempt("looking", lambda: probe._files.get_file_info(bucket))
+        except StorageError as error:
+            if "ACCESS_DENIED" in str(error.__cause__):
+                return
+            raise
+        if found.type == fs.FileType.NotFound:
+            raise TuneJobsError(
+                f"Storage must be in a bucket that is there; {self.uri} is in none, as there is no "
+                f"bucket {bucket!r}. Is it misspelt?"
+            )
+
+    def _impatient(self) -> Self:
+        """The same storage, for a person who waits for a command to start."""
+        return type(self)(self.uri, min(PROBE_SECONDS, self._patience_seconds))
 
     def read(self, key: str) -> bytes:
         """An object's content, as it was given to ``write``.
@@ -197,7 +224,7 @@ class Storage:
 
     def check_writable(self) -> None:
         """Write and remove a small object; OSError in one sentence if that cannot be done."""
-        probe = Storage(self.uri, patience_seconds=min(PROBE_SECONDS, self._patience_seconds))
+        probe = self._impatient()
         key = f".probe-{os.getpid()}"
         try:
             probe.write(key, b"")
@@ -225,9 +252,16 @@ class Storage:
         stream.close()
 
     def _attempt(self, what: str, action: Callable[[], T]) -> T:
-        """Do it, if need be again until patience ends; all errors but a missing object's become
-        StorageError.
+        """Do it, if need be again until patience ends, and then once more for what follows at once.
+
+        All errors but a missing object's become StorageError.
         """
+        if self.is_local:
+            return self._repeat(what, action)
+        with self._silence.request():
+            return self._repeat(what, action)
+
+    def _repeat(self, what: str, action: Callable[[], T]) -> T:
         began, attempts, longest = clock.monotonic(), 0, FIRST_WAIT_SECONDS
         while True:
             attempts += 1
@@ -239,7 +273,9 @@ class Storage:
                 wait = _waits.uniform(0, longest)
                 spent = clock.monotonic() - began
                 passing = not self.is_local and s3.is_passing(error)
-                if not passing or spent + wait > self._patience_seconds:
+                is_given_up = began < self._gave_up_at + AFTERMATH_SECONDS
+                if not passing or is_given_up or spent + wait > self._patience_seconds:
+                    self._gave_up_at = clock.monotonic() if passing else self._gave_up_at
                     tries = f", asked {attempts} times in {spent:.0f} s" if attempts > 1 else ""
                     raise StorageError(
                         f"Storage {self.uri} failed at {what}{tries}: {s3.reason(error)}."

@@ -26,6 +26,17 @@ def test_whatever_an_error_says_is_shown_as_it_is():
         assert f"{error} (1/2)" in text_of(write, terminal=terminal)
 
 
+def test_a_paused_trial_is_not_counted_as_done():
+    def write(display: Display) -> None:
+        display.ended("a", "finished  a")
+        display.paused("b", "paused    b")
+        display.ended("c", "failed    c", failed=True)
+
+    shown = text_of(write, terminal=False).splitlines()
+    assert shown == ["finished  a (1/2)", "paused    b", "failed    c (2/2)"]
+    assert "1 failed, 1 paused" in text_of(write, terminal=True)
+
+
 def test_a_trial_that_goes_on_says_from_where():
     def write(display: Display) -> None:
         progress = TrialProgress(epoch=3, max_epochs=9, valid_accuracy=0.5, resumed_at=(4, 17))
