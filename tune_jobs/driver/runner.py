@@ -3,7 +3,7 @@
 import secrets
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -140,7 +140,7 @@ def driving(
         slots = slots or max(1, available_cores() // resources.cpus)
     with ExitStack() as stack:
         scratch = stack.enter_context(scratch_folder())
-        stack.enter_context(
+        check = stack.enter_context(
             ray_session(
                 scratch / "ray",
                 address=options.address,
@@ -164,15 +164,17 @@ def driving(
                 slots=Slots(slots),
                 stop=stop,
                 display=display,
-            )
+            ),
+            check,
         )
 
 
 class Run:
     """Experiments one after the other: the next begins once the last trial of one has started."""
 
-    def __init__(self, setting: Setting) -> None:
-        self._setting = setting
+    def __init__(self, setting: Setting, check: Callable[[], None] = lambda: None) -> None:
+        """``check`` raises if the Ray that the trials run on has died."""
+        self._setting, self._check = setting, check
         self.stop = setting.stop
         self.broken: list[str] = []
 
@@ -214,6 +216,7 @@ class Run:
         """Wait, but announce a stop as soon as it is asked for."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
+            self._check()
             self.stop.announce()
             time.sleep(min(seconds, POLL_SECONDS))
             if self.stop.asked:

@@ -52,11 +52,10 @@ class Watch(tune.Callback, tune.Stopper):
         trial.max_failures = -1
         if "status" not in result:
             progress = TrialProgress(**result["progress"])
+            self._display.progressed(label, progress)
             if result.get("done"):  # the scheduler has stopped it
                 self._running.discard(label)
                 self._display.ended(label, _cut_short(label, progress))
-            else:
-                self._display.progressed(label, progress)
         else:
             self._running.discard(label)
             self._ended(label, spec_of(trial.config).point_id, result)

@@ -73,6 +73,7 @@ class Session:
 
     def __init__(
         self,
+        *,
         spec: TrialSpec,
         dataset: STIRDataset,
         storage: Storage,

@@ -63,7 +63,15 @@ def run_trial(
         claim = write_claim(storage, point_id, claim)
         if read_claim(storage, point_id) != claim:
             return Outcome(status=TrialState.ELSEWHERE)  # another driver began at the same moment
-        session = Session(spec, dataset, storage, surroundings, claim, stop_asked, report)
+        session = Session(
+            spec=spec,
+            dataset=dataset,
+            storage=storage,
+            surroundings=surroundings,
+            claim=claim,
+            stop_asked=stop_asked,
+            report=report,
+        )
         record = session.run(checkpoint)
         outcome = Outcome(status=TrialState.FINISHED, record=record)
     except TakenOverError:
