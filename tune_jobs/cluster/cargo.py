@@ -153,9 +153,9 @@ def _danger_inside(path: Path) -> str:
     return "a core dump" if ELF_CORE.match(head) else ""
 
 
-def _git(folder: Path, *words: str) -> str:
+def _git(folder: Path, *arguments: str) -> str:
     """What git says about a folder; nothing without git, or outside of a repository."""
-    command = ["git", "-c", "core.fsmonitor=false", *words]
+    command = ["git", "-c", "core.fsmonitor=false", *arguments]
     try:
         done = subprocess.run(command, cwd=folder, capture_output=True, check=False)
     except OSError:

@@ -18,6 +18,7 @@ from ray.job_submission import JobDetails, JobSubmissionClient
 from tune_jobs.cluster.address import is_loopback
 from tune_jobs.cluster.token import TOKEN_FILE, read_token
 from tune_jobs.errors import TuneJobsError
+from tune_jobs.redaction import redact
 
 OVERRIDES = ("RAY_API_SERVER_ADDRESS", "RAY_ADDRESS")  # Ray takes them instead of an argument
 CONNECT_SECONDS, ANSWER_SECONDS = 5.0, 30.0
@@ -30,6 +31,9 @@ CHATTY = ("ray.dashboard.modules.dashboard_sdk", "ray._private.runtime_env.packa
 
 class HeadLostError(OSError):
     """The head of a cluster does not answer."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(redact(message))
 
 
 class HeadNotReadyError(HeadLostError):

@@ -1,7 +1,7 @@
-"""A spot machine is told two minutes before it is taken away: hear that, and drain its node.
+"""Spot machines: notice the interruption that AWS announces two minutes ahead, and drain the node.
 
-The word comes from the instance metadata service of Amazon's machines; elsewhere there is none,
-and one look settles that.
+The notice comes from the instance metadata service of EC2. Elsewhere there is no such service,
+which a few requests at the start find out.
 """
 
 import http.client
@@ -27,18 +27,18 @@ NOTICE_PATH = "/latest/meta-data/spot/instance-action"
 TOKEN_PATH = "/latest/api/token"
 TOKEN_SECONDS = 21_600  # the longest there is
 ANSWER_SECONDS = 1.0
-LOOK_SECONDS = 5.0  # as Amazon advises
+POLL_SECONDS = 5.0  # as AWS advises
 LEAVE_SECONDS = 1.0
-FIRST_LOOKS = 3  # in vain, until this counts as no machine of Amazon's
+FIRST_POLLS = 3  # without an answer, until there counts as being no such service
 NOTICE_SECONDS = 120.0  # what a notice without a readable time leaves
 
 
 class NodeLeavingError(Exception):
-    """Ends a trial whose node is taken away, so that Tune begins it on another; not a fault."""
+    """Ends a trial whose node is about to be interrupted, so that Tune starts it on another one."""
 
 
 class MetadataService:
-    """What a machine is told about itself; every method raises OSError where nobody tells."""
+    """EC2's instance metadata service; every method raises OSError where there is none."""
 
     def __init__(self, endpoint: str) -> None:
         parts = urlsplit(endpoint if "://" in endpoint else f"http://{endpoint}")
@@ -47,7 +47,7 @@ class MetadataService:
         self._token, self._token_until = "", 0.0
 
     def interruption(self) -> datetime | None:
-        """When this machine is taken away; None as long as it is not."""
+        """When this machine will be interrupted; None if no interruption is announced."""
         status, body = self._ask("GET", NOTICE_PATH, {"X-aws-ec2-metadata-token": self.token()})
         if status == http.client.UNAUTHORIZED:
             self._token_until = 0.0
@@ -58,7 +58,7 @@ class MetadataService:
         return datetime.fromtimestamp(time.time() + NOTICE_SECONDS, UTC)
 
     def token(self) -> str:
-        """The word that version 2 of the service wants with every question."""
+        """The session token that version 2 of the service demands with every request."""
         if time.monotonic() >= self._token_until:
             header = {"X-aws-ec2-metadata-token-ttl-seconds": str(TOKEN_SECONDS)}
             status, body = self._ask("PUT", TOKEN_PATH, header)
@@ -82,7 +82,7 @@ class MetadataService:
 
 
 class SpotWatch:
-    """True once this machine is about to be taken away; ``on_notice`` is told when, once.
+    """True once an interruption is announced; then calls ``on_notice``, once, with its time.
 
     It looks in a thread of its own, and gives up for good where there is no metadata service.
     """
@@ -103,7 +103,7 @@ class SpotWatch:
             with suppress(OSError):  # busy for a moment
                 if when := self._service.interruption():
                     break
-            time.sleep(LOOK_SECONDS)
+            time.sleep(POLL_SECONDS)
         self._noticed.set()
         try:
             self._on_notice(when)
@@ -111,11 +111,11 @@ class SpotWatch:
             logger.warning("This node cannot be drained", exc_info=True)
 
     def _is_there(self) -> bool:
-        for _ in range(FIRST_LOOKS):
+        for _ in range(FIRST_POLLS):
             with suppress(OSError):
                 self._service.token()
                 return True
-            time.sleep(LOOK_SECONDS)
+            time.sleep(POLL_SECONDS)
         return False
 
 
@@ -130,19 +130,19 @@ def spot_watch() -> Callable[[], bool]:
 
 
 def leave() -> NoReturn:
-    """Give up a node that is taken away; raises NodeLeavingError.
+    """Leave a node that is about to be interrupted; raises NodeLeavingError.
 
-    It waits a moment: were the node not drained, the next trial would be here at once.
+    It waits a moment first, until the node is drained: else the next trial would start here.
     """
     time.sleep(LEAVE_SECONDS)
     raise NodeLeavingError("its machine is about to be taken away")
 
 
 def drain_this_node(until: datetime) -> None:
-    """Let Ray start nothing more on this node, and count what it loses as nobody's fault."""
+    """Let Ray start nothing more on this node; trials lost with it do not count as failed."""
     import ray
 
-    # What the hidden `ray drain-node` calls; neither module tells its names to a type checker.
+    # What the hidden `ray drain-node` calls; neither module shows its names to type checkers.
     client = import_module("ray._raylet").GcsClient
     reasons = import_module("ray.core.generated.autoscaler_pb2").DrainNodeReason
     context = ray.get_runtime_context()

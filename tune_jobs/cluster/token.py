@@ -24,7 +24,7 @@ def read_token() -> str:
 
 
 def protect_token() -> None:
-    """Let nobody but its owner read the file of the token; Ray makes it as the umask has it."""
+    """Let only its owner read the token's file, which Ray makes readable by others."""
     path = token_path()
     with suppress(OSError):  # not there, or somebody else's
         if path.stat().st_mode & 0o077:

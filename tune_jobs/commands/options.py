@@ -12,11 +12,12 @@ INTERRUPTED = 130  # what a shell gives for a command that Ctrl-C ended
 DASHBOARD = "http://127.0.0.1:8265"  # of a Ray on this machine, and of a tunnel to a cluster's
 
 
-def declare(commands, name: str, words: str, example: str) -> argparse.ArgumentParser:
+def declare(commands, name: str, summary: str, example: str) -> argparse.ArgumentParser:
+    """Add a command; ``summary`` is a phrase that begins in lower case."""
     return commands.add_parser(
         name,
-        help=words,
-        description=f"{words[0].upper()}{words[1:]}.",
+        help=summary,
+        description=f"{summary[0].upper()}{summary[1:]}.",
         epilog=f"example: {example}",
     )
 
@@ -54,7 +55,7 @@ def add_job(parser: argparse.ArgumentParser) -> None:
 
 def add_checkpoint_seconds(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--checkpoint-seconds", type=positive_seconds, default=CHECKPOINT_SECONDS, metavar="SEC",
+        "--checkpoint-seconds", type=positive_number, default=CHECKPOINT_SECONDS, metavar="SEC",
         help=f"the most work that is lost when a trial is cut off ({CHECKPOINT_SECONDS:g})",
     )  # fmt: skip
 
@@ -66,7 +67,7 @@ def positive(text: str) -> int:
     return number
 
 
-def positive_seconds(text: str) -> float:
+def positive_number(text: str) -> float:
     number = float(text)
     if not number > 0:
         raise argparse.ArgumentTypeError(f"must be above 0; got {text}")
@@ -74,7 +75,7 @@ def positive_seconds(text: str) -> float:
 
 
 def say(line: str) -> None:
-    """A word about a command's own doings, beside what it prints."""
+    """Print a message about what the command is doing, on standard error."""
     print(f"tune-jobs: {line}", file=sys.stderr, flush=True)
 
 

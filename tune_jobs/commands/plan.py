@@ -33,7 +33,7 @@ def add(commands) -> None:
         help="trials at once (what fits on this machine)",
     )  # fmt: skip
     parser.add_argument(
-        "--price", type=options.positive_seconds, metavar="P",
+        "--price", type=options.positive_number, metavar="P",
         help="money an hour, of all machines that run those trials",
     )  # fmt: skip
     parser.add_argument("--json", action="store_true", help="for scripts")

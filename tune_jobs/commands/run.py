@@ -51,7 +51,7 @@ def add_study(parser: argparse.ArgumentParser) -> None:
         help="so much time (2h, 90min), or so many points (100)",
     )  # fmt: skip
     parser.add_argument(
-        "--price", type=options.positive_seconds, metavar="P",
+        "--price", type=options.positive_number, metavar="P",
         help="money an hour, of all machines together; what it adds up to is shown",
     )  # fmt: skip
     parser.add_argument("--retry-failed", action="store_true", help="try failed points again")

@@ -140,7 +140,7 @@ def run_phases(
 
 
 def counts(states: Mapping[str, TrialState]) -> str:
-    """How many points are in which state, in words."""
+    """How many points are in which state, as a phrase."""
     numbers = Counter(states.values())
     return ", ".join(f"{numbers[state]:,} {state}" for state in POINT_STATES if numbers[state])
 

@@ -50,7 +50,7 @@ class Trials(Protocol):
 
     @property
     def handed_out(self) -> Set[str]:
-        """The point ids of trials that nobody else should be given."""
+        """The point ids of trials that no other experiment should run."""
         ...
 
     def scheduler(self) -> TrialScheduler | None:

@@ -14,7 +14,7 @@ WHEN = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 @pytest.fixture
 def metadata(monkeypatch: pytest.MonkeyPatch) -> Iterator[MetadataServer]:
-    monkeypatch.setattr(preempt, "LOOK_SECONDS", 0.02)
+    monkeypatch.setattr(preempt, "POLL_SECONDS", 0.02)
     with MetadataServer() as server:
         yield server
 

@@ -14,7 +14,7 @@ from tune_jobs.cluster.check.access import (
     no_secrets,
     token_mode,
 )
-from tune_jobs.cluster.check.nodes import ended_nodes, head_node, launch_words, provider_words
+from tune_jobs.cluster.check.nodes import ended_nodes, head_node, launch_keys, provider_keys
 from tune_jobs.cluster.check.schema import effective, schema_faults
 from tune_jobs.cluster.check.versions import same_versions
 from tune_jobs.errors import TuneJobsError
@@ -23,8 +23,8 @@ from tune_jobs.yaml_file import parse_yaml, read_bytes
 Config = Mapping[str, Any]
 
 CHECKS: Mapping[str, Callable[[Config], Iterator[str]]] = {
-    "every key of provider is one that Ray's AWS provider reads": provider_words,
-    "every key and choice in node_config is one of EC2's": launch_words,
+    "every key of provider is one that Ray's AWS provider reads": provider_keys,
+    "every key and choice in node_config is one of EC2's": launch_keys,
     "no machine is open to the world": closed_ports,
     "every machine has an instance profile of its kind": instance_profiles,
     "a machine's keys are given out only for a session token": instance_metadata,

@@ -58,7 +58,7 @@ def head_path(config: Mapping[str, Any]) -> str:
     return f"available_node_types.{config['head_node_type']}.node_config"
 
 
-def provider_words(config: Mapping[str, Any]) -> Iterator[str]:
+def provider_keys(config: Mapping[str, Any]) -> Iterator[str]:
     """Misspelt keys of ``provider``, and a region that AWS does not have."""
     provider = config["provider"]
     for key in provider:
@@ -72,7 +72,7 @@ def provider_words(config: Mapping[str, Any]) -> Iterator[str]:
         )
 
 
-def launch_words(config: Mapping[str, Any]) -> Iterator[str]:
+def launch_keys(config: Mapping[str, Any]) -> Iterator[str]:
     """Keys, kinds of values and choices that EC2's RunInstances does not know."""
     launch = _session().get_service_model("ec2").operation_model("RunInstances").input_shape
     for where, node_config in node_types(config):
@@ -164,7 +164,7 @@ def _session() -> Any:
         import botocore.session
     except ModuleNotFoundError:
         raise TuneJobsError(
-            "cluster-check needs boto3, which knows EC2's words; it is not installed. "
+            "cluster-check needs boto3, which knows EC2's keys; it is not installed. "
             "Install it with: pip install -c constraints.txt -e '.[aws]'"
         ) from None
     return botocore.session.get_session()
