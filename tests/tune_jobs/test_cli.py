@@ -6,6 +6,7 @@ import pytest
 
 from tune_jobs.cli import main
 from tune_jobs.records.trial import TrialRecord
+from tune_jobs.storage import Storage
 
 TRAIN = ("train", "--model", "standard", "--scenario", "2", "--kernel-size", "3", "--lr", "3e-3")
 
@@ -34,7 +35,7 @@ def test_train_prints_epochs_and_result_and_stores_the_record(
     assert train(bars, tmp_path) == 0
     out = capsys.readouterr().out.splitlines()
     (path,) = (tmp_path / "runs" / "records").iterdir()
-    record = TrialRecord.from_json(path.read_bytes())
+    record = TrialRecord.from_json(Storage(tmp_path / "runs").read(f"records/{path.name}"))
     assert out[0] == f"standard bars s2 k=3 lr=0.003 seed=1: {record.point_id}"
     assert [line.split(":")[0] for line in out[1:3]] == ["epoch 1", "epoch 2"]
     assert f"test accuracy {record.test_accuracy:.4f}" in out[3]
