@@ -128,7 +128,7 @@ def _show(opened: "OpenedStudy", outlook: "Outlook", slots: int, price: float | 
     if repeated:
         points += f", {repeated:,} of them twice: {outlook.distinct:,} to train in all"
     console.print(f"points: {points}; {outlook.reported:,} reported")
-    trial_hours = outlook.trial_seconds_left / 3600
+    trial_hours = outlook.known_seconds_left / 3600
     hours = trial_hours / slots
     money = f", {hours * price:,.2f} at {price:g} an hour" if price else ""
     console.print(
@@ -187,15 +187,16 @@ def _table(phase: "PhaseOutlook", title: str) -> Any:
 def _as_json(
     opened: "OpenedStudy", outlook: "Outlook", slots: int, price: float | None
 ) -> dict[str, Any]:
-    hours = outlook.trial_seconds_left / 3600 / slots
+    seconds = outlook.trial_seconds_left
+    hours = None if seconds is None else seconds / 3600 / slots
     return {
         "study": opened.study.name,
         "distinct_points": outlook.distinct,
         "reported_points": outlook.reported,
-        "trial_seconds_left": outlook.trial_seconds_left,
+        "trial_seconds_left": seconds,
         "max_concurrent": slots,
         "hours_left": hours,
-        "money": None if price is None else hours * price,
+        "money": None if price is None or hours is None else hours * price,
         "missing_datasets": {name: str(error) for name, error in opened.missing.items()},
         "phases": [
             {

@@ -70,7 +70,15 @@ class Outlook:
         return [cell for phase in self.phases for cell in phase.cells]
 
     @property
-    def trial_seconds_left(self) -> float:
+    def trial_seconds_left(self) -> float | None:
+        """The time that trials will take; None where nothing is known of a model to be run."""
+        if any(cell.left and cell.trial is None for cell in self.cells):
+            return None
+        return self.known_seconds_left
+
+    @property
+    def known_seconds_left(self) -> float:
+        """The time that trials will take, as far as it is known."""
         return sum(cell.seconds_left for cell in self.cells)
 
 

@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -259,6 +259,30 @@ def test_a_study_object_is_not_written_again_unless_it_changes(
     before = {item.key: item.modified for item in storage.list("studies")}
     run_phases(opened(bars), storage, runner, RunOptions())
     assert {item.key: item.modified for item in storage.list("studies")} == before
+
+
+def test_records_that_a_stored_phase_has_as_evidence_are_not_read_again(
+    bars: Path, storage: Storage, runner: Runner
+):
+    run_phases(opened(bars), storage, runner, RunOptions())
+    read: list[str] = []
+
+    class Counted(Storage):
+        def read_many(self, keys: Iterable[str]):
+            wanted = list(keys)
+            read.extend(wanted)
+            return super().read_many(wanted)
+
+    counted = Counted(storage.uri)
+    before = stored(storage, "rates")
+    run_phases(opened(bars), counted, runner, RunOptions())
+    assert read == []
+    [first, *_] = before.points
+    key = f"records/{first.point_id}.json"
+    storage.write(key, storage.read(key))  # it may hold something else now
+    run_phases(opened(bars), counted, runner, RunOptions())
+    assert read == [key]
+    assert stored(storage, "rates") == before
 
 
 def test_a_damaged_study_object_or_record_is_named(bars: Path, storage: Storage, runner: Runner):
