@@ -12,7 +12,8 @@ from tune_jobs.records.trial import FailureRecord, RecordError, TrialRecord
 from tune_jobs.storage.claim import DEATHS_ALLOWED, HEARTBEAT_SECONDS
 from tune_jobs.storage.seal import unseal
 
-TOGETHER_SECONDS = HEARTBEAT_SECONDS + 90.0  # that two drivers may train one point by mistake
+AT_ONCE_SECONDS = 60.0  # between two trials that may both find no claim
+TOGETHER_SECONDS = HEARTBEAT_SECONDS + 90.0  # until one of them must have noticed
 TIMES = ("sha256", "started_at", "finished_at", "wall_seconds", "resumptions", "provenance")
 EPOCH_TIMES = ("seconds", "train_seconds", "valid_seconds", "finished_at")
 Numbers = Mapping[str, Any]
@@ -50,9 +51,10 @@ class Watch:
             self._violate(f"the record of {point_id} is written before its weights")
 
     def trains(self, point_id: str, process: Process, began: float) -> None:
-        """A process has done a batch: no other driver's may have trained the same point for long.
+        """A process has done a batch: no other driver's may have been training the same point.
 
-        Where claims can be trusted; a process that was stopped, say, has lost its own for a reason.
+        But for those that began at the same moment, until the next heartbeat; and where claims can
+        be trusted: a process that was stopped, say, has lost its own for a reason.
         """
         world = self.service.world
         if not world.faults.are_calm:
@@ -60,12 +62,10 @@ class Watch:
         here = self._training.setdefault(point_id, {})
         here[process.name] = process, began
         for other, since in here.values():
-            seconds = world.now - max(began, since)
-            apart = other.driver == process.driver or not world.is_alive(other)
-            if not apart and seconds > TOGETHER_SECONDS:
-                self._violate(
-                    f"{process.name} and {other.name} have trained one point for {seconds:.0f} s"
-                )
+            ours = other.driver == process.driver
+            late = began > since + AT_ONCE_SECONDS or world.now > began + TOGETHER_SECONDS
+            if since <= began and late and not ours and world.is_alive(other):
+                self._violate(f"{process.name} trains what {other.name} has claimed")
 
     def at_end(self) -> None:
         """Look at what is in the store at the end."""

@@ -51,7 +51,7 @@ def unseal(key: str, stored: bytes) -> bytes:
     """An object's content, given the bytes stored for it.
 
     Raises DamagedError unless they are the ones that ``seal`` made for this key, or, from a version
-    that did not seal, could be whole: JSON from its start, an archive to its end.
+    that did not seal, could be whole: JSON from its start to its end, an archive to its end.
     """
     _require_weights(key, stored)
     form = _form(key)
@@ -90,6 +90,8 @@ def _split_json(key: str, stored: bytes) -> tuple[bytes, bytes | None]:
     alike = sum(one == other for one, other in zip(stored, before, strict=False))
     if stored[:1] != b"{" or alike > len(before) * 2 // 3:
         raise DamagedError(f"A JSON object must begin as it was written; {key} does not.")
+    if not stored.rstrip().endswith(b"}"):
+        raise DamagedError(f"A JSON object must end as it was written; {key} does not.")
     return stored, None
 
 
