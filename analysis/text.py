@@ -6,9 +6,9 @@ instead of being read: control characters, and marks that turn the direction of 
 
 import html
 import re
-import unicodedata
 
-_ACTING = {"Cc", "Cf", "Co", "Cs", "Cn", "Zl", "Zp"}  # Unicode categories that are not shown
+from tune_jobs.records.text import visible
+
 _LATEX = {
     "\\": r"\textbackslash{}",
     "~": r"\textasciitilde{}",
@@ -19,15 +19,6 @@ _LATEX = {
     '"': r"\textquotedbl{}",
 } | {sign: "\\" + sign for sign in "&%$#_{}"}
 _MARKDOWN = re.compile(r"([\\`*_|<>~]|\](?=\()|^#)")
-
-
-def visible(text: str) -> str:
-    r"""The text on one line, with a code for each character that is not shown but acts.
-
-    >>> visible("a\x1b[31m\n\u202eb")
-    'a\\x1b[31m \\u202eb'
-    """
-    return "".join(_visible(sign) for sign in text)
 
 
 def terminal(text: str) -> str:
@@ -64,11 +55,3 @@ def as_latex(text: str) -> str:
     '5 \\% of x\\_1'
     """
     return "".join(_LATEX.get(sign, sign) for sign in visible(text))
-
-
-def _visible(sign: str) -> str:
-    if sign in "\n\t":
-        return " "
-    if unicodedata.category(sign) not in _ACTING:
-        return sign
-    return sign.encode("unicode_escape", "surrogatepass").decode()

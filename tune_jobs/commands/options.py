@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Sequence
 
+from tune_jobs.records.text import visible
 from tune_jobs.trial.outcome import CHECKPOINT_SECONDS
 
 STRAYS_NAMED = 10
@@ -82,7 +83,7 @@ def say(line: str) -> None:
 def name_strays(names: Sequence[str]) -> None:
     """Name the files in a storage that are no objects of it, at most STRAYS_NAMED of them."""
     for name in names[:STRAYS_NAMED]:
-        say(f"{name} is no object of the storage and is left out")
+        say(f"{visible(name)} is no object of the storage and is left out")
     if more := len(names[STRAYS_NAMED:]):
         say(f"so are {more:,} more")
 

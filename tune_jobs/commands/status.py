@@ -3,10 +3,12 @@
 import argparse
 import json
 import time
+from collections.abc import Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from tune_jobs.commands import options
+from tune_jobs.records.text import visible
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -51,29 +53,32 @@ def _show(status: "Status", title: str) -> None:
         return
     if status.cells:
         Console(markup=False).print(_table(status, title))
+    for line in _lines(status):
+        console.print(visible(line))
+
+
+def _lines(status: "Status") -> Iterator[str]:
+    """What there is to say below the table, in one line each."""
     for study in status.studies:
         chosen = sum(choice.lr is not None for choice in study.choices)
         rates = f", a learning rate for {chosen} of {len(study.choices)} cells"
-        console.print(
-            f"study {study.study}, phase {study.phase}: {len(study.points):,} points"
-            + (rates if study.rule else "")
-        )
+        points = f"study {study.study}, phase {study.phase}: {len(study.points):,} points"
+        yield points + (rates if study.rule else "")
         for choice in study.choices:
             if choice.lr is None:
-                console.print(f"undecided {choice.cell.label}: {choice.undecided}")
+                yield f"undecided {choice.cell.label}: {choice.undecided}"
     for one in status.searches:
-        console.print(_search_line(one))
+        yield _search_line(one)
     for one in status.running:
         label = one.point.label if one.point else one.point_id
         ago = time.time() - one.claim.heartbeat
         epoch, _ = one.claim.position
-        console.print(
-            f"in flight {label}: on {one.claim.host}, from epoch {epoch}, heartbeat {ago:.0f} s ago"
-        )
+        host = one.claim.host
+        yield f"in flight {label}: on {host}, from epoch {epoch}, heartbeat {ago:.0f} s ago"
     for one in status.failed:
-        console.print(f"failed    {one.point.label}, attempt {one.attempts}: {one.error}")
+        yield f"failed    {one.point.label}, attempt {one.attempts}: {one.error}"
     for line in status.damaged:
-        console.print(f"damaged   {line}")
+        yield f"damaged   {line}"
 
 
 def _table(status: "Status", title: str) -> "Table":
@@ -84,7 +89,7 @@ def _table(status: "Status", title: str) -> "Table":
     table = Table("dataset", "scenario", "model", *POINT_STATES, title=title)
     for cell, states in status.cells.items():
         numbers = (str(states.get(state, 0)) for state in POINT_STATES)
-        table.add_row(cell.dataset, str(cell.scenario), cell.model, *numbers)
+        table.add_row(visible(cell.dataset), str(cell.scenario), visible(cell.model), *numbers)
     table.add_section()
     totals = (
         sum(states.get(state, 0) for states in status.cells.values()) for state in POINT_STATES
