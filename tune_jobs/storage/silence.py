@@ -2,9 +2,9 @@
 
 import logging
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from time import monotonic
 
 SILENCE_SECONDS = 5.0
 POLL_SECONDS = 0.5
@@ -29,7 +29,7 @@ class SilenceWatch:
         """Watch one request until it is answered, or fails for good."""
         token = object()
         with self._lock:
-            self._waiting[token] = time.monotonic()
+            self._waiting[token] = monotonic()
             if self._thread is None:
                 self._thread = threading.Thread(target=self._watch, daemon=True)
                 self._thread.start()
@@ -45,13 +45,14 @@ class SilenceWatch:
                 del self._waiting[token]
 
     def _watch(self) -> None:
+        pause = threading.Event()  # never set
         while True:
-            time.sleep(POLL_SECONDS)
+            pause.wait(POLL_SECONDS)
             with self._lock:
                 if not self._waiting:
                     self._thread = None
                     return
-                seconds = time.monotonic() - min(self._waiting.values())
+                seconds = monotonic() - min(self._waiting.values())
             if seconds >= SILENCE_SECONDS and not self._is_silent:
                 self._is_silent = True
                 logger.warning(

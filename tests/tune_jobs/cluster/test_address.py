@@ -12,6 +12,7 @@ import pytest
 
 from tune_jobs.cli import main
 from tune_jobs.records.trial import TrialRecord
+from tune_jobs.storage import Storage
 
 pytestmark = pytest.mark.ray
 
@@ -80,7 +81,8 @@ def test_the_next_experiment_starts_beside_a_long_trial_and_no_more_run_than_ask
     ended = subprocess.run(command, capture_output=True, text=True, timeout=180, check=False)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert "study mixed: 7 finished" in ended.stdout
-    found = [TrialRecord.from_json(p.read_bytes()) for p in (storage / "records").iterdir()]
+    keys = [f"records/{path.name}" for path in (storage / "records").iterdir()]
+    found = [TrialRecord.from_json(Storage(storage).read(key)) for key in keys]
     spans = {
         (record.point.model, record.point.seed): (
             datetime.fromisoformat(record.started_at),

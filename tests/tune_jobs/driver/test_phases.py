@@ -325,7 +325,7 @@ phases:
     assert "phase rates: a learning rate is chosen for 1 of 2 cells" in done.stdout
     assert "study two: 4 finished, 1 failed, 2 waiting for a learning rate" in done.stdout
     assert "xu bars s2 is undecided: lr=1e+30 seed=1 diverged" in done.stderr
-    seeds = StudyRecord.from_json((storage / "studies/two/seeds.json").read_bytes())
+    seeds = StudyRecord.from_json(Storage(storage).read("studies/two/seeds.json"))
     assert [(entry.point.model, entry.point.seed) for entry in seeds.points] == [
         ("standard", 1),
         ("standard", 2),

@@ -13,6 +13,7 @@ import pytest
 
 from lab.records import numbers
 from tune_jobs.records.trial import TrialRecord
+from tune_jobs.storage import Storage
 
 pytestmark = pytest.mark.ray
 
@@ -66,7 +67,9 @@ def trial_processes(process: subprocess.Popen[str]) -> list[psutil.Process]:
 
 
 def records(storage: Path) -> dict[str, TrialRecord]:
-    found = [TrialRecord.from_json(p.read_bytes()) for p in (storage / "records").iterdir()]
+    names = [path.name for path in (storage / "records").iterdir()]
+    stored = Storage(storage)
+    found = [TrialRecord.from_json(stored.read(f"records/{name}")) for name in names]
     return {record.point_id: record for record in found}
 
 

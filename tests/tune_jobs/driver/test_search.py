@@ -39,17 +39,19 @@ def run_words(study: str, storage: Path) -> list[str]:
 
 
 def samples(storage: Path) -> tuple[Sample, ...]:
-    return samples_from_lines((storage / "searches/wide/samples.jsonl").read_bytes())
+    return samples_from_lines(Storage(storage).read("searches/wide/samples.jsonl"))
 
 
 def outcomes(storage: Path) -> dict[str, SearchOutcome]:
     found = (storage / "searches/wide/outcomes").glob("*.json")
-    read = [SearchOutcome.from_json(path.read_bytes()) for path in found]
+    keys = [str(path.relative_to(storage)) for path in found]
+    read = [SearchOutcome.from_json(Storage(storage).read(key)) for key in keys]
     return {outcome.point_id: outcome for outcome in read}
 
 
 def records(storage: Path) -> dict[str, TrialRecord]:
-    read = [TrialRecord.from_json(path.read_bytes()) for path in storage.glob("records/*.json")]
+    keys = [str(path.relative_to(storage)) for path in storage.glob("records/*.json")]
+    read = [TrialRecord.from_json(Storage(storage).read(key)) for key in keys]
     return {record.point_id: record for record in read}
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tune_jobs.records.trial import TrialRecord
+from tune_jobs.storage import Storage
 
 pytestmark = pytest.mark.ray
 
@@ -40,7 +41,8 @@ recipe: {{max_epochs: 6, patience: 6, batch_size: 4}}
     assert sorted(map(int, trained[0] | trained[1])) == list(SEEDS)
     assert trained[0] & trained[1] <= {"1"}  # both may have begun with the first point
     assert all(trained)
-    records = [TrialRecord.from_json(path.read_bytes()) for path in storage.glob("records/*")]
+    keys = [str(path.relative_to(storage)) for path in storage.glob("records/*")]
+    records = [TrialRecord.from_json(Storage(storage).read(key)) for key in keys]
     assert sorted(record.point.seed for record in records) == list(SEEDS)
     assert [path.name for path in storage.glob("c*/*")] == []  # no claim, no checkpoint
     assert len(list(storage.glob("weights/*"))) == len(SEEDS)
