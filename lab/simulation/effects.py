@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import asdict, fields, is_dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -21,6 +21,7 @@ import torch
 from lab.simulation.world import World
 from tune_jobs.storage import claim, storage
 from tune_jobs.storage.s3 import S3Address
+from tune_jobs.storage.silence import SilenceWatch
 
 
 class Stage:
@@ -148,6 +149,7 @@ def _seams(stage: Stage) -> Iterable[tuple[Any, str, Any]]:
         (torch, "manual_seed", torch.default_generator.manual_seed),  # no GPU is told
         (S3Address, "connect", lambda address: stage.files),
         (storage, "_waits", waits),
+        (SilenceWatch, "request", lambda watch: nullcontext()),  # it only warns, from a thread
         (claim, "_boot_id", lambda: stage.world.here.machine.boot_id),
         (claim, "_pid_namespace", lambda: stage.world.here.container.namespace),
         (claim, "_process_started", started),

@@ -14,13 +14,16 @@ from tune_jobs.storage.seal import unseal
 
 AT_ONCE_SECONDS = 60.0  # between two trials that may both find no claim
 TOGETHER_SECONDS = HEARTBEAT_SECONDS + 90.0  # until one of them must have noticed
-TIMES = ("sha256", "started_at", "finished_at", "wall_seconds", "resumptions", "provenance")
+TIMES = (
+    *("sha256", "started_at", "finished_at", "wall_seconds"),
+    *("resumptions", "lost_checkpoints", "provenance"),
+)
 EPOCH_TIMES = ("seconds", "train_seconds", "valid_seconds", "finished_at")
 Numbers = Mapping[str, Any]
 
 
 def numbers(record: bytes) -> Numbers:
-    """All that a trial measured, but for times; ``record`` as it is stored."""
+    """All that a trial measured, not when and after what; ``record`` as it is stored."""
     content = json.loads(record)
     content["epochs"] = [
         {name: value for name, value in epoch.items() if name not in EPOCH_TIMES}
