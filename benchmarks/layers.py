@@ -1,72 +1,88 @@
-"""Seconds and memory of a training step, fast beside plain, for every model of the benchmark.
+"""Seconds and memory of a training step in three forms: plain, by PyTorch's products, compiled.
 
-    python -m benchmarks.layers --models pixel_pool slice_pool --channels 1
+    python -m benchmarks.layers --models pixel_pool slice_pool --channels 1 --threads 1
 
 A step is forward, backward and Adam on 16 images of 64 x 64 pixels, kernel size 7, bicubic,
-float32. Plain and fast steps alternate in one process, three fast ones after each plain one;
-figures are medians. "Forward" is the model's answer without autograd. Memory is what a step adds at
-its peak, in a process of its own. The last column is the share of the machine's matrix-product rate
-that the fast step's own products reach. The table is Markdown on stdout; progress goes to stderr.
+float32. The forms alternate in one process, five steps of the fast ones after each plain one;
+figures are medians. "Forward" is the model's answer without autograd. With --memory the table says
+instead what a step adds to memory at its peak, in a process of its own. The table is Markdown on
+stdout; progress goes to stderr.
 """
 
 import argparse
 import multiprocessing
+import os
 import platform
 import resource
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.utils.flop_counter import FlopCounterMode
 
 from siconvnet import MODELS, build_model
+from siconvnet.compiled.library import VARIABLE
+from siconvnet.fast import backend
 from stir.terminal import progress_bar
 
 BATCH_SIZE, IMAGE_SIDE, NUM_CLASSES = 16, 64, 36
-FAST_STEPS = 3  # for each plain one
-WANTED_RATIO = {  # of training steps; two figures where one and three channels differ
-    "standard": (1.6, 1.6),
-    "pixel_pool": (25, 15),
-    "slice_pool": (25, 15),
-    "energy_pool": (25, 15),
-    "conv3d": (5, 5),
-    "ensemble": (2, 2),
-    "spatial_transform": (1.4, 1.4),
-    "xu": (4, 4),
-    "kanazawa": (2.2, 2.2),
-    "hermite": (5, 5),
-    "disco": (3.5, 3.5),
+FAST_STEPS = 5  # for each plain one
+PLAIN, TORCH, COMPILED = "plain", "PyTorch", "compiled"
+FORMS = (PLAIN, TORCH, COMPILED)
+WANTED_RATIO = {  # of training steps: plain to PyTorch, PyTorch to compiled
+    "standard": (1.6, 2.0),
+    "pixel_pool": (15, 2.8),
+    "slice_pool": (15, 2.1),
+    "energy_pool": (15, 1.8),
+    "conv3d": (5, 5.0),
+    "ensemble": (2, 1.5),
+    "spatial_transform": (1.4, None),
+    "xu": (4, 2.4),
+    "kanazawa": (2.2, 1.5),
+    "hermite": (5, 2.1),
+    "disco": (3.5, 2.3),
 }
-WANTED_FORWARD_RATIO = {"pixel_pool": 4, "slice_pool": 4, "energy_pool": 3.5, "conv3d": 1.8}
 HEADINGS = (
     "model",
     "channels",
+    "threads",
     "plain, s",
-    "fast, s",
-    "ratio",
+    "PyTorch, s",
+    "compiled, s",
+    "plain / PyTorch",
     "wanted",
-    "forward ratio",
+    "PyTorch / compiled",
     "wanted",
-    "plain, MB",
-    "fast, MB",
-    "GFLOP",
-    "share of rate",
+    "forward",
 )
+MEMORY_HEADINGS = ("model", "channels", "plain, MB", "PyTorch, MB", "compiled, MB")
+
+
+@contextmanager
+def form_pinned(form: str) -> Iterator[None]:
+    """Let one of the two fast forms serve for a while."""
+    before = os.environ.get(VARIABLE)
+    os.environ[VARIABLE] = "torch" if form == TORCH else ""
+    try:
+        yield
+    finally:
+        os.environ[VARIABLE] = before or ""
 
 
 class Bench:
-    """A model, its optimiser and one batch of objects of many sizes on black."""
+    """A model in one form, its optimiser and one batch of objects of many sizes on black."""
 
-    def __init__(self, name: str, channels: int, device: str, *, plain: bool) -> None:
+    def __init__(self, name: str, channels: int, device: str, form: str) -> None:
         torch.manual_seed(1)
+        self.form = form
         self.device = torch.device(device)
         self.model: nn.Module = build_model(
-            name, in_channels=channels, num_classes=NUM_CLASSES, plain=plain
+            name, in_channels=channels, num_classes=NUM_CLASSES, plain=form == PLAIN
         ).to(self.device)
         self.optimiser = torch.optim.Adam(self.model.parameters(), lr=1e-3)
         self.images = objects(channels).to(self.device)
@@ -82,11 +98,12 @@ class Bench:
             self.model(self.images)
 
     def seconds(self, work: Callable[[], None]) -> float:
-        self.synchronise()
-        start = time.perf_counter()
-        work()
-        self.synchronise()
-        return time.perf_counter() - start
+        with form_pinned(self.form):
+            self.synchronise()
+            start = time.perf_counter()
+            work()
+            self.synchronise()
+            return time.perf_counter() - start
 
     def synchronise(self) -> None:
         if self.device.type == "cuda":
@@ -114,16 +131,16 @@ def product_rate(device: str) -> float:
     return 2 * 2048**3 / statistics.median(times)
 
 
-def peak_bytes(name: str, channels: int, device: str, plain: bool, threads: int) -> int:
+def peak_bytes(name: str, channels: int, device: str, form: str, threads: int) -> int:
     """What a training step adds to the memory in use; meant for a fresh process."""
     torch.set_num_threads(threads)
-    bench = Bench(name, channels, device, plain=plain)
+    bench = Bench(name, channels, device, form)
     if bench.device.type == "cuda":
         before = torch.cuda.memory_allocated(bench.device)
-        bench.step()
+        bench.seconds(bench.step)
         return torch.cuda.max_memory_allocated(bench.device) - before
     before = peak_resident_bytes()
-    bench.step()
+    bench.seconds(bench.step)
     return peak_resident_bytes() - before
 
 
@@ -137,41 +154,46 @@ def peak_resident_bytes() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
-def measure(name: str, channels: int, device: str, repeats: int, rate: float) -> list[str]:
-    """One row of the table."""
-    plain, fast = (Bench(name, channels, device, plain=plain) for plain in (True, False))
-    with FlopCounterMode(display=False) as counter:
-        fast.step()
-    plain.forward()
-    steps: dict[Bench, list[float]] = {plain: [], fast: []}
-    forwards: dict[Bench, list[float]] = {plain: [], fast: []}
-    for _ in range(repeats):
-        for bench, times in ((plain, 1), (fast, FAST_STEPS)):
-            steps[bench] += [bench.seconds(bench.step) for _ in range(times)]
-            forwards[bench] += [bench.seconds(bench.forward) for _ in range(times)]
-    plain_seconds, fast_seconds = (statistics.median(steps[bench]) for bench in (plain, fast))
-    plain_forward, fast_forward = (statistics.median(forwards[bench]) for bench in (plain, fast))
-    threads = torch.get_num_threads()
-    with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
-        memory = pool.starmap(
-            peak_bytes,
-            [(name, channels, device, form, threads) for form in (True, False)],
-            chunksize=1,
-        )
-    wanted = WANTED_RATIO.get(name)
+def measure(name: str, channels: int, options: argparse.Namespace, threads: int) -> list[str]:
+    """One row of the table of times."""
+    torch.set_num_threads(threads)
+    benches = [Bench(name, channels, options.device, form) for form in FORMS]
+    for bench in benches:
+        bench.seconds(bench.forward if bench.form == PLAIN else bench.step)
+    steps, forwards = ({form: [] for form in FORMS} for _ in range(2))
+    for _ in range(options.repeats):
+        for bench in (benches[0], *FAST_STEPS * benches[1:]):
+            steps[bench.form].append(bench.seconds(bench.step))
+            forwards[bench.form].append(bench.seconds(bench.forward))
+    plain, torch_, compiled = (statistics.median(steps[form]) for form in FORMS)
+    _, torch_forward, compiled_forward = (statistics.median(forwards[form]) for form in FORMS)
+    wanted = WANTED_RATIO.get(name, (None, None))
     return [
         f"`{name}`",
         f"{channels}",
-        f"{plain_seconds:.3f}",
-        f"{fast_seconds:.4f}",
-        f"{plain_seconds / fast_seconds:.1f}",
-        f"{wanted[channels > 1]:g}" if wanted else "-",
-        f"{plain_forward / fast_forward:.1f}",
-        f"{WANTED_FORWARD_RATIO.get(name, '-')}",
-        *(f"{size / 2**20:.0f}" for size in memory),
-        f"{counter.get_total_flops() / 1e9:.1f}",
-        f"{counter.get_total_flops() / fast_seconds / rate:.0%}",
+        f"{threads}",
+        f"{plain:.3f}",
+        f"{torch_:.4f}",
+        f"{compiled:.4f}",
+        f"{plain / torch_:.1f}",
+        f"{wanted[0]:g}" if wanted[0] else "-",
+        f"{torch_ / compiled:.1f}",
+        f"{wanted[1]:g}" if wanted[1] else "-",
+        f"{torch_forward / compiled_forward:.1f}",
     ]
+
+
+def measure_memory(
+    name: str, channels: int, options: argparse.Namespace, threads: int
+) -> list[str]:
+    """One row of the table of memory."""
+    with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
+        memory = pool.starmap(
+            peak_bytes,
+            [(name, channels, options.device, form, threads) for form in FORMS],
+            chunksize=1,
+        )
+    return [f"`{name}`", f"{channels}", *(f"{size / 2**20:.0f}" for size in memory)]
 
 
 def processor(device: str) -> str:
@@ -196,12 +218,14 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--models", nargs="+", choices=list(MODELS), default=list(WANTED_RATIO))
     parser.add_argument("--channels", nargs="+", type=int, choices=(1, 3), default=[1, 3])
     parser.add_argument("--repeats", type=int, default=3, help="plain steps of each model")
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--threads", nargs="+", type=int, default=[1, 2])
+    parser.add_argument("--memory", action="store_true", help="measure memory, not time")
     parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1 ...")
     options = parser.parse_args(argv)
     for name in ("repeats", "threads"):
-        if getattr(options, name) < 1:
-            parser.error(f"--{name} must be at least 1; got {getattr(options, name)}.")
+        given = getattr(options, name)
+        if min(given if isinstance(given, list) else [given]) < 1:
+            parser.error(f"--{name} must be at least 1; got {given}.")
     try:
         torch.empty(0, device=options.device)
     except (RuntimeError, AssertionError) as error:
@@ -212,19 +236,27 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
 
 def main(argv: list[str] | None = None) -> int:
     options = parse(argv)
-    torch.set_num_threads(options.threads)
-    rate = product_rate(options.device)
+    rates = []
+    for threads in options.threads:
+        torch.set_num_threads(threads)
+        rates.append(f"{product_rate(options.device) / 1e9:.0f} GFLOP/s on {threads} threads")
     print(
-        f"{processor(options.device)}, {options.threads} threads, PyTorch {torch.__version__}, "
-        f"matrix products at {rate / 1e9:.0f} GFLOP/s.\n"
+        f"{processor(options.device)}, PyTorch {torch.__version__}, {backend()}; "
+        f"matrix products at {', '.join(rates)}.\n"
     )
-    print("| " + " | ".join(HEADINGS) + " |")
-    print("|" + "---|" * len(HEADINGS))
-    cases = [(name, channels) for name in options.models for channels in options.channels]
+    headings = MEMORY_HEADINGS if options.memory else HEADINGS
+    print("| " + " | ".join(headings) + " |")
+    print("|" + "---|" * len(headings))
+    cases = [
+        (name, channels, threads)
+        for threads in (options.threads[:1] if options.memory else options.threads)
+        for name in options.models
+        for channels in options.channels
+    ]
     with progress_bar("measuring") as progress:
-        for done, (name, channels) in enumerate(cases):
+        for done, (name, channels, threads) in enumerate(cases):
             progress(done, len(cases))
-            row = measure(name, channels, options.device, options.repeats, rate)
+            row = (measure_memory if options.memory else measure)(name, channels, options, threads)
             print("| " + " | ".join(row) + " |", flush=True)
     return 0
 
