@@ -4,7 +4,7 @@
 
 A step is forward, backward and Adam on 16 images of 64 x 64 pixels, kernel size 7, bicubic,
 float32. The forms alternate in one process, five steps of the fast ones after each plain one;
-figures are medians. "Forward" is the model's answer without autograd. With --memory the table says
+figures are medians, of processor time on one thread of a CPU, else of the clock's. "Forward" is the model's answer without autograd. With --memory the table says
 instead what a step adds to memory at its peak, in a process of its own. The table is Markdown on
 stdout; progress goes to stderr.
 """
@@ -98,12 +98,14 @@ class Bench:
             self.model(self.images)
 
     def seconds(self, work: Callable[[], None]) -> float:
+        alone = self.device.type == "cpu" and torch.get_num_threads() == 1
+        clock = time.process_time if alone else time.perf_counter
         with form_pinned(self.form):
             self.synchronise()
-            start = time.perf_counter()
+            start = clock()
             work()
             self.synchronise()
-            return time.perf_counter() - start
+            return clock() - start
 
     def synchronise(self) -> None:
         if self.device.type == "cuda":
@@ -239,7 +241,8 @@ def main(argv: list[str] | None = None) -> int:
     rates = []
     for threads in options.threads:
         torch.set_num_threads(threads)
-        rates.append(f"{product_rate(options.device) / 1e9:.0f} GFLOP/s on {threads} threads")
+        rate = product_rate(options.device) / 1e9
+        rates.append(f"{rate:.0f} GFLOP/s on {threads} thread{'s' * (threads > 1)}")
     print(
         f"{processor(options.device)}, PyTorch {torch.__version__}, {backend()}; "
         f"matrix products at {', '.join(rates)}.\n"
