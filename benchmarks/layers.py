@@ -4,9 +4,9 @@
 
 A step is forward, backward and Adam on 16 images of 64 x 64 pixels, kernel size 7, bicubic,
 float32. The forms alternate in one process, five steps of the fast ones after each plain one;
-figures are medians, of processor time on one thread of a CPU, else of the clock's. "Forward" is the model's answer without autograd. With --memory the table says
-instead what a step adds to memory at its peak, in a process of its own. The table is Markdown on
-stdout; progress goes to stderr.
+figures are medians, of processor time on one thread of a CPU, else of the clock's. "Forward" is the
+model's answer without autograd. With --memory the table says instead what a step adds to memory at
+its peak, in a process of its own. The table is Markdown on stdout; progress goes to stderr.
 """
 
 import argparse
