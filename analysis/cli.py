@@ -1,21 +1,24 @@
 """The command line ``stir-analysis``: records to tables, statistics, figures and a report."""
 
 import argparse
-from collections.abc import Sequence
+import sys
+from collections.abc import Collection, Sequence
+from importlib import import_module
 
-from analysis.commands import (
-    collect,
-    compare,
-    figures,
-    import_mlflow,
-    output,
-    query,
-    report,
-    tables,
-)
+from analysis.commands import output
 from analysis.errors import AnalysisError
 from stir.terminal import exit_status
 from tune_jobs.errors import TuneJobsError
+
+COMMANDS = {  # each in the module of its name, which is loaded when it is asked for
+    "collect": "put the records of one or more storages into Parquet tables",
+    "query": "answer a SELECT over the results tables",
+    "import-mlflow": "put an MLflow CSV export in the published format into the tables",
+    "figures": "draw figures as SVG, PDF and PNG",
+    "tables": "print tables as Markdown, LaTeX or CSV",
+    "compare": "compare our cells with the published ones",
+    "report": "write one HTML page, and the figures in it",
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -24,7 +27,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     The exit status is 0, 1 when something damaged was left out, 2 after a sentence on bad input or
     when nothing could be made, 130 when it was stopped.
     """
-    args = _parser().parse_args(argv)
+    words = sys.argv[1:] if argv is None else argv
+    args = _parser([word for word in words if word in COMMANDS]).parse_args(words)
     try:
         return exit_status(lambda: args.run(args))
     except KeyboardInterrupt:
@@ -34,11 +38,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         return output.BAD_INPUT
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(asked: Collection[str] = COMMANDS.keys()) -> argparse.ArgumentParser:
+    """A parser that knows every command by name, and those asked for with their options."""
     parser = argparse.ArgumentParser(
-        prog="stir-analysis", description="Records to tables, statistics, figures and a report."
+        prog="stir-analysis",
+        description="Records to tables, statistics, figures and a report.",
+        epilog="example: stir-analysis collect --storage runs --out results && "
+        "stir-analysis report --results results",
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in (collect, query, import_mlflow, figures, tables, compare, report):
-        command.add(commands)
+    for name, summary in COMMANDS.items():
+        command = commands.add_parser(name, help=summary)
+        if name in asked:
+            import_module(f"analysis.commands.{name.replace('-', '_')}").add(command)
     return parser

@@ -6,9 +6,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
-
 LINE_SECONDS = 5.0  # between two lines of progress, where there is no terminal
 READER_GONE = 141  # what a shell gives for a command whose reader has gone, such as `head`
 
@@ -19,12 +16,20 @@ def progress_bar(description: str) -> Iterator[Callable[[int, int], None]]:
 
     On a terminal that is a bar, elsewhere a line every LINE_SECONDS.
     """
+    from rich import progress  # when there is something to show: loading it takes longer than --help
+    from rich.console import Console
+
     console = Console(stderr=True)
     if not console.is_terminal:
         yield _lines(description)
         return
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn())
-    with Progress(*columns, TimeElapsedColumn(), console=console, transient=True) as bar:
+    columns = (
+        progress.TextColumn("{task.description}", markup=False),
+        progress.BarColumn(),
+        progress.TaskProgressColumn(),
+        progress.TimeElapsedColumn(),
+    )
+    with progress.Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task(description, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
 

@@ -10,10 +10,9 @@ from analysis.text import terminal
 from stir.terminal import progress_bar
 
 
-def add(commands) -> None:
-    parser = options.declare(
-        commands,
-        "collect",
+def add(parser: argparse.ArgumentParser) -> None:
+    options.describe(
+        parser,
         "Put the records of one or more storages into Parquet tables; only new ones are read.",
         "collect --storage runs --storage s3://bucket/stir --out results",
     )

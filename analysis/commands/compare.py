@@ -10,10 +10,9 @@ from analysis.results.comparison import MARGIN
 from analysis.results.folder import ResultsFolder
 
 
-def add(commands) -> None:
-    parser = options.declare(
-        commands,
-        "compare",
+def add(parser: argparse.ArgumentParser) -> None:
+    options.describe(
+        parser,
         "Compare our cells with the published ones: difference, interval, verdict.",
         "compare --results results --margin 0.03",
     )

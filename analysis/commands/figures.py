@@ -13,10 +13,9 @@ from stir.terminal import progress_bar
 from tune_jobs.storage import Storage
 
 
-def add(commands) -> None:
-    parser = options.declare(
-        commands,
-        "figures",
+def add(parser: argparse.ArgumentParser) -> None:
+    options.describe(
+        parser,
         f"Draw figures as SVG, PDF and PNG: all, or {', '.join(CAPTIONS)}.",
         "figures all --results results --out .",
     )

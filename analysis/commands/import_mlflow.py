@@ -6,10 +6,9 @@ from analysis.collection.mlflow import import_mlflow
 from analysis.commands import options, output
 
 
-def add(commands) -> None:
-    parser = options.declare(
-        commands,
-        "import-mlflow",
+def add(parser: argparse.ArgumentParser) -> None:
+    options.describe(
+        parser,
         "Put an MLflow CSV export in the published format into the tables, as source published.",
         "import-mlflow clean.csv --by-scale generalization.csv --out results",
     )

@@ -6,11 +6,9 @@ from collections.abc import Iterable, Sequence
 from analysis.errors import AnalysisError
 
 
-def declare(commands, name: str, summary: str, example: str) -> argparse.ArgumentParser:
-    """A command's parser, with its summary and an example in its help."""
-    return commands.add_parser(
-        name, help=summary, description=summary, epilog=f"example: stir-analysis {example}"
-    )
+def describe(parser: argparse.ArgumentParser, summary: str, example: str) -> None:
+    """Say in a command's help what it does, with an example."""
+    parser.description, parser.epilog = summary, f"example: stir-analysis {example}"
 
 
 def add_results(parser: argparse.ArgumentParser) -> None:

@@ -2,14 +2,12 @@
 
 import sys
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
-import pyarrow as pa
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
-
-from analysis.results.answers import rows_of
 from analysis.text import terminal, visible
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 LEFT_OUT = 1  # exit status: done, but something was damaged, is named, and is not in the tables
 BAD_INPUT = 2
@@ -53,8 +51,15 @@ def skipped(why_not: Mapping[str, str], *, asked: Sequence[str], made: int) -> i
     return BAD_INPUT if why_not and (by_name or not made) else 0
 
 
-def print_table(answer: pa.Table) -> None:
+def print_table(answer: "pa.Table") -> None:
     """A table on the terminal; missing values are dashes."""
+    import pyarrow as pa
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from analysis.results.answers import rows_of
+
     table = Table(box=None, header_style="bold")
     for column in answer.schema:
         right = pa.types.is_integer(column.type) or pa.types.is_floating(column.type)

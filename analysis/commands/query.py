@@ -11,10 +11,9 @@ from analysis.tables.schemas import SCHEMAS
 from tune_jobs.storage import Storage
 
 
-def add(commands) -> None:
-    parser = options.declare(
-        commands,
-        "query",
+def add(parser: argparse.ArgumentParser) -> None:
+    options.describe(
+        parser,
         f"Answer a SELECT over {REPORTED} (the trials that figures average) and the tables "
         f"{', '.join(SCHEMAS)} (DuckDB's SQL).",
         f'query "select model, avg(test_accuracy) from {REPORTED} group by 1" --results results',

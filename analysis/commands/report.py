@@ -8,10 +8,9 @@ from stir.terminal import progress_bar
 from tune_jobs.storage import Storage
 
 
-def add(commands) -> None:
-    parser = options.declare(
-        commands,
-        "report",
+def add(parser: argparse.ArgumentParser) -> None:
+    options.describe(
+        parser,
         "Write report.html, one page that needs no network, and the figures in it.",
         "report --results results --out .",
     )

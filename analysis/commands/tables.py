@@ -10,10 +10,9 @@ from analysis.results.folder import ResultsFolder
 from tune_jobs.storage import Storage
 
 
-def add(commands) -> None:
-    parser = options.declare(
-        commands,
-        "tables",
+def add(parser: argparse.ArgumentParser) -> None:
+    options.describe(
+        parser,
         f"Print tables: all, or {', '.join(TABLES)}.",
         "tables accuracy --format tex --results results",
     )
