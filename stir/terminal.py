@@ -16,7 +16,9 @@ def progress_bar(description: str) -> Iterator[Callable[[int, int], None]]:
 
     On a terminal that is a bar, elsewhere a line every LINE_SECONDS.
     """
-    from rich import progress  # when there is something to show: loading it takes longer than --help
+    from rich import (
+        progress,  # when there is something to show: loading it takes longer than --help
+    )
     from rich.console import Console
 
     console = Console(stderr=True)
