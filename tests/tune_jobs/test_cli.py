@@ -60,6 +60,26 @@ def test_a_trial_that_fails_says_why_and_exits_1(
     assert "the trial failed: DivergedError: A loss must be a finite" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("command", ["train", "run"])
+def test_a_pinned_backend_that_is_not_there_is_refused_before_anything_starts(
+    bars: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    command: str,
+):
+    monkeypatch.setenv("SICONVNET_BACKEND", "compild")
+    storage = ("--storage", str(tmp_path / "runs"))
+    if command == "train":
+        assert train(bars, tmp_path) == 2
+    else:
+        assert main(["run", study_file(tmp_path, bars), *storage]) == 2
+    out = capsys.readouterr()
+    assert "SICONVNET_BACKEND must be one of torch, compiled, compiled-avx512" in out.err
+    assert out.out == ""
+    assert not (tmp_path / "runs").exists()
+
+
 def test_plan_counts_points_by_state_and_starts_nothing(
     bars: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):

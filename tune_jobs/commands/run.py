@@ -1,6 +1,7 @@
 """``tune-jobs run``: do it, on this machine or on a cluster."""
 
 import argparse
+import os
 import re
 import sys
 from typing import TYPE_CHECKING
@@ -65,6 +66,10 @@ def _run(args: argparse.Namespace) -> int:
     from tune_jobs.study.file import load_study
     from tune_jobs.study.subset import Only
 
+    if os.environ.get("SICONVNET_BACKEND"):
+        from tune_jobs.trial.provenance import check_backend
+
+        check_backend()
     study = load_study(args.study)
     storage = Storage(args.storage)
     opened = open_study(study, args.data, _stored(args.stored, storage))

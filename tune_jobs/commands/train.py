@@ -59,10 +59,12 @@ def _train(args: argparse.Namespace) -> int:
     from tune_jobs.study.study import ONLY_PHASE, Phase, Resources, Study
     from tune_jobs.trial.interrupts import first_interrupt_asks
     from tune_jobs.trial.outcome import TrialProgress
+    from tune_jobs.trial.provenance import check_backend
     from tune_jobs.trial.session import Surroundings
     from tune_jobs.trial.trial import run_trial
 
     _require_device(args.device)
+    check_backend()
     import_models(args.imports)
     axes = ("model", "dataset", "scenario", "kernel_size", "interpolation", "lr", "seed")
     point = check_point_values({axis: getattr(args, axis) for axis in axes})

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from siconvnet.fast import backend
+from tune_jobs.errors import TuneJobsError
 from tune_jobs.records.trial import Provenance
 
 DISTRIBUTION = "scale-generalization"
@@ -36,9 +37,23 @@ def provenance(*, device: str, threads: int, ray_version: str | None) -> Provena
     )
 
 
-def backend_on(device: str) -> str:
-    """What computes the layers on a device: compiled loops serve the CPU only."""
-    return backend() if device == "cpu" else "torch"
+def backend_on(device: str) -> str | None:
+    """What computes the layers on a device: compiled loops serve the CPU only.
+
+    None where a form is pinned that is not there: then a trial fails and says so.
+    """
+    try:
+        return backend() if device == "cpu" else "torch"
+    except ValueError:
+        return None
+
+
+def check_backend() -> None:
+    """Refuse a pinned form of the layers that is not there, before anything is trained."""
+    try:
+        backend()
+    except ValueError as error:
+        raise TuneJobsError(str(error)) from None
 
 
 def processor() -> str:
