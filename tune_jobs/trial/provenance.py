@@ -33,17 +33,19 @@ def provenance(*, device: str, threads: int, ray_version: str | None) -> Provena
         device=device,
         threads=threads,
         host=platform.node(),
-        backend=backend_on(device),
+        backend=_backend_if_there(device),
     )
 
 
-def backend_on(device: str) -> str | None:
-    """What computes the layers on a device: compiled loops serve the CPU only.
+def backend_on(device: str) -> str:
+    """What computes the layers on a device: compiled loops serve the CPU only."""
+    return backend() if device == "cpu" else "torch"
 
-    None where a form is pinned that is not there: then a trial fails and says so.
-    """
+
+def _backend_if_there(device: str) -> str | None:
+    """None where a form is pinned that is not there: then the trial fails and says so."""
     try:
-        return backend() if device == "cpu" else "torch"
+        return backend_on(device)
     except ValueError:
         return None
 
