@@ -7,7 +7,6 @@ first lie in a stack (scale, row, column, image, channel) and are dropped after 
 
 import ctypes
 import functools
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +21,6 @@ from siconvnet.compiled.tables import (
     ROWS,
     AxisTables,
     ImagesStruct,
-    Int,
     Pointer,
     ProblemStruct,
     axis_tables,
@@ -30,6 +28,13 @@ from siconvnet.compiled.tables import (
     fold_matrices,
     folded,
     laid_out,
+)
+from siconvnet.compiled.windows import (
+    Corners,
+    FirstStageStruct,
+    LastKernels,
+    window_answers,
+    window_gradients,
 )
 from siconvnet.kernel_bank import KernelBank
 
@@ -40,55 +45,6 @@ class PeaksStruct(ctypes.Structure):
     """The peaks of rows of answers."""
 
     _fields_ = (("largest", Pointer), ("column", Pointer), ("lowest", Pointer))
-
-
-class StackStruct(ctypes.Structure):
-    """What lies between the stages."""
-
-    _fields_ = (
-        ("answers", Pointer),
-        ("scales", Int),
-        ("height", Int),
-        ("width", Int),
-        ("images", Int),
-        ("channels", Int),
-    )
-
-
-class LastStageStruct(ctypes.Structure):
-    """The kernels that are searched."""
-
-    _fields_ = (
-        ("kernels", Pointer),
-        ("outputs", Int),
-        ("depth", Int),
-        ("side", Int),
-        ("one_kernel", Int),
-        ("margins", Pointer),
-    )
-
-
-class CornersStruct(ctypes.Structure):
-    """Where each winner's window begins."""
-
-    _fields_ = (("scale", Pointer), ("row", Pointer), ("column", Pointer))
-
-
-class FirstStageStruct(ctypes.Structure):
-    """The images and how the first stage's kernels see them."""
-
-    _fields_ = (
-        ("planes", Pointer),
-        ("channels_in", Int),
-        ("rows", Int),
-        ("width", Int),
-        ("kernel_size", Int),
-        ("longest", Int),
-        ("sides", Pointer),
-        ("offsets", Pointer),
-        ("taps", Pointer),
-        ("moved_taps", Pointer),
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -306,85 +262,7 @@ def search_planes(library: Library, stack: Tensor, bank: KernelBank) -> RowPeaks
     return found
 
 
-Corners = tuple[Tensor, Tensor, Tensor]
-
-
 def corners_of(peaks: RowPeaks, n: int, o: int, padding: int) -> Corners:
     """Scale, first row and first column of each winner's window, (n, o), integers of 32 bits."""
     scale, row, column = (place.view(n, -1)[:, :o].int() for place in peaks.first())
     return scale.contiguous(), (row - padding).contiguous(), (column - padding).contiguous()
-
-
-@dataclass(frozen=True, slots=True)
-class LastKernels:
-    """The kernels of a last stage, (1 or S, O, depth, K, K, filled C), and zeros around them."""
-
-    kernels: Tensor
-    margins: Tensor
-    one_kernel: bool
-
-    @classmethod
-    def of_planes(cls, kernels: Tensor, channels: int, margins: Sequence[int]) -> "LastKernels":
-        """From (S, O, C, K, K)."""
-        last = kernels.permute(0, 1, 3, 4, 2)
-        last = F.pad(last, (0, channels - last.shape[-1]))[:, :, None].contiguous()
-        return cls(last, torch.tensor(margins, dtype=torch.int32), one_kernel=len(margins) == 1)
-
-    @property
-    def struct(self) -> LastStageStruct:
-        _, outputs, depth, side, _, _ = self.kernels.shape
-        return LastStageStruct(
-            self.kernels.data_ptr(),
-            *(outputs, depth, side, self.one_kernel),
-            self.margins.data_ptr(),
-        )
-
-
-def window_answers(
-    library: Library, stack: Tensor, last: LastKernels, corners: Corners
-) -> tuple[Tensor, Tensor]:
-    """Values at the winners, (n, o), and what each sees, (n, o, depth, K, K, filled c)."""
-    n, o = corners[0].shape
-    values, seen = torch.empty(n, o), torch.zeros(n, *last.kernels.shape[1:])
-    library.call(
-        "window_answers",
-        StackStruct(stack.data_ptr(), *stack.shape),
-        last.struct,
-        CornersStruct(*(corner.data_ptr() for corner in corners)),
-        threads(),
-        values,
-        seen,
-    )
-    return values, seen
-
-
-def window_gradients(
-    library: Library,
-    stack_shape: Sequence[int],
-    last: LastKernels,
-    first: FirstStageStruct,
-    corners: Corners,
-    seen: Tensor,
-    gradient: Tensor,
-    kernels: int,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Gradients of the last stage's kernels, the first one's and its bias, laid out as inside."""
-    last_gradient = torch.zeros_like(last.kernels)
-    n, channels = stack_shape[3], stack_shape[4]
-    side = first.kernel_size
-    first_gradients = torch.zeros(n, kernels, first.channels_in, side, side, channels)
-    biases = torch.zeros(n, channels)
-    library.call(
-        "window_answers_backward",
-        StackStruct(None, *stack_shape),
-        last.struct,
-        first,
-        CornersStruct(*(corner.data_ptr() for corner in corners)),
-        seen,
-        gradient.contiguous(),
-        threads(),
-        last_gradient,
-        first_gradients,
-        biases,
-    )
-    return last_gradient, first_gradients.sum(0), biases.sum(0)

@@ -17,15 +17,7 @@ from torch.nn import functional as F
 
 from siconvnet.compiled.library import Library, chosen_library, threads
 from siconvnet.compiled.siconv import make_scan
-from siconvnet.compiled.stages import (
-    FirstStageStruct,
-    LastKernels,
-    RowPeaks,
-    corners_of,
-    empty_peaks,
-    window_answers,
-    window_gradients,
-)
+from siconvnet.compiled.stages import RowPeaks, corners_of, empty_peaks
 from siconvnet.compiled.tables import (
     COLUMNS,
     ROWS,
@@ -41,6 +33,12 @@ from siconvnet.compiled.tables import (
     filled,
     fold_matrices,
     ladder_tables,
+)
+from siconvnet.compiled.windows import (
+    FirstStageStruct,
+    LastKernels,
+    window_answers,
+    window_gradients,
 )
 from siconvnet.resample import Ladder
 
