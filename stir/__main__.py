@@ -1,3 +1,5 @@
+"""``python -m stir``, which is ``stir``."""
+
 import sys
 
 from stir.cli import main

@@ -1,3 +1,5 @@
+"""``python -m tune_jobs``, which is ``tune-jobs``."""
+
 import sys
 
 from tune_jobs.cli import main

@@ -1,3 +1,5 @@
+"""The errors that the service raises: bad input, a GPU that is lost, a storage that fails."""
+
 from tune_jobs.redaction import redact
 
 

@@ -1,4 +1,4 @@
-"""Published accuracies by object scale: a row per run, which need not say of which run it is.
+"""Read published accuracies by object scale from a file, and find the run of each of its rows.
 
 The public file (see docs/analysis.md) names only the cell of a row. Its rows are given to the
 cell's runs by their test accuracy, which follows from a row and stands in the export.

@@ -1,4 +1,4 @@
-"""Merge what several storages hold of one study.
+"""Merge the points and the chosen learning rates that several storages hold of one study.
 
 Each storage may hold other parts of a study, or have decided other cells of it.
 """

@@ -1,4 +1,4 @@
-"""Two stages of a network by compiled loops: the first answers, the second is only searched.
+"""Two stages by compiled loops: all answers of the first, only the largest of the second.
 
 A network that ends in a global maximum needs the gradient of its first stage only in the windows
 that the second one's winners see. So both stages are computed at once; the ReLU'd answers of the
@@ -62,7 +62,7 @@ class RowPeaks:
         )
 
     def first(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Scale, row and column of the largest answer, the first that rounding cannot tell from it.
+        """Scale, row and column of the largest answer, the first within rounding of it.
 
         (n filled o) each.
         """

@@ -1,4 +1,7 @@
-"""What travels to a cluster with a job: the code that runs here, users' models, the study file."""
+"""What is sent to a cluster with a job: the code that runs here, users' models, the study file.
+
+Which kinds of files may be sent is in ``allow_list``.
+"""
 
 import hashlib
 import importlib.util
@@ -12,7 +15,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Self
 
-from tune_jobs.cluster.cargo import Candidate, candidates
+from tune_jobs.cluster.allow_list import Candidate, candidates
 from tune_jobs.errors import TuneJobsError
 from tune_jobs.trial.provenance import DISTRIBUTION, GIT_STATE, git_state
 

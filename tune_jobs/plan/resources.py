@@ -1,4 +1,4 @@
-"""What each trial takes of a machine; trials that take the same can share an experiment. Pure."""
+"""The CPUs and GPU share that each trial takes, and batches of trials that take the same. Pure."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Where an ``s3://`` URI points, how to get there, and what an S3 server's errors mean."""
+"""Parse an ``s3://`` URI, connect to its server, and name its errors; ``storage`` retries."""
 
 import os
 import re
@@ -160,7 +160,7 @@ def is_passing(error: OSError) -> bool:
 
 
 def reason(error: BaseException | None) -> str:
-    """What went wrong, in a few words for a person.
+    """What went wrong, in a short phrase.
 
     >>> reason(OSError("When reading: AWS Error NO_SUCH_BUCKET during PutObject operation: gone"))
     'there is no such bucket'

@@ -1,4 +1,4 @@
-"""One place for all object input and output: a local folder, or ``s3://bucket/prefix``.
+"""All input and output of objects, with retries: a local folder, or ``s3://bucket/prefix``.
 
 An object is written whole or not at all: locally to a temporary name in the same folder, then
 moved into place; on S3 by a single upload of bytes that were complete before it began. It carries

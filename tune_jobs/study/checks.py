@@ -1,4 +1,7 @@
-"""Checks of the values in a YAML file, made before any of them is used."""
+"""Types of the values in a YAML file, whatever key they stand under, checked before their use.
+
+Which values a key may have is checked where it is read: ``axes``, ``recipe``, ``file``, ``search``.
+"""
 
 import math
 from collections.abc import Iterable

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from tune_jobs.cluster import bundle
+from tune_jobs.cluster.allow_list import ELF_CORE, candidates
 from tune_jobs.cluster.bundle import Bundle
-from tune_jobs.cluster.cargo import ELF_CORE, candidates
 from tune_jobs.errors import TuneJobsError
 from tune_jobs.study.plugins import import_models
 
