@@ -112,7 +112,7 @@ def test_a_damaged_record_is_named_with_status_1(runs, tmp_path, capsys):
     assert main(["collect", "--storage", runs]) == 1
     out = capsys.readouterr()
     assert "2 trials (2 new), 1 damaged" in out.out
-    assert f"{'0' * 12}.json: A record must be JSON" in out.err
+    assert f"{'0' * 12}.json: A JSON object must end as it was written" in out.err
 
 
 def test_every_command_shows_an_example(capsys):
