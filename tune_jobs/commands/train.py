@@ -3,9 +3,15 @@
 import argparse
 import secrets
 import sys
+from typing import TYPE_CHECKING
 
 from tune_jobs.commands import options
 from tune_jobs.errors import TuneJobsError
+
+if TYPE_CHECKING:
+    from stir import DatasetSummary
+    from tune_jobs.point import TrialSpec
+    from tune_jobs.trial.outcome import Outcome, TrialProgress
 
 
 def add(commands) -> None:
@@ -49,16 +55,10 @@ def add(commands) -> None:
 def _train(args: argparse.Namespace) -> int:
     from threading import Event
 
-    from tune_jobs.plan.opened import make_plan
-    from tune_jobs.point import Recipe
-    from tune_jobs.records.state import TrialState
     from tune_jobs.storage import Storage
     from tune_jobs.storage.datasets import open_checked, put_dataset
-    from tune_jobs.study.axes import check_point_values
     from tune_jobs.study.plugins import import_models
-    from tune_jobs.study.study import ONLY_PHASE, Phase, Resources, Study
     from tune_jobs.trial.interrupts import first_interrupt_asks
-    from tune_jobs.trial.outcome import TrialProgress
     from tune_jobs.trial.provenance import check_backend
     from tune_jobs.trial.session import Surroundings
     from tune_jobs.trial.trial import run_trial
@@ -66,21 +66,9 @@ def _train(args: argparse.Namespace) -> int:
     _require_device(args.device)
     check_backend()
     import_models(args.imports)
-    axes = ("model", "dataset", "scenario", "kernel_size", "interpolation", "lr", "seed")
-    point = check_point_values({axis: getattr(args, axis) for axis in axes})
-    recipe = Recipe(
-        max_epochs=args.max_epochs,
-        patience=args.patience,
-        batch_size=args.batch_size,
-        on_divergence=args.on_divergence,
-    )
-    phase = Phase(name=ONLY_PHASE, points=(point,))
-    study = Study(name="train", phases=(phase,), recipe=recipe, resources=Resources())
-    plan = make_plan(study, args.data)
-    (spec,) = plan.specs
+    spec, dataset = _trial(args)
     storage = Storage(args.storage)
     storage.check_writable()
-    (dataset,) = plan.datasets.values()
     images = open_checked(dataset.path, str(dataset.path))
     put_dataset(dataset, storage)
     stop = Event()
@@ -88,13 +76,6 @@ def _train(args: argparse.Namespace) -> int:
     def ask() -> None:
         stop.set()
         print("stopping after a checkpoint; Ctrl-C again ends at once", flush=True)
-
-    def show(progress: TrialProgress) -> None:
-        if progress.valid_accuracy is None:
-            where = f", from epoch {progress.epoch + 1}" if progress.resumed_at else ""
-            print(f"{spec.point.label}: {spec.point_id}{where}", flush=True)
-        else:
-            print(f"epoch {progress.epoch}: validation {progress.valid_accuracy:.2%}", flush=True)
 
     with first_interrupt_asks(ask):
         outcome = run_trial(
@@ -108,8 +89,44 @@ def _train(args: argparse.Namespace) -> int:
                 checkpoint_seconds=args.checkpoint_seconds,
             ),
             stop_asked=stop.is_set,
-            report=show,
+            report=lambda progress: _show(spec, progress),
         )
+    return _end(outcome)
+
+
+def _trial(args: argparse.Namespace) -> "tuple[TrialSpec, DatasetSummary]":
+    """The one trial that was asked for, and its dataset."""
+    from tune_jobs.plan.opened import make_plan
+    from tune_jobs.point import Recipe
+    from tune_jobs.study.axes import check_point_values
+    from tune_jobs.study.study import ONLY_PHASE, Phase, Resources, Study
+
+    axes = ("model", "dataset", "scenario", "kernel_size", "interpolation", "lr", "seed")
+    point = check_point_values({axis: getattr(args, axis) for axis in axes})
+    recipe = Recipe(
+        max_epochs=args.max_epochs,
+        patience=args.patience,
+        batch_size=args.batch_size,
+        on_divergence=args.on_divergence,
+    )
+    phase = Phase(name=ONLY_PHASE, points=(point,))
+    study = Study(name="train", phases=(phase,), recipe=recipe, resources=Resources())
+    plan = make_plan(study, args.data)
+    return plan.specs[0], plan.datasets[plan.specs[0].point.dataset]
+
+
+def _show(spec: "TrialSpec", progress: "TrialProgress") -> None:
+    if progress.valid_accuracy is None:
+        where = f", from epoch {progress.epoch + 1}" if progress.resumed_at else ""
+        print(f"{spec.point.label}: {spec.point_id}{where}", flush=True)
+    else:
+        print(f"epoch {progress.epoch}: validation {progress.valid_accuracy:.2%}", flush=True)
+
+
+def _end(outcome: "Outcome") -> int:
+    """Say how the trial ended; the command's exit status."""
+    from tune_jobs.records.state import TrialState
+
     if outcome.record:
         record = outcome.record
         before = "already there: " if outcome.status is TrialState.FOUND else ""
