@@ -11,12 +11,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from siconvnet.fast.large_kernel import large_conv2d
-from siconvnet.fast.transformed import needs_plain_form
 from siconvnet.fast.volume import volume_peak
 from siconvnet.fast.winners import conv_peak, scaled_peak, trim
 from siconvnet.fast.zoomed import zoomed_peak, zoomed_response
 from siconvnet.kernel_bank import KernelBank
 from siconvnet.layers import GlobalMaxPool, check_channels, check_room
+from siconvnet.modes.transformed import needs_plain_form
 from siconvnet.resample import check_kernel_size, zoom
 
 

@@ -10,8 +10,8 @@ from siconvnet.compiled import choices
 from siconvnet.compiled import siconv as compiled_siconv
 from siconvnet.compiled.library import covers
 from siconvnet.fast import siconv_peak, siconv_response
-from siconvnet.fast.transformed import not_compiled
-from siconvnet.precision import full_precision
+from siconvnet.modes.precision import full_precision
+from siconvnet.modes.transformed import not_compiled
 from siconvnet.resample import Ladder
 
 

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from siconvnet.fast.siconv_response import response
-from siconvnet.fast.transformed import needs_plain_form
 from siconvnet.forms import pooled_choice, pooled_peak, pooled_response
+from siconvnet.modes.transformed import needs_plain_form
 from siconvnet.resample import (
     Ladder,
     check_interpolation,

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from siconvnet.constants import constant
+from siconvnet.modes.constants import constant
 from siconvnet.stages import peak_of_stages
 
 

@@ -10,9 +10,9 @@ from siconvnet.baselines import Conv2d, Conv3d, SESConv2d, XuConv2d
 from siconvnet.compiled.library import covers
 from siconvnet.compiled.stages import covers_banks, two_stage_peak
 from siconvnet.compiled.volume import volume_peak
-from siconvnet.fast.transformed import needs_plain_form
 from siconvnet.layers import SiConv2d
-from siconvnet.precision import full_precision
+from siconvnet.modes.precision import full_precision
+from siconvnet.modes.transformed import needs_plain_form
 
 BANKS = (Conv2d, XuConv2d, SESConv2d)  # layers with a kernel of their own for each scale
 

@@ -8,8 +8,8 @@ import numpy as np
 from stir import archive, schema
 from stir.catalogue import DATASETS, Facts
 from stir.errors import StirError
-from stir.progress import Progress, silent
 from stir.sources import aerial, emoji, mnist, shapes, trafficsign
+from stir.terminal import Progress, silent
 
 log = logging.getLogger("stir")
 

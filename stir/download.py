@@ -13,7 +13,7 @@ import requests
 
 from stir import archive
 from stir.errors import StirError
-from stir.progress import Progress, silent
+from stir.terminal import Progress, silent
 
 T = TypeVar("T")
 

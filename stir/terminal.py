@@ -9,6 +9,12 @@ from contextlib import contextmanager
 LINE_SECONDS = 5.0  # between two lines of progress, where there is no terminal
 READER_GONE = 141  # what a shell gives for a command whose reader has gone, such as `head`
 
+Progress = Callable[[int, int], None]  # steps done, steps in all
+
+
+def silent(done: int, total: int) -> None:
+    """Report no progress."""
+
 
 @contextmanager
 def progress_bar(description: str) -> Iterator[Callable[[int, int], None]]:
@@ -16,9 +22,8 @@ def progress_bar(description: str) -> Iterator[Callable[[int, int], None]]:
 
     On a terminal that is a bar, elsewhere a line every LINE_SECONDS.
     """
-    from rich import (
-        progress,  # when there is something to show: loading it takes longer than --help
-    )
+    # Loaded when there is something to show: it takes longer than all of --help.
+    from rich import progress
     from rich.console import Console
 
     console = Console(stderr=True)

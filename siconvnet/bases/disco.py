@@ -22,7 +22,7 @@ from torch import Tensor
 
 from siconvnet.bases.disk_cache import remembered
 from siconvnet.bases.hermite import SIDE, hermite_functions, normalised
-from siconvnet.constants import constant
+from siconvnet.modes.constants import constant
 
 KERNEL_SIZE = 7  # pixels, of a base kernel at scale 1
 SCALES = (1.0, 1.26, 1.59, 2.0)

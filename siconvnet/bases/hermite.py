@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from siconvnet.constants import constant
+from siconvnet.modes.constants import constant
 
 SIDE = 15  # pixels, of every function at every scale
 MAX_ORDER = 4  # of the polynomial, both axes together

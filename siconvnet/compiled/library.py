@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from siconvnet.fast.transformed import needs_plain_form
+from siconvnet.modes.transformed import needs_plain_form
 
 VARIABLE = "SICONVNET_BACKEND"
 TORCH = "torch"

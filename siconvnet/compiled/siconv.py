@@ -25,7 +25,7 @@ from siconvnet.compiled.tables import (
     ladder_tables,
     laid_out,
 )
-from siconvnet.precision import full_precision
+from siconvnet.modes.precision import full_precision
 from siconvnet.resample import Ladder
 
 MOST_TRAINED_CHANNELS = 4  # of the images; with more, a gradient by frequencies costs less

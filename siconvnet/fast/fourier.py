@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from siconvnet.constants import constant
+from siconvnet.modes.constants import constant
 
 
 @dataclass(frozen=True, slots=True)

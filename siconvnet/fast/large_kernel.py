@@ -8,8 +8,8 @@ from torch.nn import functional as F
 from torch.nn.grad import conv2d_input
 
 from siconvnet.fast.fourier import spectral_answers
-from siconvnet.fast.transformed import differentiable_once, not_compiled
-from siconvnet.precision import above_autocast, full_precision
+from siconvnet.modes.precision import above_autocast, full_precision
+from siconvnet.modes.transformed import differentiable_once, not_compiled
 
 LARGEST_DIRECT_SIDE = 13  # pixels; from 15 on, PyTorch's gradient on a CPU is many times slower
 

@@ -8,9 +8,9 @@ the patch holds. Axes as in ``siconv_spectrum``.
 import torch
 from torch import Tensor
 
-from siconvnet.constants import constant
 from siconvnet.fast.siconv_correlator import Correlator
 from siconvnet.fast.siconv_spectrum import ScaleGroup, Spectrum
+from siconvnet.modes.constants import constant
 from siconvnet.resample import Ladder, resize_matrix
 
 NO_SCALE = -1  # where the zeros around a big kernel's answer were larger than any answer

@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from siconvnet.constants import constant
 from siconvnet.fast.siconv_choice import loudest_sum, pairs_of_groups, rounding
 from siconvnet.fast.siconv_correlator import Correlator
 from siconvnet.fast.siconv_response import joined
 from siconvnet.fast.siconv_spectrum import Spectrum, spectrum_of
-from siconvnet.precision import full_precision
+from siconvnet.modes.constants import constant
+from siconvnet.modes.precision import full_precision
 from siconvnet.resample import Ladder, resize_matrix
 
 

@@ -21,8 +21,8 @@ from siconvnet.fast.siconv_choice import (
 )
 from siconvnet.fast.siconv_correlator import Correlator
 from siconvnet.fast.siconv_spectrum import ScaleGroup, Spectrum, spectrum_of
-from siconvnet.fast.transformed import differentiable_once, not_compiled
-from siconvnet.precision import full_precision
+from siconvnet.modes.precision import full_precision
+from siconvnet.modes.transformed import differentiable_once, not_compiled
 from siconvnet.resample import Ladder
 
 

@@ -21,8 +21,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from siconvnet.constants import constant
 from siconvnet.fast.grouping import portions
+from siconvnet.modes.constants import constant
 from siconvnet.resample import Ladder, resize_matrix
 
 PARTS = (0, 1)  # cosine, sine

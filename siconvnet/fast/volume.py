@@ -15,9 +15,9 @@ from torch.nn import functional as F
 
 from siconvnet.fast.fourier import half_synthesis, half_waves, inverse, matrix, waves
 from siconvnet.fast.grouping import portions
-from siconvnet.fast.transformed import not_compiled
 from siconvnet.fast.winners import not_finite_as, unravel
-from siconvnet.precision import above_autocast, full_precision
+from siconvnet.modes.precision import above_autocast, full_precision
+from siconvnet.modes.transformed import not_compiled
 
 ROUNDING_UNITS = 64  # of the largest answer that rounding may be
 

@@ -14,8 +14,8 @@ from torch.nn import functional as F
 
 from siconvnet.fast.fourier import spectral_answers
 from siconvnet.fast.grouping import portions
-from siconvnet.fast.transformed import not_compiled
-from siconvnet.precision import above_autocast, full_precision
+from siconvnet.modes.precision import above_autocast, full_precision
+from siconvnet.modes.transformed import not_compiled
 
 CONVOLUTIONS = {4: F.conv2d, 5: F.conv3d}
 LARGEST_DIRECT_SIDE = 5  # of a kernel in pixels; larger ones are faster in the frequency domain

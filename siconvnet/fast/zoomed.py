@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from siconvnet.constants import constant
-from siconvnet.fast.transformed import differentiable_once, not_compiled
-from siconvnet.precision import above_autocast, full_precision
+from siconvnet.modes.constants import constant
+from siconvnet.modes.precision import above_autocast, full_precision
+from siconvnet.modes.transformed import differentiable_once, not_compiled
 from siconvnet.resample import zoom, zoom_matrix
 
 

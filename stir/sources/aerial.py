@@ -6,10 +6,10 @@ from pathlib import Path, PurePosixPath
 
 from stir import schema
 from stir.errors import StirError
-from stir.progress import Progress
 from stir.sources import photos
 from stir.sources.crops import Sighting
 from stir.sources.gather import SMALLEST, Chosen, gather, largest, require_classes
+from stir.terminal import Progress
 
 LABELS = ("train/DOTA-v1.5_train.zip", "val/DOTA-v1.5_val.zip")
 PHOTOS = ("train/part1.zip", "train/part2.zip", "train/part3.zip", "val/part1.zip")

@@ -10,8 +10,8 @@ from PIL import Image
 
 from stir import schema
 from stir.errors import StirError
-from stir.progress import Progress
 from stir.sources.placement import draw_corner, place
+from stir.terminal import Progress
 
 PACKAGE = "fontawesome-free"
 FOLDER = "svgs/regular"

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from stir import schema
 from stir.cores import available_cores
 from stir.errors import StirError
-from stir.progress import Progress
 from stir.sources import photos
 from stir.sources.crops import Cut, Sighting, cut_photo
 from stir.sources.photos import Photo, UnusableError
+from stir.terminal import Progress
 
 Chosen = Mapping[str, list[Sighting]]  # label -> its objects, largest first
 Result = Cut | UnusableError

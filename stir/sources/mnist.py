@@ -13,9 +13,9 @@ from scipy import ndimage
 
 from stir import schema
 from stir.errors import StirError
-from stir.progress import Progress
 from stir.sources import idx
 from stir.sources.placement import CANVAS, draw_corner
+from stir.terminal import Progress
 
 SEED = 42
 SIDE = 28  # pixels, of MNIST's own images

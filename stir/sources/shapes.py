@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stir import schema
-from stir.progress import Progress
 from stir.sources.placement import CANVAS, Corner, draw_corner
+from stir.terminal import Progress
 
 Plane = NDArray[np.float64]
 

@@ -7,10 +7,10 @@ from pathlib import Path, PurePath
 
 from stir import archive, schema
 from stir.errors import StirError
-from stir.progress import Progress
 from stir.sources import photos
 from stir.sources.crops import Sighting
 from stir.sources.gather import SMALLEST, Chosen, gather, largest, require_classes
+from stir.terminal import Progress
 
 ANNOTATIONS = "mtsd_v2_fully_annotated"
 ARCHIVES = ("train.0.zip", "train.1.zip", "train.2.zip", "val.zip")

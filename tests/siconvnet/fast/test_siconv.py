@@ -16,7 +16,7 @@ from siconvnet import PooledSiConv2d, ScalePool, SiConv2d, build_model
 from siconvnet.fast import siconv_spectrum
 from siconvnet.fast.siconv_response import response
 from siconvnet.layers import POOL_MODES
-from siconvnet.precision import full_precision
+from siconvnet.modes.precision import full_precision
 from siconvnet.resample import INTERPOLATIONS, max_num_scales
 
 KERNEL_SIZES = (3, 7, 11, 15)

@@ -3,9 +3,9 @@ import pytest
 
 from stir import schema
 from stir.dataset import STIRDataset
-from stir.progress import silent
 from stir.sources import shapes
 from stir.sources.placement import Corner
+from stir.terminal import silent
 
 
 @pytest.fixture(scope="module")
