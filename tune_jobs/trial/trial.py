@@ -12,10 +12,10 @@ from tune_jobs.errors import DeviceLostError, StorageError
 from tune_jobs.point import TrialSpec
 from tune_jobs.records.keys import claim_key, failure_key
 from tune_jobs.records.state import TrialState
-from tune_jobs.records.trial import EpochRecord, FailureRecord, utc_now
+from tune_jobs.records.trial import EpochRecord, FailureRecord, LostCheckpoint, utc_now
 from tune_jobs.redaction import redact
 from tune_jobs.storage import Storage
-from tune_jobs.storage.claim import DEATHS_ALLOWED, new_claim, read_claim, write_claim
+from tune_jobs.storage.claim import DEATHS_ALLOWED, Claim, new_claim, read_claim, write_claim
 from tune_jobs.storage.reader import attempts, stored_record
 from tune_jobs.trial.checkpoint import Checkpoint, load_checkpoint
 from tune_jobs.trial.outcome import Outcome, TrialProgress
@@ -53,16 +53,9 @@ def run_trial(
     session = None
     try:
         checkpoint = load_checkpoint(storage, point_id)
-        position = checkpoint.position if isinstance(checkpoint, Checkpoint) else (1, 0)
-        claim = new_claim(surroundings.driver, position, previous)
-        if claim.deaths >= DEATHS_ALLOWED:
-            raise RuntimeError(
-                f"A trial may lose its process {DEATHS_ALLOWED} times in a row without getting "
-                f"further; this one lost it at epoch {claim.position[0]}. Is memory short?"
-            )
-        claim = write_claim(storage, point_id, claim)
-        if read_claim(storage, point_id) != claim:
-            return Outcome(status=TrialState.ELSEWHERE)  # another driver began at the same moment
+        claim = _claim_point(storage, point_id, surroundings, checkpoint, previous)
+        if claim is None:
+            return Outcome(status=TrialState.ELSEWHERE)
         session = Session(
             spec=spec,
             dataset=dataset,
@@ -95,6 +88,28 @@ def run_trial(
         _write_failure(storage, spec, surroundings, error, tuple(epochs), started_at)
     storage.delete(claim_key(point_id))
     return outcome
+
+
+def _claim_point(
+    storage: Storage,
+    point_id: str,
+    surroundings: Surroundings,
+    checkpoint: Checkpoint | LostCheckpoint | None,
+    previous: Claim | None,
+) -> Claim | None:
+    """Claim the point; None if another driver did so at the same moment.
+
+    Raises RuntimeError where earlier processes died again and again without getting further.
+    """
+    position = checkpoint.position if isinstance(checkpoint, Checkpoint) else (1, 0)
+    claim = new_claim(surroundings.driver, position, previous)
+    if claim.deaths >= DEATHS_ALLOWED:
+        raise RuntimeError(
+            f"A trial may lose its process {DEATHS_ALLOWED} times in a row without getting "
+            f"further; this one lost it at epoch {claim.position[0]}. Is memory short?"
+        )
+    claim = write_claim(storage, point_id, claim)
+    return claim if read_claim(storage, point_id) == claim else None
 
 
 def _ran_out_of_memory(error: Exception) -> bool:
