@@ -43,8 +43,7 @@ def run_trial(
     more, and has died as far as the claim, which it leaves behind, is concerned.
     """
     point_id = spec.point_id
-    found = stored_record(storage, point_id)
-    if found:
+    if found := stored_record(storage, point_id):
         return Outcome(status=TrialState.FOUND, record=found)
     previous = read_claim(storage, point_id)
     if previous and previous.is_fresh and previous.driver != surroundings.driver:
@@ -83,9 +82,9 @@ def run_trial(
             raise DeviceLostError(
                 f"A GPU must go on answering; it says: {_one_line(error)}. Start a new process."
             ) from error
-        epochs = session.epochs if session else ()
+        epochs = tuple(session.epochs) if session else ()
+        _write_failure(storage, spec, surroundings, error, epochs, started_at)
         outcome = Outcome(status=TrialState.FAILED, error=_one_line(error))
-        _write_failure(storage, spec, surroundings, error, tuple(epochs), started_at)
     storage.delete(claim_key(point_id))
     return outcome
 
