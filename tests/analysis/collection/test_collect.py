@@ -122,7 +122,7 @@ def damage_text(data: dict) -> bytes:
 
 
 DAMAGES = {
-    "cut short": (damage_text, "must be JSON"),
+    "cut short": (damage_text, "must end as it was written"),
     "an accuracy that is not its epoch's": (
         lambda d: d | {"best_valid_accuracy": 7.0},
         "must be that of the best epoch",

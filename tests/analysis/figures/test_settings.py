@@ -74,7 +74,8 @@ def test_figures_are_the_same_bytes_whatever_the_users_settings(results, tmp_pat
     for name, environment in others.items():
         out = tmp_path / name
         done = run(results, "figures", "boxes", "--out", str(out), **environment)
-        assert (done.returncode, done.stderr) == (0, "Drawing figures: 1 of 1\n"), name
+        said = done.stderr.replace("Drawing figures: 1 of 1\n", "")  # which a slow machine says
+        assert (done.returncode, said) == (0, ""), name
         for kind in ("svg", "png", "pdf"):
             same = (tmp_path / "plain" / "figures" / f"boxes.{kind}").read_bytes()
             assert (out / "figures" / f"boxes.{kind}").read_bytes() == same, (name, kind)
