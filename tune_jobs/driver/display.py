@@ -2,31 +2,43 @@
 
 import threading
 import time
-from types import TracebackType
+from collections.abc import Mapping
+from statistics import fmean
+from types import MappingProxyType, TracebackType
 from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
+from tune_jobs.plan.cost import Expectation
 from tune_jobs.trial.outcome import TrialProgress
 
 PLAIN_SECONDS = 15.0  # between two lines about what is running, where there are no bars
 LEAST_SECONDS, LEAST_PROGRESS = 3.0, 0.02  # before a rate is shown; progress counts in trials
+MOST_SHARE = 0.97  # of a trial that still runs
 
 
 class Display:
     """Progress of the trials of one run, on standard error; may be called from several threads.
 
     ``total`` trials are to be run; ``price`` is money per hour. A trial that was paused to go on
-    later does not count as done.
+    later does not count as done. ``forecast`` says what trials are expected to take, by label, so
+    that the time left is right while the costliest ones run first.
     """
 
     def __init__(
-        self, total: int, *, price: float | None = None, console: Console | None = None
+        self,
+        total: int,
+        *,
+        forecast: Mapping[str, Expectation] = MappingProxyType({}),
+        price: float | None = None,
+        console: Console | None = None,
     ) -> None:
         self._console = console or Console(stderr=True)
         self._lock = threading.RLock()
-        self._total, self._price = total, price
+        self._total, self._price, self._forecast = total, price, forecast
+        self._mean_seconds = fmean(trial.seconds for trial in forecast.values()) if forecast else 1
+        self._progress = 0.0  # of trials that are done, in trials of average cost
         self._done = self._failed = self._paused = 0
         self._running: dict[str, tuple[TaskID, float]] = {}  # label: bar, share done
         self._began = self._last_line = time.monotonic()
@@ -66,7 +78,7 @@ class Display:
                     epoch, batch = progress.resumed_at
                     self.say(f"resumed   {label}: from epoch {epoch}, batch {batch}")
             bar, _ = self._running[label]
-            self._running[label] = (bar, progress.epoch / progress.max_epochs)
+            self._running[label] = (bar, self._share(label, progress))
             valid = progress.valid_accuracy
             note = "" if valid is None else f"epochs, validation {valid:.1%}"
             self._bars.update(bar, completed=progress.epoch, note=note)
@@ -76,6 +88,7 @@ class Display:
         """A trial is done, well or not."""
         with self._lock:
             self._done += 1
+            self._progress += self._weight(label)
             self._failed += failed
             self.left(label, f"{message} ({self._done}/{self._total})")
             self._refresh()
@@ -109,14 +122,27 @@ class Display:
     def _pace(self) -> list[str]:
         """Rate, time left and money spent, as far as they are known."""
         elapsed = time.monotonic() - self._began
-        progress = self._done + sum(share for _, share in self._running.values())
+        progress = self._progress + sum(
+            share * self._weight(label) for label, (_, share) in self._running.items()
+        )
         parts = []
         if progress >= LEAST_PROGRESS and elapsed >= LEAST_SECONDS:
-            left = elapsed / progress * (self._total - progress)
+            left = elapsed / progress * max(0.0, self._total - progress)
             parts += [f"{progress / elapsed * 3600:,.0f} per hour", f"about {_duration(left)} left"]
         if self._price is not None:
             parts.append(f"cost so far {self._price * elapsed / 3600:,.2f}")
         return parts
+
+    def _weight(self, label: str) -> float:
+        """What a trial costs, in trials of average cost."""
+        trial = self._forecast.get(label)
+        return trial.seconds / self._mean_seconds if trial else 1.0
+
+    def _share(self, label: str, progress: TrialProgress) -> float:
+        """How much of a trial is done; most stop long before ``max_epochs``."""
+        trial = self._forecast.get(label)
+        epochs = min(trial.epochs, progress.max_epochs) if trial else progress.max_epochs
+        return min(progress.epoch / epochs, MOST_SHARE)
 
 
 def _duration(seconds: float) -> str:

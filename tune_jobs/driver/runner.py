@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Protocol
 
 import ray
@@ -20,6 +21,7 @@ from tune_jobs.driver.options import RunOptions
 from tune_jobs.driver.stop import Stop
 from tune_jobs.driver.trainable import Shared
 from tune_jobs.driver.turns import Slots, TrialList, Trials
+from tune_jobs.plan.cost import Expectation, forecast
 from tune_jobs.plan.inventory import survey
 from tune_jobs.plan.opened import Plan
 from tune_jobs.plan.resources import batches, resources_of
@@ -119,8 +121,18 @@ def run_plan(plan: Plan, storage: Storage, options: RunOptions) -> RunSummary:
     """
     states = survey(plan.specs, storage)
     wanted = {TrialState.TO_DO, TrialState.FAILED} if options.retry_failed else {TrialState.TO_DO}
-    total = sum(state in wanted | {TrialState.IN_FLIGHT} for state in states.values())
-    with driving(plan.study, plan.datasets, storage, options, total=total) as run:
+    expected = [
+        spec for spec in plan.specs if states[spec.point_id] in wanted | {TrialState.IN_FLIGHT}
+    ]
+    sizes = {name: data.num_classes * data.instances for name, data in plan.datasets.items()}
+    with driving(
+        plan.study,
+        plan.datasets,
+        storage,
+        options,
+        total=len(expected),
+        expected=forecast(expected, sizes),
+    ) as run:
         run.until_done(PlanSource(plan, wanted, storage))
     return RunSummary(stopped=run.stop.asked, broken=tuple(run.broken))
 
@@ -133,8 +145,9 @@ def driving(
     options: RunOptions,
     *,
     total: int,
+    expected: Mapping[str, Expectation] = MappingProxyType({}),
 ) -> Iterator["Run"]:
-    """Be ready to run trials, of which ``total`` are expected."""
+    """Be ready to run ``total`` trials; ``expected`` is what some take, by their labels."""
     resources, slots = study.resources, options.max_concurrent
     if options.address == LOCAL:
         slots = slots or max(1, available_cores() // resources.cpus)
@@ -150,7 +163,7 @@ def driving(
         )
         stop = Stop()
         shared = _shared(study, datasets, storage, options, stop)
-        display = stack.enter_context(Display(total, price=options.price))
+        display = stack.enter_context(Display(total, forecast=expected, price=options.price))
         stack.enter_context(_stopping_after(options.stop_after_seconds, stop))
         stack.enter_context(first_interrupt_asks(lambda: _stop(stop, display)))
         if storage.is_local and count_nodes() > 1:

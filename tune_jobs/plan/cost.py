@@ -67,6 +67,7 @@ class Expectation:
 
     seconds: float
     source: Source
+    epochs: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,8 +154,26 @@ def expect(
     testing = each.valid * images_per_scale * len(SCALES)
     # An epoch validates on as many images as it trains on.
     return Expectation(
-        seconds=epochs * (each.train + each.valid) * train_images + testing, source=source
+        seconds=epochs * (each.train + each.valid) * train_images + testing,
+        source=source,
+        epochs=epochs,
     )
+
+
+def forecast(
+    specs: Iterable[TrialSpec], images_per_scale: Mapping[str, int]
+) -> dict[str, Expectation]:
+    """What the table says of each trial, by its point's label; models it lacks are left out.
+
+    ``images_per_scale`` of each dataset, in one split.
+    """
+    expected = {
+        spec.point.label: expect(
+            cell_of(spec.point), spec.recipe, images_per_scale[spec.point.dataset], Measured({}, {})
+        )
+        for spec in specs
+    }
+    return {label: trial for label, trial in expected.items() if trial}
 
 
 def costliest_first(
@@ -166,12 +185,14 @@ def costliest_first(
     costly trials keep their order. ``images_per_scale`` of each dataset, in one split.
     """
 
+    trials = tuple(specs)
+    expected = forecast(trials, images_per_scale)
+
     def seconds(spec: TrialSpec) -> float:
-        images = images_per_scale[spec.point.dataset]
-        trial = expect(cell_of(spec.point), spec.recipe, images, Measured({}, {}))
+        trial = expected.get(spec.point.label)
         return trial.seconds if trial else inf
 
-    return tuple(sorted(specs, key=seconds, reverse=True))
+    return tuple(sorted(trials, key=seconds, reverse=True))
 
 
 def _per_image(record: TrialRecord, images: int) -> ModelSeconds:

@@ -3,6 +3,7 @@ import io
 from rich.console import Console
 
 from tune_jobs.driver.display import Display
+from tune_jobs.plan.cost import Expectation, Source
 from tune_jobs.trial.outcome import TrialProgress
 
 
@@ -45,3 +46,21 @@ def test_a_trial_that_goes_on_says_from_where():
 
     shown = text_of(write, terminal=False)
     assert shown.count("resumed   disco: from epoch 4, batch 17") == 1
+
+
+def test_the_time_left_is_weighed_by_what_trials_are_expected_to_take(monkeypatch):
+    """The costly trial is half done after 90 s: 45 of the 100 that both cost, so 110 s are left."""
+    now = 0.0
+    monkeypatch.setattr("tune_jobs.driver.display.time.monotonic", lambda: now)
+    console = Console(file=io.StringIO(), force_terminal=False, width=200, color_system=None)
+    expected = {
+        "costly": Expectation(seconds=90, source=Source.TABLE, epochs=20),
+        "cheap": Expectation(seconds=10, source=Source.TABLE, epochs=20),
+    }
+    with Display(2, forecast=expected, console=console) as display:
+        now = 90.0
+        display.progressed(
+            "costly",
+            TrialProgress(epoch=10, max_epochs=200, valid_accuracy=0.5, resumed_at=None),
+        )
+    assert "about 1:50 min left" in console.file.getvalue()
