@@ -2,10 +2,10 @@
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import TypeVar
 from urllib.parse import quote
 
 import pooch
@@ -28,6 +28,8 @@ FILES = {  # name -> the dataset it becomes here; what `emoji` alone means is bu
 ATTEMPTS = 3
 PAUSE_SECONDS = 1.0
 TIMEOUT_SECONDS = 30
+BLOCK_BYTES = 1 << 18
+MOST_RECORD_BYTES = 1_000_000  # of the record's metadata, which has 10 kB
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,17 +95,38 @@ def look_up(file_name: str, base_url: str) -> Published:
 
 def _metadata(url: str) -> dict:
     def ask() -> dict:
-        answer = requests.get(url, timeout=TIMEOUT_SECONDS)
-        answer.raise_for_status()
-        return answer.json()
+        content = b"".join(_blocks(url, MOST_RECORD_BYTES))
+        try:
+            return json.loads(content)
+        except (ValueError, RecursionError) as error:
+            raise requests.exceptions.InvalidJSONError from error
 
     return _persistently(ask, url)
 
 
 def _fetch(url: str, path: Path, size_bytes: int, progress: Progress) -> None:
-    meter = cast(Any, _Meter(size_bytes, progress))  # pooch's annotation knows only bool
-    downloader = pooch.HTTPDownloader(timeout=TIMEOUT_SECONDS, progressbar=meter)
-    _persistently(lambda: downloader(url, str(path), None), url)
+    def ask() -> None:
+        with path.open("wb") as file:
+            for block in _blocks(url, size_bytes):
+                file.write(block)
+                progress(file.tell(), size_bytes)
+
+    _persistently(ask, url)
+
+
+def _blocks(url: str, most_bytes: int) -> Iterator[bytes]:
+    """An answer piece by piece; StirError as soon as it has more than so many bytes."""
+    done = 0
+    with requests.get(url, timeout=TIMEOUT_SECONDS, stream=True) as answer:
+        answer.raise_for_status()
+        for block in answer.iter_content(BLOCK_BYTES):
+            done += len(block)
+            if done > most_bytes:
+                raise StirError(
+                    f"{url} may send at most {most_bytes:,} bytes; it sends more, and what came "
+                    "was thrown away."
+                )
+            yield block
 
 
 def _persistently(ask: Callable[[], T], url: str) -> T:
@@ -127,7 +150,7 @@ def _persistently(ask: Callable[[], T], url: str) -> T:
 def _reason(error: requests.RequestException) -> str:
     if error.response is not None and not error.response.ok:
         return f"it says {error.response.status_code} {error.response.reason}"
-    if isinstance(error, json.JSONDecodeError):
+    if isinstance(error, requests.exceptions.InvalidJSONError):
         return "its answer is no JSON"
     return f"{type(error).__name__}, {error}"
 
@@ -149,22 +172,3 @@ def _verify(path: Path, published: Published) -> None:
 
 def _md5(path: Path) -> str:
     return pooch.file_hash(str(path), alg="md5")
-
-
-class _Meter:
-    """What pooch calls a progress bar, passing on bytes done and in all."""
-
-    def __init__(self, total: int, progress: Progress) -> None:
-        self.total = total
-        self.done = 0
-        self.progress = progress
-
-    def update(self, count: int) -> None:
-        self.done += count
-        self.progress(self.done, self.total)
-
-    def reset(self) -> None:
-        self.done = 0
-
-    def close(self) -> None:
-        pass

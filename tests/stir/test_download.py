@@ -1,3 +1,4 @@
+import contextlib
 import hashlib
 import json
 import threading
@@ -6,6 +7,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from stir import StirError, cli, download, load
+
+RECORD_PATH = "/api/records/6578038"
+ENDLESS_BYTES = 10**9  # after which a test has failed
 
 
 class Zenodo:
@@ -18,6 +22,9 @@ class Zenodo:
         self.broken_answers = 0  # how many file answers stop half-way
         self.link_host: str | None = None
         self.record: bytes | None = None  # instead of the true one
+        self.stated_sizes: dict[str, int] = {}  # instead of the true ones
+        self.endless = ""  # the path whose answer goes on for as long as somebody reads it
+        self.sent_bytes = 0  # of it
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), self.handler())
         self.url = f"http://127.0.0.1:{self.server.server_port}"
         threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True).start()
@@ -29,7 +36,7 @@ class Zenodo:
         entries = [
             {
                 "key": name,
-                "size": len(data),
+                "size": self.stated_sizes.get(name, len(data)),
                 "checksum": f"md5:{self.checksums[name]}",
                 "links": {"self": f"{host}/api/records/6578038/files/{name}/content"},
             }
@@ -44,7 +51,9 @@ class Zenodo:
             def do_GET(self) -> None:
                 zenodo.requests.append(self.path)
                 parts = self.path.split("/")
-                if self.path == "/api/records/6578038":
+                if self.path == zenodo.endless:
+                    self.answer_without_end()
+                elif self.path == RECORD_PATH:
                     self.answer(zenodo.metadata())
                 elif parts[-1] == "content" and parts[-2] in zenodo.files:
                     data, half = zenodo.files[parts[-2]], zenodo.broken_answers > 0
@@ -58,6 +67,14 @@ class Zenodo:
                 self.send_header("Content-Length", str(len(data)))
                 self.end_headers()
                 self.wfile.write(data[:sent])
+
+            def answer_without_end(self) -> None:
+                self.send_response(200)
+                self.end_headers()
+                with contextlib.suppress(OSError):  # the client has hung up
+                    while zenodo.sent_bytes < ENDLESS_BYTES:
+                        self.wfile.write(b" " * 2**16)
+                        zenodo.sent_bytes += 2**16
 
             def log_message(self, format: str, *args) -> None:
                 pass
@@ -117,6 +134,23 @@ def test_a_wrong_checksum_is_refused_and_nothing_is_left(zenodo, tmp_path):
     assert names(tmp_path) == []
 
 
+@pytest.mark.parametrize("path", [RECORD_PATH, f"{RECORD_PATH}/files/emoji.npz/content"])
+def test_an_answer_without_end_is_given_up_at_once_and_leaves_nothing(zenodo, tmp_path, path):
+    zenodo.endless = path
+    with pytest.raises(StirError, match=rf"{path} may send at most [\d,]+ bytes; it sends more"):
+        fetch(zenodo, tmp_path)
+    assert names(tmp_path) == []
+    assert zenodo.sent_bytes < ENDLESS_BYTES
+    assert zenodo.requests.count(path) == 1
+
+
+def test_a_file_that_is_longer_than_its_record_says_is_refused(zenodo, tmp_path, emoji_path):
+    zenodo.stated_sizes["emoji.npz"] = emoji_path.stat().st_size - 1
+    with pytest.raises(StirError, match="it sends more, and what came was thrown away"):
+        fetch(zenodo, tmp_path)
+    assert names(tmp_path) == []
+
+
 def test_a_file_of_the_users_own_is_never_overwritten(zenodo, tmp_path):
     (tmp_path / "mnist.npz").write_bytes(b"built here")
     with pytest.raises(StirError, match="must not overwrite another file"):
@@ -127,7 +161,7 @@ def test_a_file_of_the_users_own_is_never_overwritten(zenodo, tmp_path):
 def test_a_published_file_put_there_by_hand_is_taken_without_fetching_it(zenodo, tmp_path):
     (tmp_path / "mnist.npz").write_bytes(b"other bytes")
     fetch(zenodo, tmp_path, "mnist")
-    assert zenodo.requests == ["/api/records/6578038"]
+    assert zenodo.requests == [RECORD_PATH]
 
 
 def test_a_file_spoilt_after_its_download_is_noticed(zenodo, tmp_path):

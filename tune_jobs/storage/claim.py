@@ -108,6 +108,13 @@ def write_claim(storage: Storage, point_id: str, claim: Claim) -> Claim:
     return claim
 
 
+def release_claim(storage: Storage, point_id: str, claim: Claim | None) -> None:
+    """Delete a claim; one that another process has put in its place since stays."""
+    holder = read_claim(storage, point_id)
+    if holder and claim and holder.token == claim.token:
+        storage.delete(claim_key(point_id))
+
+
 def _boot_id() -> str:
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()

@@ -10,12 +10,19 @@ from siconvnet.fit import DivergedError
 from stir import STIRDataset
 from tune_jobs.errors import DeviceLostError, StorageError
 from tune_jobs.point import TrialSpec
-from tune_jobs.records.keys import claim_key, failure_key
+from tune_jobs.records.keys import failure_key
 from tune_jobs.records.state import TrialState
 from tune_jobs.records.trial import EpochRecord, FailureRecord, LostCheckpoint, utc_now
 from tune_jobs.redaction import redact
 from tune_jobs.storage import Storage
-from tune_jobs.storage.claim import DEATHS_ALLOWED, Claim, new_claim, read_claim, write_claim
+from tune_jobs.storage.claim import (
+    DEATHS_ALLOWED,
+    Claim,
+    new_claim,
+    read_claim,
+    release_claim,
+    write_claim,
+)
 from tune_jobs.storage.reader import attempts, stored_record
 from tune_jobs.trial.checkpoint import Checkpoint, load_checkpoint
 from tune_jobs.trial.outcome import Outcome, TrialProgress
@@ -45,14 +52,14 @@ def run_trial(
     point_id = spec.point_id
     if found := stored_record(storage, point_id):
         return Outcome(status=TrialState.FOUND, record=found)
-    previous = read_claim(storage, point_id)
-    if previous and previous.is_fresh and previous.driver != surroundings.driver:
+    claim = read_claim(storage, point_id)
+    if claim and claim.is_fresh and claim.driver != surroundings.driver:
         return Outcome(status=TrialState.ELSEWHERE)
     started_at = utc_now()
     session = None
     try:
         checkpoint = load_checkpoint(storage, point_id)
-        claim = _claim_point(storage, point_id, surroundings, checkpoint, previous)
+        claim = _claim_point(storage, point_id, surroundings, checkpoint, claim)
         if claim is None:
             return Outcome(status=TrialState.ELSEWHERE)
         session = Session(
@@ -72,11 +79,11 @@ def run_trial(
         outcome = Outcome(status=TrialState.PAUSED)
     except StorageError:  # no fault of the point, which stays to be done
         with suppress(StorageError):
-            storage.delete(claim_key(point_id))
+            release_claim(storage, point_id, claim)
         raise
     except Exception as error:
         if surroundings.shares_gpu and _ran_out_of_memory(error):
-            storage.delete(claim_key(point_id))
+            release_claim(storage, point_id, claim)
             return Outcome(status=TrialState.CROWDED, error=_one_line(error))
         if isinstance(error, torch.AcceleratorError):
             raise DeviceLostError(
@@ -85,7 +92,7 @@ def run_trial(
         epochs = tuple(session.epochs) if session else ()
         _write_failure(storage, spec, surroundings, error, epochs, started_at)
         outcome = Outcome(status=TrialState.FAILED, error=_one_line(error))
-    storage.delete(claim_key(point_id))
+    release_claim(storage, point_id, claim)
     return outcome
 
 

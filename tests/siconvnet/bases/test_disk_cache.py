@@ -1,3 +1,5 @@
+import os
+import stat
 from pathlib import Path
 
 import pytest
@@ -56,6 +58,17 @@ def test_a_damaged_file_is_computed_again_and_mended(folder: Path, damage):
     assert torch.equal(ask(compute), ANSWER)
     assert compute.calls == 2
     assert file.read_bytes() == whole
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o002, 0o664), (0o077, 0o600)])
+def test_who_may_read_a_file_follows_the_umask(folder: Path, umask: int, mode: int):
+    before = os.umask(umask)
+    try:
+        ask(Counted())
+    finally:
+        os.umask(before)
+    (file,) = folder.iterdir()
+    assert stat.S_IMODE(file.stat().st_mode) == mode
 
 
 def test_a_folder_that_cannot_be_made_costs_only_time(tmp_path: Path, monkeypatch):

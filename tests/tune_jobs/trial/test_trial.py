@@ -322,6 +322,25 @@ def test_a_trial_that_lost_its_claim_to_a_live_driver_leaves_the_point_at_the_ne
     assert holder.driver == "theirs"
 
 
+@pytest.mark.parametrize(("stops", "status"), [(True, "paused"), (False, "finished")])
+def test_a_trial_that_ends_leaves_the_claim_of_whoever_took_over_since_its_last_heartbeat(
+    spec: TrialSpec, dataset: STIRDataset, storage: Storage, stops: bool, status: str
+):
+    theirs = replace(claims.new_claim("theirs", (1, 0), None), host="elsewhere")
+    calls = count(1)
+
+    def lose_claim() -> bool:
+        if next(calls) == 5:
+            write_claim(storage, spec.point_id, theirs)
+            return stops
+        return False
+
+    assert run_trial(spec, dataset, storage, HERE, stop_asked=lose_claim).status == status
+    holder = read_claim(storage, spec.point_id)
+    assert holder is not None
+    assert holder.token == theirs.token
+
+
 def test_a_claim_goes_stale_after_three_minutes_without_a_heartbeat(storage: Storage):
     theirs = replace(claims.new_claim("theirs", (1, 0), None), host="elsewhere")
     assert replace(theirs, heartbeat=time.time() - 170).is_fresh
