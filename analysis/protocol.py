@@ -11,15 +11,16 @@ INTERPOLATION = "bicubic"
 RECIPE: Mapping[str, int] = MappingProxyType({"max_epochs": 200, "patience": 10, "batch_size": 16})
 
 
-def recipe_text(recipe: Mapping[str, int]) -> str:
-    """A recipe as part of a sentence.
+def recipe_text(recipe: Mapping[str, int], *, stops: bool = False) -> str:
+    """A recipe as part of a sentence; ``stops`` if a loss that is not finite only ends a trial.
 
     >>> recipe_text(RECIPE)
     'at most 200 epochs, patience 10, batches of 16'
     """
+    ending = ", reported up to a divergence" if stops else ""
     return (
         f"at most {recipe['max_epochs']} epochs, patience {recipe['patience']}, "
-        f"batches of {recipe['batch_size']}"
+        f"batches of {recipe['batch_size']}{ending}"
     )
 
 

@@ -129,6 +129,7 @@ def _shared(record: TrialRecord | FailureRecord) -> dict[str, Any]:
         "source": "ours",
         **asdict(record.point),
         **asdict(record.recipe),
+        "on_divergence": "stop" if record.recipe.on_divergence == "stop" else None,
         "epochs": len(record.epochs),
         "started_at": time_of(record.started_at),
         "dataset_fingerprint": record.dataset_fingerprint,

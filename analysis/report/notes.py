@@ -58,16 +58,20 @@ def _unfinished_studies(folder: ResultsFolder) -> list[str]:
 
 def _other_recipes(trials: pd.DataFrame) -> str:
     """A sentence on trials by another recipe than the published one, if there are any."""
-    counts = trials.groupby(list(RECIPE)).size()
+    stops = trials["on_divergence"] == "stop"
+    counts = trials.groupby([*RECIPE, stops]).size()
     other = [
-        ({name: int(row[name]) for name in RECIPE}, int(row["count"]))
+        ({name: int(row[name]) for name in RECIPE}, row["on_divergence"], int(row["count"]))
         for row in counts.reset_index(name="count").to_dict("records")
-        if any(row[name] != value for name, value in RECIPE.items())
+        if row["on_divergence"] or any(row[name] != value for name, value in RECIPE.items())
     ]
     if not other:
         return ""
-    parts = [f"{recipe_text(recipe)} ({counted(count, 'trial')})" for recipe, count in other]
-    short = all(_is_shorter(recipe) for recipe, _ in other)
+    parts = [
+        f"{recipe_text(recipe, stops=stops)} ({counted(count, 'trial')})"
+        for recipe, stops, count in other
+    ]
+    short = all(_is_shorter(recipe) and not stops for recipe, stops, _ in other)
     kind = "A shortened recipe" if short else "Another recipe than the published one"
     return (
         f"{kind}: {'; '.join(parts)}. The published recipe is {recipe_text(RECIPE)}. "

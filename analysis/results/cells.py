@@ -18,6 +18,7 @@ _SETTINGS = {
     "max_epochs": "epochs≤{}",
     "patience": "patience={}",
     "batch_size": "batch={}",
+    "on_divergence": "{} at divergence",
     "model_version": "version {}",
     "protocol_version": "protocol {}",
 }

@@ -86,6 +86,7 @@ def compared(
 def comparable(trials: pd.DataFrame) -> pd.DataFrame:
     """Our trials that were run as the published ones: recipe, kernel size and interpolation."""
     alike = (trials["source"] == "ours") & (trials["kernel_size"] == KERNEL_SIZE)
+    alike &= trials["on_divergence"].isna()
     alike &= trials["interpolation"].fillna(INTERPOLATION) == INTERPOLATION
     for name, value in RECIPE.items():
         alike &= trials[name] == value

@@ -1,13 +1,14 @@
 """Reading and writing results tables as Parquet, whole; ``parts`` does so piece by piece."""
 
 import io
+from collections.abc import Mapping
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from analysis.errors import AnalysisError
-from analysis.tables import parts
+from analysis.tables import older, parts
 from analysis.tables.schemas import KEYS, PARTED, SCHEMA_VERSION, SCHEMAS
 from tune_jobs.storage import Storage
 
@@ -32,7 +33,10 @@ def load(name: str, results: str = "results") -> pd.DataFrame:
 
 
 def read(name: str, results: Storage) -> pa.Table:
-    """One results table, checked against its schema and its own row count."""
+    """One results table, checked against its schema and its own row count.
+
+    Tables of schema version 2 are read, too: see ``older``.
+    """
     if name in PARTED:
         return parts.read(name, read("evaluations", results), results)
     key = table_key(name)
@@ -49,8 +53,9 @@ def read(name: str, results: Storage) -> pa.Table:
         raise AnalysisError(
             f"{key} in {results.uri} must be a whole Parquet file; reading it failed: {error}"
         ) from None
-    _check(table, name, f"{key} in {results.uri}")
-    return table
+    marks = {key.decode(): value.decode() for key, value in (table.schema.metadata or {}).items()}
+    _check(table, name, marks, f"{key} in {results.uri}")
+    return older.brought_up(name, table) if older.is_older(name, table, marks) else table
 
 
 def read_if_any(name: str, results: Storage) -> pa.Table:
@@ -87,10 +92,10 @@ def extend(name: str, rows: pa.Table, replaced: pa.Table, results: Storage) -> N
     write(name, pa.concat_tables([kept.cast(SCHEMAS[name]), rows.cast(SCHEMAS[name])]), results)
 
 
-def _check(table: pa.Table, name: str, where: str) -> None:
-    marks = {key.decode(): value.decode() for key, value in (table.schema.metadata or {}).items()}
+def _check(table: pa.Table, name: str, marks: Mapping[str, str], where: str) -> None:
     version = marks.get("schema_version")
-    if version != str(SCHEMA_VERSION) or table.schema.names != SCHEMAS[name].names:
+    present = version == str(SCHEMA_VERSION) and table.schema.names == SCHEMAS[name].names
+    if not present and not older.is_older(name, table, marks):
         raise AnalysisError(
             f"{where} must have the {name} schema of version {SCHEMA_VERSION}; "
             f"it has version {version} and {len(table.schema.names)} columns. "

@@ -6,7 +6,8 @@ from types import MappingProxyType
 import pyarrow as pa
 
 # 2: study_points has the points, and says like cells where they were read.
-# 3: seconds of training, of validation and of whole epochs are columns of their own; backend.
+# 3: seconds of training, of validation and of whole epochs are columns of their own; backend;
+#    on_divergence.
 SCHEMA_VERSION = 3
 SEARCH_PHASE = "search"  # what study_points calls the points of a search
 
@@ -24,6 +25,7 @@ _TRIALS = {
     "max_epochs": pa.int64(),
     "patience": pa.int64(),  # epochs
     "batch_size": pa.int64(),
+    "on_divergence": pa.string(),  # stop; null: the trial fails, or is a published one
     "status": pa.string(),  # finished, failed
     "error": pa.string(),
     "num_classes": pa.int64(),

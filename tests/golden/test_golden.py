@@ -1,7 +1,9 @@
 """What an older version stored and said of it, read by this one; see README.md."""
 
 import json
+import shutil
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,10 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
+from analysis import load
 from analysis.cli import main as stir_analysis
+from analysis.tables.schemas import SCHEMAS
+from lab.records import put_record
 from siconvnet.evaluation.objects import ObjectImages
 from siconvnet.evaluation.pool_scales import pool_scales
 from stir import STIRDataset
@@ -18,6 +23,7 @@ from tune_jobs.cli import main as tune_jobs
 from tune_jobs.evaluation.measures import evaluate_point, load_model, objects_to_test
 from tune_jobs.plan.inventory import take_inventory
 from tune_jobs.plan.opened import open_study
+from tune_jobs.point import Recipe
 from tune_jobs.records.evaluation import Evaluation
 from tune_jobs.records.keys import evaluation_key
 from tune_jobs.storage import Storage
@@ -116,6 +122,37 @@ def test_collected_tables_hold_what_they_held(
         pd.testing.assert_frame_equal(now[columns], before[columns])
     assert stir_analysis(["report", "--results", results, "--out", str(tmp_path / "report")]) == 0
     assert (tmp_path / "report/report.html").stat().st_size > 10_000
+
+
+def test_collected_tables_of_the_older_version_are_read_and_reported(
+    golden: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    results = str(golden / "results")
+    for name in ("trials", "epochs", "cells"):
+        before, now = table(golden / "results", name), load(name, results)
+        now = now.sort_values(KEYS[name], ignore_index=True)
+        assert list(now) == SCHEMAS[name].names
+        columns = [column for column in before if column in SCHEMAS[name].names]
+        pd.testing.assert_frame_equal(now[columns], before[columns])
+    assert load("trials", results)[["train_seconds", "on_divergence"]].isna().all(axis=None)
+    assert stir_analysis(["report", "--results", results, "--out", str(tmp_path)]) == 0
+
+
+def test_a_folder_of_the_older_version_takes_new_trials_and_has_their_columns_then(
+    golden: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    shutil.copytree(golden / "results", tmp_path / "results")
+    storage = Storage(tmp_path / "runs")
+    opened = open_study(load_study(str(golden / "said/study.yaml")), None)
+    spec = replace(opened.spec(opened.study.points[0]), recipe=Recipe(max_epochs=7))
+    put_record(storage, spec, valid_accuracy=0.5)
+    argv = ["collect", "--storage", storage.uri, "--out", str(tmp_path / "results")]
+    assert stir_analysis(argv) == 0
+    assert pq.read_schema(tmp_path / "results/trials.parquet").names == SCHEMAS["trials"].names
+    assert (
+        len(load("trials", str(tmp_path / "results")))
+        == len(table(golden / "results", "trials")) + 1
+    )
 
 
 def weights_of(golden: Path, model: str, lr: float) -> tuple[Storage, str]:

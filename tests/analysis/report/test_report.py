@@ -70,6 +70,13 @@ def test_another_recipe_that_is_not_shorter_is_not_called_so(longer, page_of, ma
     assert "shortened" not in page
 
 
+def test_trials_that_report_up_to_a_divergence_are_of_another_recipe(page_of, make_record):
+    page = page_of(make_record(recipe=Recipe(on_divergence="stop")), make_record())
+    words = "Another recipe than the published one: at most 200 epochs, patience 10, batches of 16"
+    assert f"{words}, reported up to a divergence (1 trial)." in page
+    assert "Standard stop at divergence" in page
+
+
 def test_the_published_recipe_is_not_called_shortened(page_of, make_record):
     assert "shortened" not in page_of(make_record())
 

@@ -158,6 +158,7 @@ def test_seeds_that_do_not_go_together_are_not_paired(folder_of, make_record):
     "other",
     [
         {"recipe": Recipe(max_epochs=30)},
+        {"recipe": Recipe(on_divergence="stop")},
         {"kernel_size": 11},
         {"dataset": "mine"},
         {"model": "mine"},
