@@ -27,7 +27,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command.
 
     The exit status is 0, 1 when a point has no good record, 2 after a sentence on bad input, 130
-    when it was stopped, 141 when whoever read the output has gone.
+    when it was stopped, 141 when the reader of its output has closed it.
     """
     args = _parser().parse_args(argv)
     try:

@@ -1,4 +1,4 @@
-"""The time as storages, claims and trials know it: one place, where a simulation puts its own."""
+"""The clock of storages, claims and trials: one place, so that a simulation can replace it."""
 
 import time
 

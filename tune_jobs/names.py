@@ -1,4 +1,4 @@
-"""Look a name up in a table, or say what would have been accepted."""
+"""Look a name up in a table; the error of an unknown one lists those that are accepted."""
 
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches

@@ -1,6 +1,6 @@
 """Read YAML files strictly: what could be read in two ways, or grows beyond measure, is refused.
 
-Values are those of PyYAML's safe loader. It takes the last of two equal keys without a word, reads
+Values are those of PyYAML's safe loader. It takes the last of two equal keys silently, reads
 ``010`` as 8, ``1:30`` as 90 and ``on`` as true, and follows aliases into structures that no memory
 holds; here each of these is an error that names the line.
 """

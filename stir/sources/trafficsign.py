@@ -54,7 +54,7 @@ def read_signs(folder: Path, photo_of: dict[str, photos.Photo]) -> list[Sighting
             try:
                 label, box = _label_and_box(entry)
             except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
-                malformed.append(f"{number} of {key}.json ({_words(error)})")
+                malformed.append(f"{number} of {key}.json ({_message(error)})")
                 continue
             if label is None or abs((box[2] - box[0]) - (box[3] - box[1])) >= NEARLY_SQUARE:
                 continue
@@ -100,7 +100,7 @@ def _entries(path: Path) -> list:
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise StirError(
             f"An annotation must be a JSON object with the key 'objects'; {path} is not: "
-            f"{_words(error)}."
+            f"{_message(error)}."
         ) from error
     if not isinstance(entries, list):
         raise StirError(f"'objects' of an annotation must be a list; in {path} it is {entries!r}.")
@@ -118,5 +118,5 @@ def _label_and_box(entry: dict) -> tuple[str | None, tuple[int, int, int, int]]:
     return None if special else label, (*low, *high)
 
 
-def _words(error: Exception) -> str:
+def _message(error: Exception) -> str:
     return f"no {error}" if isinstance(error, KeyError) else str(error)

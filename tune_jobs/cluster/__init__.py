@@ -1,1 +1,1 @@
-"""Clusters of Ray: connecting, submitting jobs, what travels, spot machines, checks of a file."""
+"""Clusters of Ray: connecting, submitting jobs, what is sent, spot machines, checks of a file."""

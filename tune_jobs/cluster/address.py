@@ -1,4 +1,4 @@
-"""What the address of a Ray means."""
+"""Whether the address of a Ray cluster is this machine's own."""
 
 from ipaddress import IPv6Address, ip_address
 from urllib.parse import urlsplit

@@ -131,8 +131,8 @@ def _join(address: str) -> None:
     except RAY_REFUSES as error:
         raise TuneJobsError(
             f"--address must be of a Ray cluster that runs and whose token RAY_AUTH_TOKEN holds; "
-            f"{address} does not let us in: {_reason(error)}. `ray start --head` starts a cluster; "
-            "without --address this machine is used."
+            f"{address} refuses the connection: {_reason(error)}. `ray start --head` starts a "
+            "cluster; without --address this machine is used."
         ) from None
 
 

@@ -1,4 +1,4 @@
-"""The head of a Ray cluster, asked over HTTP: start a job, look at one, end one."""
+"""The head of a Ray cluster, asked over HTTP: start a job, read its details, end it."""
 
 import logging
 import os

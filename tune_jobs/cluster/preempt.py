@@ -84,7 +84,7 @@ class MetadataService:
 class SpotWatch:
     """True once an interruption is announced; then calls ``on_notice``, once, with its time.
 
-    It looks in a thread of its own, and gives up for good where there is no metadata service.
+    It polls in a thread of its own, and ends where there is no metadata service.
     """
 
     def __init__(self, service: MetadataService, on_notice: Callable[[datetime], None]) -> None:

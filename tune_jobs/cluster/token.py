@@ -1,4 +1,4 @@
-"""The token that Ray asks for, as this user keeps it."""
+"""This user's token for Ray clusters: where it is kept, read and protected."""
 
 import os
 from contextlib import suppress
@@ -26,6 +26,6 @@ def read_token() -> str:
 def protect_token() -> None:
     """Let only its owner read the token's file, which Ray makes readable by others."""
     path = token_path()
-    with suppress(OSError):  # not there, or somebody else's
+    with suppress(OSError):  # not there, or another user's
         if path.stat().st_mode & 0o077:
             path.chmod(0o600)

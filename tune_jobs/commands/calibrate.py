@@ -14,7 +14,7 @@ def add(commands) -> None:
     parser = options.declare(
         commands,
         "calibrate",
-        "time one batch of each model on this machine, a minute; `plan` reckons with it",
+        "time one batch of each model on this machine, a minute; `plan` uses it",
         "tune-jobs calibrate --storage runs && tune-jobs plan emoji --storage runs",
     )
     parser.add_argument(
@@ -57,7 +57,7 @@ def _calibrate(args: argparse.Namespace) -> int:
     found = calibrate(models, threads=args.threads, report=_show, known=before)
     key = calibration_key(found.name)
     storage.write(key, found.to_json())
-    print(f"stored as {storage.uri}/{key}; `tune-jobs plan` reckons with it on machines like this")
+    print(f"stored as {storage.uri}/{key}; `tune-jobs plan` uses it on machines like this one")
     return 0
 
 

@@ -1,4 +1,4 @@
-"""``tune-jobs evaluate``: what finished weights do beyond their accuracy."""
+"""``tune-jobs evaluate``: measure more of finished weights than their accuracy."""
 
 import argparse
 import sys

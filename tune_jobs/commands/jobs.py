@@ -1,4 +1,4 @@
-"""``tune-jobs follow`` and ``stop``: what a study on a cluster prints, and its end."""
+"""``tune-jobs follow`` and ``stop``: show what a study on a cluster prints; end it."""
 
 import argparse
 import sys

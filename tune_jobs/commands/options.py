@@ -89,5 +89,5 @@ def name_strays(names: Sequence[str]) -> None:
 
 
 def show(text: str) -> None:
-    """What another process printed."""
+    """Print what another process has printed."""
     print(text, end="", flush=True)

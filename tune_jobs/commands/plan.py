@@ -80,9 +80,9 @@ def _plan_search(
     args: argparse.Namespace,
 ) -> int:
     from tune_jobs.driver.search import describe_counts
-    from tune_jobs.search.outlook import look_at_search
+    from tune_jobs.search.outlook import search_outlook
 
-    outlook = look_at_search(opened, storage, inventory, calibrated=_calibrated(opened, storage))
+    outlook = search_outlook(opened, storage, inventory, calibrated=_calibrated(opened, storage))
     options.name_strays(outlook.strays)
     seconds = outlook.trial_seconds_left
     hours = None if seconds is None else seconds / 3600 / slots
@@ -149,7 +149,9 @@ def _source(outlook: "Outlook") -> str:
         "unknown, and left out": sources[""],
     }
     shown = [
-        f"{words} for {count} of {sources.total()} cells" for words, count in parts.items() if count
+        f"{source} for {count} of {sources.total()} cells"
+        for source, count in parts.items()
+        if count
     ]
     return f"hours are {'; '.join(shown)}" if shown else "nothing is left to do"
 

@@ -1,4 +1,4 @@
-"""``tune-jobs run``: do it, on this machine or on a cluster."""
+"""``tune-jobs run``: run a study, on this machine or on a cluster that is there."""
 
 import argparse
 import os

@@ -1,4 +1,4 @@
-"""``tune-jobs status``: how the trials in a storage stand."""
+"""``tune-jobs status``: show the state of the trials in a storage."""
 
 import argparse
 import json
@@ -58,7 +58,7 @@ def _show(status: "Status", title: str) -> None:
 
 
 def _lines(status: "Status") -> Iterator[str]:
-    """What there is to say below the table, in one line each."""
+    """The lines below the table."""
     for study in status.studies:
         chosen = sum(choice.lr is not None for choice in study.choices)
         rates = f", a learning rate for {chosen} of {len(study.choices)} cells"

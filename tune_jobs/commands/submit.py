@@ -1,4 +1,4 @@
-"""``tune-jobs submit``: run a study on a cluster."""
+"""``tune-jobs submit``: send a study to a cluster as a job, and follow it."""
 
 import argparse
 import shlex

@@ -1,4 +1,4 @@
-"""Where a run ends although there is more to do."""
+"""How much a run may do before it ends: seconds and points."""
 
 import time
 from collections.abc import Sequence

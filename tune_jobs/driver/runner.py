@@ -1,4 +1,4 @@
-"""Trials are run, experiment after experiment, until their source has no more."""
+"""Run trials, experiment after experiment, until their source has no more."""
 
 import secrets
 import threading

@@ -1,4 +1,4 @@
-"""What finished weights do beyond their accuracy: equivariance, chosen kernel sizes, answers."""
+"""Measure finished weights: equivariance errors, chosen kernel sizes, predicted classes."""
 
 import io
 import warnings
@@ -38,7 +38,7 @@ from tune_jobs.storage.reader import read_record
 CHANNELS = (1, 3)  # of images in the STIR format
 BATCH_SIZE = 16  # objects, each at six scales for equivariance errors
 MAP_SCALES = (17, 33, 48, 64)  # pixels, of an object whose whole index maps are kept
-Progress = Callable[[int], None]  # told what is done, may raise to stop
+Progress = Callable[[int], None]  # called with the number done; may raise to stop
 
 
 def load_model(storage: Storage | str, point_id: str) -> nn.Module:

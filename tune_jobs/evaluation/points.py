@@ -78,7 +78,7 @@ def evaluate_points(
     max_concurrent: int | None = None,
     address: str = "local",
 ) -> Iterator[tuple[str, str]]:
-    """Evaluate points and yield each id when it is through, with the reason if that failed.
+    """Evaluate points and yield each id when it is done, with the reason if that failed.
 
     What is stored already is kept, so a pass that was cut off goes on where it was. ``imports``
     are the modules that register users' own models. ``address`` is that of ``ray_session``.

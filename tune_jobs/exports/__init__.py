@@ -1,1 +1,1 @@
-"""Records on their way to the tools that people know: each target is a file."""
+"""Export of records to TensorBoard and MLflow: each target is a file."""

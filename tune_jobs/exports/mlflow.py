@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from mlflow.entities import Metric, Run
 
 EXPERIMENT = "scale-generalization"
-POINT_ID = "point_id"  # the tag that tells runs of ours
+POINT_ID = "point_id"  # the tag that marks runs of ours
 BATCH = 1000  # metrics that MLflow takes at once
 PAGE = 1000  # runs asked for at once
 
@@ -101,11 +101,11 @@ class MlflowRuns:
 
 
 def _reason(error: Exception, uri: str) -> str:
-    """What an error says, in one line and without the secrets of a URI."""
-    said = str(error).replace(uri, without_secrets(uri))
+    """The message of an error, in one line and without the secrets of a URI."""
+    text = str(error).replace(uri, without_secrets(uri))
     for secret in secrets_of(uri):
-        said = said.replace(secret, "").replace(unquote(secret), "")
-    return " ".join(said.split())
+        text = text.replace(secret, "").replace(unquote(secret), "")
+    return " ".join(text.split())
 
 
 def _client(uri: str) -> "MlflowClient":
@@ -118,7 +118,7 @@ def _client(uri: str) -> "MlflowClient":
             "--mlflow needs MLflow, which is not installed; "
             "`pip install 'scale-generalization[mlflow]'` installs its client."
         ) from None
-    for name in ("mlflow", "alembic"):  # which tell of every step of making a database
+    for name in ("mlflow", "alembic"):  # which log every step of making a database
         logging.getLogger(name).setLevel(logging.WARNING)
     try:
         return MlflowClient(tracking_uri=uri)

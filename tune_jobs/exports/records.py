@@ -1,4 +1,4 @@
-"""What every target gets: the records that it does not have yet, as names and numbers."""
+"""Export to any target: the records that it does not have yet, as names and numbers."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass

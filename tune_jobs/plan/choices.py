@@ -1,4 +1,4 @@
-"""What the runs of a phase gave, what its rule makes of it, and where that is written down."""
+"""Choose learning rates: read the runs of a phase, apply its rule, store what it chose."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace

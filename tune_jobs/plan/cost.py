@@ -14,7 +14,7 @@ from tune_jobs.records.trial import TrialRecord
 
 # Milliseconds per image in training and in inference, of CPU time on one thread of an x86-64
 # server for 7-pixel kernels; measured with this software, batches of 16, in November 2026. A
-# GPU is faster by a factor that only records can tell.
+# GPU is faster by a factor that only records can show.
 PRIOR_MS: Mapping[str, tuple[float, float]] = {
     "standard": (2.0, 1.8),
     "pixel_pool": (25.1, 19.3),
@@ -179,7 +179,7 @@ def forecast(
 def costliest_first(
     specs: Iterable[TrialSpec], images_per_scale: Mapping[str, int]
 ) -> tuple[TrialSpec, ...]:
-    """Trials in the order in which they are all done soonest, as far as the table can tell.
+    """Trials in the order in which they are all done soonest, by the times in the table.
 
     A model that is not in the table may be the costliest of all, and so comes first. Equally
     costly trials keep their order. ``images_per_scale`` of each dataset, in one split.

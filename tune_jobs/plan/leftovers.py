@@ -1,6 +1,6 @@
-"""Objects in a storage that nothing needs any more, and records that are damaged.
+"""Find and remove objects that nothing needs any more, and move damaged records aside.
 
-A listing may lack what is there: that an object is needed no more is settled by asking for the
+A listing may lack what is there: that an object is needed no more is decided by asking for the
 record and the claim of its point, when it is found and again before it goes.
 """
 

@@ -1,4 +1,4 @@
-"""A study ahead of its run: every cell of every phase, counted and timed; starts nothing."""
+"""What a study has left to do: the cells of all phases, counted and timed; starts nothing."""
 
 from collections import Counter
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""How the searches in a storage stand, from the storage alone."""
+"""The state of the searches in a storage, from the storage alone."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence

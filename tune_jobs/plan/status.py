@@ -1,4 +1,4 @@
-"""How the trials in a storage stand, from the storage alone."""
+"""The state of the trials in a storage, from the storage alone."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -33,7 +33,7 @@ class FailedPoint:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunningPoint:
-    """A point that somebody is at; ``point`` is None if no study in the storage has it."""
+    """A point that a process trains; ``point`` is None if no study in the storage has it."""
 
     point_id: str
     point: GridPoint | None

@@ -34,7 +34,7 @@ class Calibration:
 
     @property
     def name(self) -> str:
-        """What tells this kind of machine from others, as a part of a key."""
+        """What distinguishes this kind of machine from others, as a part of a key."""
         text = f"{self.processor} {self.backend} {self.threads}"
         return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[-64:].strip("-")
 

@@ -1,4 +1,4 @@
-"""How a point stands, or how a trial of it ended: one vocabulary for the whole service."""
+"""The states of a point and of a trial that ended: one vocabulary for the whole service."""
 
 from enum import StrEnum
 from typing import Literal
@@ -10,7 +10,7 @@ class TrialState(StrEnum):
     The values are those that stored objects, ``--json`` and displays show.
     """
 
-    TO_DO = "to do"  # neither record nor failure, and nobody runs it
+    TO_DO = "to do"  # neither record nor failure, and no process runs it
     IN_FLIGHT = "in flight"  # a live process holds its claim
     FINISHED = "finished"  # it has a record
     FAILED = "failed"  # it has a failure, whose reason is stored, and no record

@@ -1,4 +1,4 @@
-"""Text from elsewhere (names, messages, host names) on its way to somebody's screen. Pure."""
+"""Text from elsewhere (names, messages, host names) made safe to show on a screen. Pure."""
 
 import unicodedata
 

@@ -207,7 +207,7 @@ class Ledger:
         return SearchRecord(
             study=self.study,
             fixed=dict(search.space.fixed),
-            drawn={name: kind.words for name, kind in search.space.drawn.items()},
+            drawn={name: kind.content for name, kind in search.space.drawn.items()},
             trials=search.trials,
             rng=search.rng,
             sampler=search.sampler,

@@ -1,4 +1,4 @@
-"""A search ahead of its run: its trials counted and timed; starts nothing."""
+"""What a search has left to do: its trials counted and timed; starts nothing."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -35,7 +35,7 @@ class SearchOutlook:
     strays: tuple[str, ...]
 
 
-def look_at_search(
+def search_outlook(
     opened: OpenedStudy,
     storage: Storage,
     inventory: Inventory,

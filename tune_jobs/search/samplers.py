@@ -35,7 +35,7 @@ def require_sampler(search: Search) -> None:
 def draw(search: Search, number: int, past: Sequence[Drawn]) -> dict[str, Any]:
     """The values of sample ``number`` (from 1): the same each time for the same past.
 
-    The random sampler does not look at the past, so that all its samples are known in advance.
+    The random sampler does not depend on the past, so that all its samples are known in advance.
     """
     if search.sampler == "random":
         return search.space.draw(np.random.default_rng([search.rng, number]))
@@ -43,7 +43,7 @@ def draw(search: Search, number: int, past: Sequence[Drawn]) -> dict[str, Any]:
 
 
 def _draw_by_optuna(search: Search, number: int, past: Sequence[Drawn]) -> dict[str, Any]:
-    """Ask a study that is told everything anew: there is no state to lose."""
+    """Draw with a new Optuna study that is given the whole past: no state is kept between draws."""
     optuna = _optuna()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     seed = int(np.random.default_rng([search.rng, number]).integers(2**32))
@@ -55,15 +55,15 @@ def _draw_by_optuna(search: Search, number: int, past: Sequence[Drawn]) -> dict[
     ranges = {name: _range(kind) for name, kind in search.space.drawn.items()}
     for drawn in past:
         if drawn.outcome is None or drawn.outcome.status is not TrialState.FAILED:
-            study.add_trial(_told(drawn, ranges))
+            study.add_trial(_optuna_trial(drawn, ranges))
     values = study.ask(ranges).params
     return {name: _short(search.space.drawn[name], value) for name, value in values.items()}
 
 
-def _told(
+def _optuna_trial(
     drawn: Drawn, ranges: Mapping[str, "optuna.distributions.BaseDistribution"]
 ) -> "optuna.trial.FrozenTrial":
-    """A sample of the past, as Optuna knows trials; a diverged one is as bad as can be."""
+    """A sample of the past as a trial of Optuna's; a diverged one has the worst accuracy, 0."""
     from optuna.trial import TrialState as OptunaState
     from optuna.trial import create_trial
 

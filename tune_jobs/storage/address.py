@@ -1,4 +1,4 @@
-"""What a person may write for a storage: a folder, or s3://bucket/prefix; all else is refused."""
+"""Parse the address of a storage: a folder, or s3://bucket/prefix; all else is refused."""
 
 import re
 from pathlib import Path
@@ -30,6 +30,6 @@ def parse_address(text: str) -> S3Address | Path:
         return Path(text).expanduser().absolute()
     except RuntimeError:
         raise TuneJobsError(
-            f"Storage in a home must be of a user who has one; nobody's is known for {text!r}. "
+            f"Storage in a home must be of a user who has one; no home is known for {text!r}. "
             "Give the whole path."
         ) from None

@@ -1,4 +1,4 @@
-"""Who is running a point right now, so that two drivers on one storage share the work."""
+"""Claims: which process runs a point right now, so that drivers on one storage share the work."""
 
 import json
 import logging
@@ -27,16 +27,16 @@ logger = logging.getLogger("tune_jobs")
 @with_config(STRICT)
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Claim:
-    """A running trial's mark. Times are seconds since 1970.
+    """Marks a point as being run by a process. Times are seconds since 1970.
 
-    ``token`` is this very claim's, drawn at random: whoever finds another one where it left its own
-    has been overtaken. ``pid`` and ``pid_started`` mean a process only within ``pid_namespace``,
-    since containers on one machine have one boot_id, and may have one host name.
+    ``token`` is this very claim's, drawn at random: a process that finds another one in place of
+    its own has been overtaken. ``pid`` and ``pid_started`` mean a process only within
+    ``pid_namespace``, since containers on one machine have one boot_id, and may have one host name.
 
     ``driver`` names the command that started the trial. ``deaths`` counts the processes of that
     driver that vanished while they held this claim with training at ``position`` (epoch and batch
     of the checkpoint they began from). A checkpoint further on sets it back, and so does another
-    driver: processes that die with theirs say nothing of the trial.
+    driver: processes that die with theirs are no sign of a fault of the trial.
     """
 
     driver: str
@@ -52,7 +52,7 @@ class Claim:
 
     @property
     def is_fresh(self) -> bool:
-        """Whether somebody works on the point: a recent heartbeat of a process not known as dead.
+        """Whether a process works on the point: a recent heartbeat of one not known as dead.
 
         A heartbeat in the future, of a clock that is ahead, is believed for CLOCK_SKEW_SECONDS.
         """
@@ -82,7 +82,7 @@ def read_claim(storage: Storage, point_id: str) -> Claim | None:
 
 
 def new_claim(driver: str, position: tuple[int, int], previous: Claim | None) -> Claim:
-    """This process's claim, counting the death of whoever left ``previous`` behind."""
+    """This process's claim, counting the death of the one that left ``previous``."""
     pid = os.getpid()
     deaths = 0
     if previous is not None and previous.driver == driver:

@@ -33,7 +33,7 @@ def put_dataset(dataset: DatasetSummary, storage: Storage) -> str:
 
 
 def open_checked(path: Path, name: str) -> STIRDataset:
-    """Open a dataset that has nothing wrong with it; what it has is a TuneJobsError, with its name.
+    """Open a dataset and check all of it; raises TuneJobsError, with its name, for any fault.
 
     A dataset with its scales the wrong way round, say, would train and give wrong numbers.
     """

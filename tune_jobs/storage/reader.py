@@ -1,4 +1,4 @@
-"""Objects of a storage as what they stand for: listed, read in parallel, checked and named.
+"""Read the objects of a storage: listed, read in parallel, parsed and checked.
 
 A file whose name is not exactly a key of the storage is a stray one: it is named, never counted
 and never read. An object that cannot be used is damaged: RecordError names it and says why.

@@ -1,4 +1,4 @@
-"""A line for people when a storage does not answer, so that nobody waits without a word."""
+"""Log a warning when a storage does not answer, so that a user knows what is waited for."""
 
 import logging
 import threading
@@ -14,7 +14,7 @@ logger = logging.getLogger("tune_jobs")
 class SilenceWatch:
     """Logs one warning, on standard error, when a request has not been answered for a while.
 
-    The next one comes only after an answer. A thread looks while there are requests.
+    The next one comes only after an answer. A thread polls while there are requests.
     """
 
     def __init__(self, name: str, patience_seconds: float) -> None:

@@ -26,7 +26,7 @@ class Choice:
     options: tuple[Any, ...]
 
     @property
-    def words(self) -> dict[str, Any]:
+    def content(self) -> dict[str, Any]:
         return {"choice": list(self.options)}
 
     @property
@@ -47,7 +47,7 @@ class Uniform:
     log: bool = False
 
     @property
-    def words(self) -> dict[str, Any]:
+    def content(self) -> dict[str, Any]:
         return {"loguniform" if self.log else "uniform": [self.low, self.high]}
 
     @property
@@ -73,7 +73,7 @@ class Steps:
     step: float
 
     @property
-    def words(self) -> dict[str, Any]:
+    def content(self) -> dict[str, Any]:
         if self.step == 1 and is_whole(self.low):
             return {"randint": [self.low, self.high]}
         return {"quniform": [self.low, self.high, self.step]}

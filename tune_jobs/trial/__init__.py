@@ -1,1 +1,1 @@
-"""One trial from start to finish: sessions, checkpoints, what is said of where it ran. No Ray."""
+"""One trial from start to finish: sessions, checkpoints, provenance. No Ray."""

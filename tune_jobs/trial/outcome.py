@@ -1,4 +1,4 @@
-"""What a trial says of itself: how far it is while it runs, and how it ended. No torch, no Ray."""
+"""What a trial reports: how far it is while it runs, and how it ended. No torch, no Ray."""
 
 from dataclasses import dataclass
 

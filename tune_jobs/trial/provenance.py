@@ -1,4 +1,4 @@
-"""Which code ran where: what a record says beside its result."""
+"""Provenance: which code ran where, as a record states it beside its result."""
 
 import json
 import platform
@@ -82,8 +82,8 @@ def git_state() -> tuple[str | None, bool | None]:
         return None, None
 
 
-def _git(root: Path, *words: str) -> str:
+def _git(root: Path, *arguments: str) -> str:
     result = subprocess.run(
-        ["git", "-C", str(root), *words], check=True, capture_output=True, text=True, timeout=10
+        ["git", "-C", str(root), *arguments], check=True, capture_output=True, text=True, timeout=10
     )
     return result.stdout.strip()

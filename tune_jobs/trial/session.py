@@ -311,7 +311,7 @@ class Session:
         if existing is None:
             self.storage.write(key, data)
             self.storage.write(record_key(point_id), record.to_json())
-            if not self.storage.exists(key):  # removed as nobody's, while this process stood still
+            if not self.storage.exists(key):  # removed as unneeded, while this process stood still
                 self.storage.write(key, data)
         self.storage.delete(checkpoint_key(point_id))
         return existing or record

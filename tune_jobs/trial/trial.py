@@ -119,7 +119,7 @@ def _claim_point(
 
 
 def _ran_out_of_memory(error: Exception) -> bool:
-    """Whether a GPU was full; CUDA and its libraries each say so in their own words."""
+    """Whether a GPU was full; CUDA and its libraries each have a message for it."""
     full = ("out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED")
     return isinstance(error, RuntimeError) and any(word in str(error) for word in full)
 

@@ -24,7 +24,7 @@ from tune_jobs.storage import Storage
 from tune_jobs.storage.datasets import stored_key
 from tune_jobs.study.file import load_study
 
-NOBODY = "http://127.0.0.1:9"  # the discard port
+UNREACHABLE = "http://127.0.0.1:9"  # the discard port
 
 
 class Dashboard(BaseHTTPRequestHandler):
@@ -83,8 +83,8 @@ def test_a_folder_is_no_storage_of_a_cluster(tmp_path: Path, capsys: pytest.Capt
 def test_an_address_that_does_not_answer_is_one_sentence(
     command: str, capsys: pytest.CaptureFixture[str]
 ):
-    said = refused([command, "mine-1", "--address", NOBODY], capsys)
-    assert f"{NOBODY} does not answer" in said
+    said = refused([command, "mine-1", "--address", UNREACHABLE], capsys)
+    assert f"{UNREACHABLE} does not answer" in said
 
 
 def test_an_address_that_is_no_dashboard_is_refused(capsys: pytest.CaptureFixture[str]):
@@ -95,7 +95,7 @@ def test_an_address_that_ray_would_replace_is_refused(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
     monkeypatch.setenv("RAY_ADDRESS", "10.0.0.1:6379")
-    said = refused(["stop", "x", "--address", NOBODY], capsys)
+    said = refused(["stop", "x", "--address", UNREACHABLE], capsys)
     assert "RAY_ADDRESS, which Ray takes instead; that is '10.0.0.1:6379'. Unset it." in said
 
 
@@ -199,7 +199,7 @@ class Scene(Head):
     """A head that does not exist; jobs sent to it end as they are told to."""
 
     def __init__(self, *ends: End | HeadLostError) -> None:
-        self.address, self.ends, self.sent, self.waits = NOBODY, list(ends), 0, 0
+        self.address, self.ends, self.sent, self.waits = UNREACHABLE, list(ends), 0, 0
 
     def running(self, digest: str) -> str | None:
         return None
@@ -248,7 +248,7 @@ def test_only_keep_alive_waits_for_a_head_that_is_lost(job: Job, monkeypatch: py
     said = follow(head, monkeypatch)
     assert run_job(head, job, keep_alive=True, say=said.append, show=said.append) == 0
     assert (head.sent, head.waits) == (2, 1)
-    assert f"{NOBODY} does not answer; waiting for it (`ray up` brings it back)" in said
+    assert f"{UNREACHABLE} does not answer; waiting for it (`ray up` brings it back)" in said
     head = Scene(HeadLostError("gone"))
     follow(head, monkeypatch)
     with pytest.raises(HeadLostError):

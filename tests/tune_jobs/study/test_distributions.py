@@ -86,8 +86,8 @@ def test_steps_are_python_s_range(low: int, width: int, step: int):
     ],
 )
 def test_a_distribution_says_what_it_is_as_a_file_does(content: dict[str, Any]):
-    assert parsed(content).words == content
-    assert parsed(parsed(content).words) == parsed(content)
+    assert parsed(content).content == content
+    assert parsed(parsed(content).content) == parsed(content)
 
 
 @pytest.mark.parametrize(

@@ -119,7 +119,7 @@ def test_the_shipped_search_is_short_stops_early_and_draws_rates():
 def test_the_example_of_the_documentation_is_a_search_that_uses_every_distribution():
     text = (Path(__file__).parents[3] / "docs" / "search.md").read_text()
     content = yaml.safe_load(text.split("```yaml\n")[1].split("```")[0])
-    kinds = {kind for one in parsed(content).space.drawn.values() for kind in one.words}
+    kinds = {kind for one in parsed(content).space.drawn.values() for kind in one.content}
     assert kinds == set(KINDS) - {"uniform"}  # which reads as loguniform does
 
 

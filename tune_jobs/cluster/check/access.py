@@ -18,14 +18,14 @@ _SECRETS = {
 
 
 def closed_ports(config: Mapping[str, Any]) -> Iterator[str]:
-    """Machines whose ports anybody may try."""
+    """Machines whose ports are open to every address."""
     for rule in parts(part(config, "provider", "security_group"), "IpPermissions"):
         sources = [str(entry.get("CidrIp")) for entry in parts(rule, "IpRanges")]
         sources += [str(entry.get("CidrIpv6")) for entry in parts(rule, "Ipv6Ranges")]
         for source in sources:
             if source in ANYWHERE:
                 yield (
-                    "provider.security_group must let nobody in from everywhere; "
+                    "provider.security_group must open no port to every address; "
                     f"port {rule.get('FromPort', 'any')} is open to {source}. "
                     "Name your own address, such as 203.0.113.7/32."
                 )
@@ -82,12 +82,12 @@ def local_dashboard(config: Mapping[str, Any]) -> Iterator[str]:
                 yield (
                     "The dashboard must listen on 127.0.0.1, because it starts any command; "
                     f"head_start_ray_commands say --dashboard-host={host}. "
-                    "`ray dashboard cluster.yaml` brings it to you."
+                    "`ray dashboard cluster.yaml` makes a tunnel to it."
                 )
 
 
 def token_mode(config: Mapping[str, Any]) -> Iterator[str]:
-    """A Ray that obeys whoever reaches it, or one without the token that it asks for."""
+    """A Ray that takes commands from any client, or one without the token that it asks for."""
     docker = part(config, "docker")
     for kind in ("head", "worker"):
         options = [*docker.get("run_options", []), *docker.get(f"{kind}_run_options", [])]
@@ -96,8 +96,9 @@ def token_mode(config: Mapping[str, Any]) -> Iterator[str]:
         in_image = bool(docker.get("image")) and any(map(_TOKEN_MODE.search, options))
         if not in_image and not all(map(_TOKEN_MODE.search, starts)):
             yield (
-                f"Ray must start with RAY_AUTH_MODE=token on every {kind}, or it obeys whoever "
-                "reaches it; nothing sets it. Add --env=RAY_AUTH_MODE=token to docker.run_options."
+                f"Ray must start with RAY_AUTH_MODE=token on every {kind}, or it takes "
+                "commands from any client; nothing sets it. "
+                "Add --env=RAY_AUTH_MODE=token to docker.run_options."
             )
     if not any(str(remote).endswith("auth_token") for remote in config["file_mounts"]):
         yield (

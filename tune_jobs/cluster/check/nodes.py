@@ -1,4 +1,4 @@
-"""What a cluster file says of its machines, against EC2's own description of a launch."""
+"""Checks of a cluster file's machines, against EC2's own description of a launch."""
 
 from collections.abc import Iterator, Mapping
 from functools import cache

@@ -1,4 +1,4 @@
-"""What Ray itself says of a cluster file, and what it makes of one."""
+"""The faults that Ray's own schema finds in a cluster file, and the file with Ray's defaults."""
 
 import copy
 import json

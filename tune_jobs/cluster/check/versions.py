@@ -1,4 +1,4 @@
-"""Whether a cluster's machines run what runs here."""
+"""Whether a cluster's machines run the versions that run here."""
 
 import platform
 import re
