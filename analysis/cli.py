@@ -27,8 +27,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     The exit status is 0, 1 when something damaged was left out, 2 after a sentence on bad input or
     when nothing could be made, 130 when it was stopped.
     """
-    words = sys.argv[1:] if argv is None else argv
-    args = _parser([word for word in words if word in COMMANDS]).parse_args(words)
+    arguments = sys.argv[1:] if argv is None else argv
+    args = _parser([name for name in arguments if name in COMMANDS]).parse_args(arguments)
     try:
         return exit_status(lambda: args.run(args))
     except KeyboardInterrupt:

@@ -268,7 +268,7 @@ def correlation_interval(r: float, size: int, *, level: float = 0.95) -> Interva
 
 
 class Ranking(NamedTuple):
-    """Average ranks of models over cells (1 is best), and which of them cannot be told apart."""
+    """Average ranks of models over cells (1 is best), and what the test cannot distinguish."""
 
     ranks: Mapping[str, float]  # best first
     cells: int
@@ -299,7 +299,7 @@ def ranking(scores: NDArray[np.float64], models: Sequence[str], *, level: float 
 
 
 def _friedman_p(scores: NDArray[np.float64]) -> float:
-    """Friedman's p; 1 where no cell tells any two models apart, which leaves nothing to rank."""
+    """Friedman's p; 1 where all models tie in every cell, which leaves nothing to rank."""
     if np.all(np.ptp(scores, axis=1) == 0):
         return 1.0
     return float(stats.friedmanchisquare(*scores.T).pvalue)

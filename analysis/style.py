@@ -1,6 +1,6 @@
 """One colour, marker, dash, place and printed name for every model, in every figure and page.
 
-A colour is never a model's only mark: marker and dash tell lines apart in black and white too.
+A colour is never a model's only mark: marker and dash distinguish lines in black and white too.
 """
 
 import hashlib

@@ -1,4 +1,4 @@
-"""What the service itself costs: seconds a trial, driver memory, time to plan and to look.
+"""What the service itself costs: seconds a trial, driver memory, time of plan and of status.
 
 example: python -m benchmarks.service --trials 100 2000 --points 5500
 

@@ -129,7 +129,7 @@ class LabCloud:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        # The end of what it says is the end of the thread, and of the machines it switched on.
+        # The end of its output is the end of the thread, and of the machines it switched on.
         os.killpg(self._watcher.pid, signal.SIGKILL)
         self._thread.join()
         self._watcher.communicate()
@@ -163,7 +163,7 @@ class LabCloud:
                 self._answers.set()
                 try:
                     self._compare({one["InstanceId"]: one for one in json.loads(line)})
-                except Exception as error:  # told to whoever waits, by check()
+                except Exception as error:  # raised by check(), in the thread that waits
                     self._broken = error
 
     def _compare(self, wanted: Mapping[str, dict[str, Any]]) -> None:

@@ -79,7 +79,7 @@ class Driver:
         if code is not None and code != 0:
             self._lives -= 1
             if not self._lives:
-                raise RuntimeError(f"A study must end well; it does not:\n{self.last_words()}")
+                raise RuntimeError(f"A study must end well; it does not:\n{self.last_output()}")
             self._process = self._start()
         return code == 0
 
@@ -109,10 +109,10 @@ class Driver:
         deadline = time.monotonic() + END_SECONDS
         while not self.ended():
             if time.monotonic() > deadline:
-                raise RuntimeError(f"The study must end; it did not:\n{self.last_words()}")
+                raise RuntimeError(f"The study must end; it did not:\n{self.last_output()}")
             time.sleep(0.2)
 
-    def last_words(self) -> str:
+    def last_output(self) -> str:
         return self._log.read_text(errors="replace")[-3000:]
 
     def _start(self) -> subprocess.Popen[bytes]:
@@ -171,7 +171,7 @@ def _strike(kind: str, driver: Driver, server: S3Server, rng: random.Random) -> 
         if driver.ended():
             return False
         if time.monotonic() > deadline:
-            raise RuntimeError(f"A driver must start trials; it does not:\n{driver.last_words()}")
+            raise RuntimeError(f"A driver must start trials; it does not:\n{driver.last_output()}")
         time.sleep(0.05)
     if kind == "worker":
         rng.choice(workers).kill()

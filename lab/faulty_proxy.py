@@ -1,4 +1,4 @@
-"""A network between a client and an S3 server that fails, or falsifies, some of the requests."""
+"""A proxy before an S3 server that lets some of the requests fail, or falsifies their answers."""
 
 import contextlib
 import http.client

@@ -62,7 +62,7 @@ def why_not() -> str:
 
 
 class Machine:
-    """A machine that can be switched on, cut from its power, and told to do things.
+    """A machine that can be switched on, cut from its power, and given commands.
 
     Its own are its network, processes, home, /tmp and /dev/shm; all other files are those of the
     machine that the lab is on. What it has on disk stays when it is off.
@@ -108,12 +108,12 @@ class Machine:
         deadline = time.monotonic() + START_SECONDS
         while not up.exists():
             if not self.is_on or time.monotonic() > deadline:
-                said = (self.folder / "console.log").read_text()[-1000:]
-                raise OSError(f"{self.name} must start within {START_SECONDS:.0f} s:\n{said}")
+                output = (self.folder / "console.log").read_text()[-1000:]
+                raise OSError(f"{self.name} must start within {START_SECONDS:.0f} s:\n{output}")
             time.sleep(0.05)
 
     def power_off(self) -> None:
-        """Cut the power: nobody hears a farewell, every process is gone."""
+        """Cut the power: no connection is closed, every process is gone."""
         if self._init is None:
             return
         _run("ip", "-n", self.namespace, "link", "set", "eth0", "down")
@@ -135,16 +135,16 @@ class Machine:
         _run("ip", "-n", self.namespace, "addr", "del", f"{address}/32", "dev", "eth0")
 
     def start(self, *command: object, log: Path | None = None) -> subprocess.Popen[str]:
-        """Begin a command on it, in its home folder; what it says goes to ``log``, or a pipe."""
+        """Begin a command on it, in its home folder; its output goes to ``log``, or a pipe."""
         assert self._init is not None
         inside = ("nsenter", "--target", str(self._first()), "--all", f"--wdns={Path.home()}")
         with contextlib.ExitStack() as files:
-            said = files.enter_context(log.open("a")) if log else subprocess.PIPE
+            output = files.enter_context(log.open("a")) if log else subprocess.PIPE
             process = subprocess.Popen(
                 [*inside, *map(str, command)],
                 env=self.environment(),
                 stdin=subprocess.DEVNULL,
-                stdout=said,
+                stdout=output,
                 stderr=subprocess.STDOUT,
                 text=True,
                 start_new_session=True,  # a signal to the group reaches both sides of nsenter
@@ -153,21 +153,21 @@ class Machine:
         return process
 
     def run(self, *command: object, timeout_seconds: float = 120.0) -> str:
-        """Do a command on it and return what it said; raises RuntimeError if it ends badly."""
+        """Do a command on it and return its output; raises RuntimeError if it ends badly."""
         process = self.start(*command)
         try:
-            said, _ = process.communicate(timeout=timeout_seconds)
+            output, _ = process.communicate(timeout=timeout_seconds)
         finally:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
             self._commands.remove(process)
         if process.returncode:
-            raise RuntimeError(f"{self.name}: {command} gave {process.returncode}:\n{said}")
-        return said
+            raise RuntimeError(f"{self.name}: {command} gave {process.returncode}:\n{output}")
+        return output
 
     def environment(self) -> dict[str, str]:
-        """What its commands see; nothing of who runs the lab."""
+        """What its commands see; nothing of the environment that the lab runs in."""
         system = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
         path = f"{Path(sys.prefix) / 'bin'}:{system}"
         return {"HOME": str(Path.home()), "USER": "root", "PATH": path, **self.lab.variables}
@@ -211,7 +211,7 @@ class Lab:
         try:
             self._lay_wires()
             for machine in self.machines.values():
-                self._settle_in(machine)
+                self._write_profiles(machine)
             self.launcher.power_on()
         except BaseException:
             self._tear_down()
@@ -268,7 +268,7 @@ class Lab:
             _run("ip", "-n", name, "addr", "add", f"{machine.address}/24", "dev", "eth0")
             _run("ip", "-n", self._bridge, "link", "set", port, "master", "br0", "up")
 
-    def _settle_in(self, machine: Machine) -> None:
+    def _write_profiles(self, machine: Machine) -> None:
         """A login shell resets PATH; this sets it, and the variables, again."""
         machine.home.mkdir(parents=True, exist_ok=True)
         lines = [f"export {name}='{value}'" for name, value in machine.environment().items()]
@@ -305,6 +305,6 @@ def _tool(name: str) -> str | None:
 def _run(*command: str) -> str:
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
-        said = " ".join(done.stderr.split())
-        raise OSError(f"`{' '.join(command)}` must work in the lab; it said: {said}")
+        output = " ".join(done.stderr.split())
+        raise OSError(f"`{' '.join(command)}` must work in the lab; it printed: {output}")
     return done.stdout

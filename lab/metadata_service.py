@@ -1,4 +1,4 @@
-"""The metadata service of a spot machine: what it is told about itself, on loopback or in a lab."""
+"""The metadata service of a spot machine: what it can ask about itself, on loopback or in a lab."""
 
 import http.client
 import sys

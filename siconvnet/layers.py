@@ -146,7 +146,7 @@ class SiConv2d(nn.Module):
 
 
 class ScalePool(nn.Module):
-    """Keep one scale of a ``SiConv2d``'s answer, and say which.
+    """Keep one scale of a ``SiConv2d``'s answer; the index of that scale is returned on request.
 
     ``pixel`` keeps the largest activation at each pixel; ``slice`` the one scale that holds the
     largest activation of an image and channel; ``energy`` the one whose activations sum to most.

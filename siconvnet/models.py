@@ -129,7 +129,7 @@ def register_model(
 
 
 def find_model(name: str) -> ModelSpec:
-    """Return ``MODELS[name]``, or say what would have been accepted."""
+    """Return ``MODELS[name]``; the error of an unknown name lists those that are accepted."""
     if name in MODELS:
         return MODELS[name]
     near = get_close_matches(name, MODELS, n=1)
@@ -213,7 +213,7 @@ def xu_stages(in_channels: int, kernel_size: int, **options: Any) -> Stages:
 
 
 def kanazawa_stages(in_channels: int, kernel_size: int, **options: Any) -> Stages:
-    """Two convolutions that look at the image in six sizes."""
+    """Two convolutions that are applied to the image in six sizes."""
     return (
         KanazawaConv2d(in_channels, WIDTHS[0], kernel_size, **options),
         KanazawaConv2d(*WIDTHS, kernel_size, **options),

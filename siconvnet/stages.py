@@ -43,7 +43,7 @@ def compiled_peak(stage1: nn.Module, stage2: nn.Module, x: Tensor) -> Tensor | N
 
 
 def covers_stages(stage1: nn.Module, stage2: nn.Module, x: Tensor) -> bool:
-    """Whether both are layers that compiled loops know, and nobody watches them from outside."""
+    """Whether both are layers that compiled loops know, and no hook watches their answers."""
     banks = type(stage1) in BANKS and type(stage2) is type(stage1)
     volume = type(stage1) is SiConv2d and type(stage2) is Conv3d
     if torch.compiler.is_compiling() or needs_plain_form(x):

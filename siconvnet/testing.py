@@ -1,6 +1,6 @@
 """Assertions for layers of your own: does a bigger object give a bigger answer, and no other?
 
-All of them look at what an object *adds* to the answer, layer(image) - layer(black image), so that
+All of them measure what an object *adds* to the answer, layer(image) - layer(black image), so that
 neither a bias nor what a layer does at its borders counts. Errors are relative and squared,
 ||a - b||^2 / ||a||^2, as equivariance errors are in Altstidl et al. (2023), arXiv:2211.10288.
 """
@@ -83,7 +83,7 @@ def scale_equivariance_errors(
     object_size: float = 16,
     seed: int = 0,
 ) -> dict[tuple[float, float | None], Tensor]:
-    """What ``assert_scale_equivariant`` looks at: a relative squared error for each channel.
+    """The errors that ``assert_scale_equivariant`` bounds: relative, squared, one for each channel.
 
     Keys are (factor, scale of the small object's answer), the scale None without ``scales``.
     """

@@ -7,7 +7,7 @@ from analysis.errors import AnalysisError
 
 
 def describe(parser: argparse.ArgumentParser, summary: str, example: str) -> None:
-    """Say in a command's help what it does, with an example."""
+    """Describe a command in its help, with an example."""
     parser.description, parser.epilog = summary, f"example: stir-analysis {example}"
 
 

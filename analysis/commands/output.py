@@ -41,7 +41,7 @@ def left_out(sentences: Sequence[str]) -> int:
 
 
 def skipped(why_not: Mapping[str, str], *, asked: Sequence[str], made: int) -> int:
-    """Say what could not be made; the exit status.
+    """Name what could not be made; the exit status.
 
     That is an error for what was asked for by name, and where nothing at all could be made.
     """

@@ -50,7 +50,7 @@ def known_rows(frame: pd.DataFrame, column: str, *, what: str, why: str) -> pd.D
 
 
 def note_unknown(axes: Axes, cell: pd.DataFrame, column: str, *, what: str) -> None:
-    """Say in a cell's panel of how many trials nothing is drawn; see ``known_rows``."""
+    """Write into a cell's panel of how many trials nothing is drawn; see ``known_rows``."""
     if unknown := int(cell[column].isna().sum()):
         note_below(axes, f"{counted([unknown], noun='run')} without {what}")
 
@@ -185,14 +185,14 @@ def box(axes: Axes, values: ArrayLike, place: float, colour: str) -> None:
 
 
 def mark_missing(axes: Axes, text: str = "no runs", *, y: float | None = None) -> None:
-    """Say in an empty panel, or in its row at ``y``, that nothing was measured there."""
+    """Write into an empty panel, or in its row at ``y``, that nothing was measured there."""
     across = axes.transAxes if y is None else axes.get_yaxis_transform()
     place = (0.5, 0.5 if y is None else y)
     axes.text(*place, text, transform=across, ha="center", va="center", color=style.FAINT)
 
 
 def note_below(axes: Axes, text: str) -> None:
-    """Say something in small letters in the lower right corner of a panel."""
+    """Write a note in small letters in the lower right corner of a panel."""
     axes.text(0.98, 0.02, text, transform=axes.transAxes, ha="right", fontsize="x-small")
 
 

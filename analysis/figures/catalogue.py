@@ -63,7 +63,7 @@ CAPTIONS: Mapping[str, Caption] = MappingProxyType(
         "ranks": Caption(
             "Average ranks",
             "Ranks by mean test accuracy, averaged over datasets and scenarios, 1 is best. A bar "
-            "joins models that Nemenyi's test does not tell apart at 5 %. Only cells that all the "
+            "joins models that Nemenyi's test does not distinguish at 5 %. Only cells that all the "
             "models have can be ranked: what is left out is named.",
         ),
         "comparison": Caption(
@@ -80,7 +80,7 @@ CAPTIONS: Mapping[str, Caption] = MappingProxyType(
         "time": Caption(
             "Time of training per epoch",
             "Seconds in training batches, without validation: mean over runs and epochs, "
-            "logarithmic axis. Machines are not told apart.",
+            "logarithmic axis. Machines are not distinguished.",
         ),
     }
 )

@@ -1,4 +1,4 @@
-"""The critical-difference diagram: average ranks of models, and which cannot be told apart."""
+"""The critical-difference diagram: average ranks, and which models the test cannot distinguish."""
 
 from textwrap import fill
 

@@ -19,8 +19,8 @@ def epoch_time(trials: pd.DataFrame, failed: pd.DataFrame | None = None) -> Figu
 
     ``trials`` has the columns ``model``, ``dataset``, ``scenario`` and ``train_seconds`` (in
     training batches, mean over epochs). Shows Mid2Rest, or the first scenario that is there. Runs
-    on different machines are not told apart; those without seconds of training, and the ``failed``
-    ones, are counted.
+    on different machines are not distinguished; those without seconds of training, and the
+    ``failed`` ones, are counted.
     Source: Altstidl et al. (2023), arXiv:2211.10288, Table 2 (which shows the last epoch only).
     """
     canvas.require_columns(trials, _COLUMNS, what="The figure of times")

@@ -7,7 +7,7 @@ import pandas as pd
 from analysis import style
 from analysis.protocol import RECIPE, recipe_text
 from analysis.report.table import counted
-from analysis.results.cells import rate_choices, settled
+from analysis.results.cells import eligible, rate_choices
 from analysis.results.folder import ResultsFolder
 
 
@@ -32,7 +32,7 @@ def notes(folder: ResultsFolder) -> list[str]:
             f"{style.scenario_name(row['scenario'])}, yet and reports none of its runs: "
             f"{row['undecided']}."
         )
-    for choice in rate_choices(settled(trials, folder.study_points)):
+    for choice in rate_choices(eligible(trials, folder.study_points)):
         medians = ", ".join(f"{rate:g}: {median:.3f}" for rate, median in choice.medians.items())
         lines.append(
             f"{choice.model} on {choice.dataset}, {style.scenario_name(choice.scenario)}, ran at "

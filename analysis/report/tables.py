@@ -138,7 +138,7 @@ def ranks(folder: ResultsFolder) -> Table:
         "Average ranks",
         f"By mean test accuracy over {ranking.cells} cells, 1 is best; Friedman p "
         f"{ranking.friedman_p:.2g}; ranks further apart than {ranking.critical_difference:.2f} "
-        f"differ (Nemenyi, 5 %). Not told apart: {alike or 'none'}. "
+        f"differ (Nemenyi, 5 %). Not distinguished: {alike or 'none'}. "
         f"{f'Failed runs, in no mean: {failed}. ' if failed else ''}{found.note}".strip(),
         pd.DataFrame({"model": list(ranking.ranks), "rank": list(ranking.ranks.values())}),
         {"model": model_column(styles), "rank": number("Average rank", hundredths)},

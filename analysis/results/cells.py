@@ -40,8 +40,8 @@ class RateChoice:
 
 
 def reported(trials: pd.DataFrame, study_points: pd.DataFrame) -> pd.DataFrame:
-    """The finished trials at one learning rate per cell: see ``settled`` and ``rate_choices``."""
-    finished = settled(trials, study_points)
+    """The finished trials at one learning rate per cell: see ``eligible`` and ``rate_choices``."""
+    finished = eligible(trials, study_points)
     if finished.empty:
         return finished
     rates = finished.groupby(_RATE_CELL, dropna=False)["lr"].transform("nunique")
@@ -49,7 +49,7 @@ def reported(trials: pd.DataFrame, study_points: pd.DataFrame) -> pd.DataFrame:
     return finished[(rates == 1) | finished["point_id"].isin(chosen)]
 
 
-def settled(trials: pd.DataFrame, study_points: pd.DataFrame) -> pd.DataFrame:
+def eligible(trials: pd.DataFrame, study_points: pd.DataFrame) -> pd.DataFrame:
     """The finished trials without those that studies decided against.
 
     These are the points that some study lists and none reports (losing learning rates, searches)

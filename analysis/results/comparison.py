@@ -16,7 +16,7 @@ from analysis.results.cells import (
     reported,
 )
 
-MARGIN = 0.03  # a difference of mean accuracies, either way, that nobody would care about
+MARGIN = 0.03  # a difference of mean accuracies, either way, that does not matter
 SIGNIFICANCE = 0.05
 LEAST = 3  # runs of ours, below which nothing is said
 PUBLISHED_FILE = "@published"  # ends the name of a dataset that was downloaded, not built
@@ -44,7 +44,7 @@ def compared(
 
     ``trials`` are those of every source, ``published_cells`` is a summary of the published ones
     (see ``published.published_summary``). A cell that was run in several ways (dataset contents,
-    versions) has a row for each, told apart by ``model`` as ``cells.labelled`` does. Runs on
+    versions) has a row for each, distinguished by ``model`` as ``cells.labelled`` does. Runs on
     ``emoji@published``, the published file, stand beside the published cell of emoji. ``failed``
     counts our runs of the cell that failed and are in no mean.
 

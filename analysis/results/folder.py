@@ -8,7 +8,7 @@ import pandas as pd
 
 from analysis.errors import AnalysisError
 from analysis.results import evaluations, studies
-from analysis.results.cells import CELL, failed_beside, labelled, reported, settled
+from analysis.results.cells import CELL, eligible, failed_beside, labelled, reported
 from analysis.results.published import published_summary
 from analysis.results.query import query
 from analysis.results.summary import contrasts, summarised
@@ -65,9 +65,9 @@ class ResultsFolder:
 
     @cached_property
     def passed_over(self) -> str:
-        """How many finished trials no study reports, in words; nothing if there are none."""
+        """How many finished trials no study reports, as a phrase; nothing if there are none."""
         finished = int((self.chosen["status"] == "finished").sum())
-        left = finished - len(settled(self.chosen, self.study_points))
+        left = finished - len(eligible(self.chosen, self.study_points))
         noun = "finished trial is" if left == 1 else "finished trials are"
         return f"{left:,} {noun} reported by no study (losing rates, searches)" if left else ""
 

@@ -1,1 +1,1 @@
-"""Inputs that nobody would write, for everything that reads or shows what others wrote."""
+"""Inputs that no user would write, for everything that reads or shows what others wrote."""

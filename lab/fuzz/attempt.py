@@ -13,27 +13,27 @@ class FoundError(Exception):
     """An input that was neither used nor refused in a sentence."""
 
 
-def command(main: Callable[[Sequence[str]], int], *words: str) -> int:
+def command(main: Callable[[Sequence[str]], int], *arguments: str) -> int:
     """Run a command line here; returns its exit status.
 
     Raises FoundError for another status than 0, 1 and 2, for a traceback in what it prints, and
     for characters that would act on a terminal.
     """
-    typed = False  # argparse repeats what the user typed, which is nobody else's text
+    typed = False  # argparse repeats what the user typed, which comes from no other source
     out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8", errors) for errors in ("strict", None))
     with redirect_stdout(out), redirect_stderr(err):
         try:
-            status = main(words)
+            status = main(arguments)
         except SystemExit as end:
             status, typed = end.code, True
     text = "".join(_content(stream) for stream in (out, err))
     if status not in STATUSES:
-        raise FoundError(f"exit status {status!r} of {words!r}")
+        raise FoundError(f"exit status {status!r} of {arguments!r}")
     if "Traceback" in text:
-        raise FoundError(f"a traceback from {words!r}: {text[-300:]}")
+        raise FoundError(f"a traceback from {arguments!r}: {text[-300:]}")
     if not typed and (acting := _ACTING.search(text)):
         near = text[max(0, acting.start() - 60) :][:120]
-        raise FoundError(f"{acting[0]!r} printed by {words!r}: {near!r}")
+        raise FoundError(f"{acting[0]!r} printed by {arguments!r}: {near!r}")
     return int(status or 0)
 
 

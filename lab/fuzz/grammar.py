@@ -116,7 +116,7 @@ def yaml(rng: random.Random) -> str:
     return "\n".join(lines)
 
 
-def arguments(words: Sequence[str], rng: random.Random) -> list[str]:
-    """A command line of known words, numbers and names in any order."""
-    pool = (*words, *NAMES, "0", "-1", "1e9", "--", "--json", "--storage", "=", "--seconds=nan")
+def arguments(known: Sequence[str], rng: random.Random) -> list[str]:
+    """A command line of ``known`` arguments, numbers and names in any order."""
+    pool = (*known, *NAMES, "0", "-1", "1e9", "--", "--json", "--storage", "=", "--seconds=nan")
     return [rng.choice(pool).replace("\0", "") for _ in range(rng.randint(0, 6))]

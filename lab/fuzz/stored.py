@@ -85,8 +85,10 @@ def service_objects(folder: Path) -> Attempt:
     def attempt(rng: random.Random) -> int:
         storage = _fill(folder / "runs")
         _spoil_one(storage, rng)
-        words = rng.choice((("status",), ("status", "--json"), ("clean", "--dry-run"), ("clean",)))
-        return command(service.main, *words, "--storage", storage.uri)
+        arguments = rng.choice(
+            (("status",), ("status", "--json"), ("clean", "--dry-run"), ("clean",))
+        )
+        return command(service.main, *arguments, "--storage", storage.uri)
 
     return attempt
 

@@ -59,10 +59,10 @@ def queries(folder: Path) -> Attempt:
 
     def attempt(rng: random.Random) -> int:
         kind = rng.choice(("table", *FORMATS))
-        words = ["query", grammar.sql(rng), "--results", results, "--seconds", "2"]
+        arguments = ["query", grammar.sql(rng), "--results", results, "--seconds", "2"]
         if kind != "table":
-            words += ["--out", str(folder / f"answer.{kind}")]
-        return command(analysis.cli.main, *words, "--format", kind)
+            arguments += ["--out", str(folder / f"answer.{kind}")]
+        return command(analysis.cli.main, *arguments, "--format", kind)
 
     return attempt
 
@@ -85,15 +85,15 @@ def names(folder: Path) -> Attempt:
         where = ("--results", str(results), "--source", "published")
         drawn = rng.random()
         if drawn < 0.6:
-            words = ("tables", "--format", rng.choice(("md", "tex")), *where)
+            arguments = ("tables", "--format", rng.choice(("md", "tex")), *where)
         elif drawn < 0.7:  # data for a program, as it is
-            words = ("tables", "--format", "csv", "--out", str(folder / "csv"), *where)
+            arguments = ("tables", "--format", "csv", "--out", str(folder / "csv"), *where)
         elif drawn < 0.96:
-            words = ("query", "select model, dataset, point_id from trials", *where[:2])
+            arguments = ("query", "select model, dataset, point_id from trials", *where[:2])
         elif drawn < 0.99:
-            words = ("figures", "generalization", *where)
+            arguments = ("figures", "generalization", *where)
         else:
-            words = ("report", *where)
-        return command(analysis.cli.main, *words) or status
+            arguments = ("report", *where)
+        return command(analysis.cli.main, *arguments) or status
 
     return attempt

@@ -137,8 +137,8 @@ def _command_lines(folder: Path) -> Attempt:
 
     def attempt(rng: random.Random) -> int:
         main = rng.choice(list(mains))
-        words = grammar.arguments((*mains[main], str(folder), str(folder / "none")), rng)
-        return command(main, *(rng.choice(mains[main]), *words))
+        arguments = grammar.arguments((*mains[main], str(folder), str(folder / "none")), rng)
+        return command(main, *(rng.choice(mains[main]), *arguments))
 
     return attempt
 

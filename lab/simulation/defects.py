@@ -10,7 +10,7 @@ from tune_jobs.storage.claim import Claim
 
 @contextmanager
 def _claims_ignored() -> Iterator[None]:
-    """Nobody's claim counts, however fresh."""
+    """No claim counts, however fresh."""
     with mock.patch.object(Claim, "is_fresh", property(lambda claim: False)):
         yield
 

@@ -146,7 +146,7 @@ def _seams(stage: Stage) -> Iterable[tuple[Any, str, Any]]:
 
     waits = SimpleNamespace(uniform=lambda low, high: stage.world.rng.uniform(low, high))
     return [
-        (torch, "manual_seed", torch.default_generator.manual_seed),  # no GPU is told
+        (torch, "manual_seed", torch.default_generator.manual_seed),  # no GPU is seeded
         (S3Address, "connect", lambda address: stage.files),
         (storage, "_waits", waits),
         (SilenceWatch, "request", lambda watch: nullcontext()),  # it only warns, from a thread

@@ -86,7 +86,7 @@ class Watch:
                     self._violate(f"the weights of {point_id} are not those that it names")
         for kind in ("records", "weights"):
             if len(found := self.store.keys(kind)) > len(self._expected):
-                self._violate(f"there are {kind} that nobody trained for: {found}")
+                self._violate(f"there are {kind} that no trial of the study made: {found}")
         for key in self.store.keys("failures"):
             self._failed(FailureRecord.from_json(self._content(key)))
 

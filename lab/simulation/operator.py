@@ -1,4 +1,4 @@
-"""Whoever starts drivers and clean: at random moments, then until everything is finished."""
+"""The person who starts drivers and clean: at random moments, then until everything is finished."""
 
 from lab.simulation.process import Process
 from lab.simulation.service import Service

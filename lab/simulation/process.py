@@ -37,7 +37,7 @@ class Container:
 
 @dataclass(eq=False, slots=True, kw_only=True)
 class Process:
-    """Something that runs ``work`` until it returns, raises or is killed; ``then`` is told.
+    """Something that runs ``work`` until it returns, raises or is killed; then ``then`` is called.
 
     It is killed the next time it moves from ``dies_at`` on. ``ended`` is what it returned or
     raised. ``driver`` names the driver that it is or works for, if any.

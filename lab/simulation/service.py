@@ -33,7 +33,7 @@ from tune_jobs.trial.outcome import Outcome, TrialProgress
 from tune_jobs.trial.session import Surroundings
 from tune_jobs.trial.trial import run_trial
 
-Trains = Callable[[str, Process, float], None]  # a point, who trains it, since when
+Trains = Callable[[str, Process, float], None]  # a point, the process that trains it, since when
 SLOTS = 2
 BATCH_SECONDS = (2.0, 25.0)
 CHECKPOINT_SECONDS = 60.0
@@ -147,11 +147,11 @@ class Service:
 
 
 class Stop:
-    """A driver's stop; a fault may be somebody's Ctrl-C."""
+    """A driver's stop; a fault may be a user's Ctrl-C."""
 
     def __init__(self, world: World) -> None:
         self._world = world
-        self.asked = self.told = False
+        self.asked = self.announced = False
 
     def ask(self) -> None:
         self.asked = True
@@ -163,11 +163,11 @@ class Stop:
             self.ask()
         elif fault:
             self._world.suffer(fault, "waiting")
-        self.told = self.told or self.asked
+        self.announced = self.announced or self.asked
 
 
 class _Display:
-    """A display that nobody looks at."""
+    """A display that shows nothing."""
 
     def __getattr__(self, name: str) -> Any:
         return lambda *args, **options: None
@@ -248,7 +248,7 @@ class Experiment:
                 return True
             elif fault:
                 world.suffer(fault, "in a batch")
-            return self._stop.told
+            return self._stop.announced
 
         def report(progress: TrialProgress) -> None:
             self._losses.pop(spec.point_id, None)
@@ -267,7 +267,9 @@ class Experiment:
     def _over(self, spec: TrialSpec, process: Process) -> None:
         ended = process.ended
         left = (
-            isinstance(ended, Outcome) and ended.status is TrialState.PAUSED and not self._stop.told
+            isinstance(ended, Outcome)
+            and ended.status is TrialState.PAUSED
+            and not self._stop.announced
         )
         if isinstance(ended, Killed) or left:
             self._lost(spec)

@@ -1,4 +1,4 @@
-"""An object store that answers as badly as the faults of a world say."""
+"""An object store that answers as late or wrongly as the faults of a world have it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ GONE = Version(None, {}, 0.0)
 class Store:
     """Objects with their history, behind what Storage asks of a pyarrow file system.
 
-    ``changed`` is told of every object that is written or removed, before that is seen by anyone.
+    ``changed`` is called for every object that is written or removed, before any process sees that.
     """
 
     def __init__(self, world: World, changed: Callable[[str, bytes | None], None]) -> None:

@@ -1,6 +1,6 @@
 """The scales that a pooled ``SiConv2d`` chooses, where they are an answer of their own.
 
-A scan in the frequency domain cannot tell scales apart whose answers differ by as little as its
+A scan in the frequency domain cannot distinguish scales whose answers differ by as little as its
 rounding. Those few are computed again from the very kernels of the plain form, in double precision,
 and of equal ones, as float32 numbers, the first is taken.
 """

@@ -48,7 +48,7 @@ def winners(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Scale, row and column, counted from the scale's first answer, of each largest answer, (N, O).
 
-    The search cannot tell answers apart that differ by rounding, so the exact answers of two rows
+    The search cannot distinguish answers that differ by rounding, so the exact answers of two rows
     are compared, the first that may be largest and the loudest. A patch that is black at some scale
     is black at the smallest, so the order of the scales serves every way of pooling.
     """

@@ -1,4 +1,4 @@
-"""What PyTorch's transformations of a program get of the fast forms."""
+"""How the fast forms behave under PyTorch's transformations: compile, export, trace, grad."""
 
 import functools
 import sys
@@ -34,7 +34,7 @@ def needs_plain_form(x: Tensor) -> bool:
 
 
 def not_compiled(function: Callable[P, Answer]) -> Callable[P, Answer]:
-    """Let ``torch.compile`` call the function as it is; asked for one whole graph, it says why."""
+    """Let ``torch.compile`` call the function uncompiled; one whole graph is refused."""
 
     @functools.cache
     def kept_apart() -> Callable[P, Answer]:
@@ -52,7 +52,7 @@ def not_compiled(function: Callable[P, Answer]) -> Callable[P, Answer]:
 
 
 def differentiable_once(backward: Callable[..., Any]) -> Callable[..., Any]:
-    """Let a gradient that is differentiated say what would do.
+    """Refuse to differentiate a gradient, in a sentence that names what would do.
 
     ``backward`` is given the saved tensors, which some savers let be read once, and the gradients.
     """

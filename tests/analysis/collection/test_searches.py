@@ -4,7 +4,7 @@ import pytest
 
 from analysis import load
 from analysis.collection.collect import collect
-from analysis.results.cells import settled
+from analysis.results.cells import eligible
 from analysis.results.query import query
 from tune_jobs.point import GridPoint, Recipe
 from tune_jobs.records.keys import outcome_key, samples_key
@@ -117,7 +117,7 @@ def test_the_points_of_a_search_alone_are_in_no_mean(tmp_path: Path, make_record
     Storage(tmp_path / "runs").write(samples_key("wide"), lines)
     results = str(tmp_path / "results")
     collect([str(tmp_path / "runs")], results)
-    kept = settled(load("trials", results), load("study_points", results))
+    kept = eligible(load("trials", results), load("study_points", results))
     assert kept.point_id.tolist() == [outside.point_id]
 
 

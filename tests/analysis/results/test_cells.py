@@ -5,7 +5,7 @@ import pytest
 from analysis import load
 from analysis.collection.collect import collect
 from analysis.collection.mlflow import import_mlflow
-from analysis.results.cells import in_order, labelled, rate_choices, reported, settled
+from analysis.results.cells import eligible, in_order, labelled, rate_choices, reported
 from analysis.results.folder import ResultsFolder
 from analysis.tables import schemas
 
@@ -82,7 +82,7 @@ def test_a_stray_run_at_another_rate_does_not_overrule_a_study(trials_of, make_r
     kept = reported(trials, study)
     assert sorted(kept["seed"]) == [1, 2, 3]
     assert set(kept["lr"]) == {1e-3}
-    assert rate_choices(settled(trials, study)) == []
+    assert rate_choices(eligible(trials, study)) == []
 
 
 def test_a_study_of_one_cell_says_nothing_of_another(trials_of, make_record):
