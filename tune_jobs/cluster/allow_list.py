@@ -13,7 +13,7 @@ from typing import Self
 from tune_jobs.errors import TuneJobsError
 
 UNTRACKED_BYTES: Mapping[str, int] = {".py": 10**6, ".yaml": 10**6, ".yml": 10**6}
-OUR_SUFFIXES = (*UNTRACKED_BYTES, ".cpp", ".h")  # what our own packages are made of
+OUR_SUFFIXES = (*UNTRACKED_BYTES, ".cpp", ".h", ".so")  # what our own packages are made of
 NEVER_FOLDERS = frozenset(("data", "runs", "secrets"))  # but for modules in them that are loaded
 FOREIGN_FOLDERS = frozenset(("node_modules", "site-packages", "__pycache__"))
 ENVIRONMENT_MARKS = ("pyvenv.cfg", "conda-meta")  # what a virtual environment has inside

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import siconvnet
 from tune_jobs.cluster import bundle
 from tune_jobs.cluster.allow_list import ELF_CORE, candidates
 from tune_jobs.cluster.bundle import Bundle
@@ -63,7 +64,7 @@ def test_code_study_and_what_a_module_loaded_travel_and_nothing_else(home: Path)
     ]
     assert sent(home) == {"__init__.py", "wide.py", "data/loader.py"}
     assert {path.suffix for path in folder.rglob("*") if path.is_file()} <= {
-        *(".py", ".yaml", ".cpp", ".h", ".json", ""),
+        *(".py", ".yaml", ".cpp", ".h", ".so", ".json", ""),
     }
 
 
@@ -243,3 +244,11 @@ def test_code_beyond_the_limit_is_refused_with_the_folder_that_is_too_big(
     monkeypatch.setattr(bundle, "MOST_BYTES", 2_500_000)
     with pytest.raises(TuneJobsError, match=r"must be at most 2 MB; this is .*bundled_layers"):
         bundled(home)
+
+
+def test_the_compiled_loops_that_were_built_here_travel():
+    folder = Path(siconvnet.__file__).parent / "compiled"
+    built = {f"siconvnet/compiled/{path.name}" for path in folder.glob("*.so")}
+    packed = Bundle.of(study_file=None, imports=())
+    assert {name for name, _ in packed.files if name.endswith(".so")} == built
+    assert not [each for each in packed.held_back if each.path.suffix == ".so"]
