@@ -23,7 +23,7 @@ from matplotlib.figure import Figure
 from analysis.collection.collect import collect
 from analysis.collection.mlflow import import_mlflow
 from analysis.figures import canvas
-from analysis.figures.gallery import drawn
+from analysis.figures.gallery import draw_figures
 from analysis.report.report import report
 from analysis.results.folder import ResultsFolder
 from analysis.results.published import published_summary
@@ -174,7 +174,7 @@ def run(folder: Path, args: argparse.Namespace) -> None:
     with timed("query: join of trials and scales", 0.3):
         query(sql, results)
     with timed("all figures, as SVG, PDF and PNG", 60):
-        for name, figure in drawn(ResultsFolder(results)):
+        for name, figure in draw_figures(ResultsFolder(results)):
             if isinstance(figure, Figure):
                 canvas.save(figure, Storage(folder / "out"), name)
     with timed("report", 60):

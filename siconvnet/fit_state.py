@@ -27,7 +27,7 @@ def require_state(
 
     ``own`` is its state before the first one, ``last_epoch`` the last one it may train, ``batches``
     the number of them in an epoch. Names, shapes and types have to fit, and positions to exist;
-    the values of tensors are not looked at.
+    the values of tensors are not checked.
     """
     if not isinstance(state, dict) or state.keys() != own.keys():
         raise ValueError(f"A state of training must have the fields {', '.join(own)}.")

@@ -1,4 +1,4 @@
-"""What all commands share: a bar of progress, and what to do when nobody reads their output."""
+"""What all commands share: a progress bar, and the exit status when their reader has gone."""
 
 import os
 import sys

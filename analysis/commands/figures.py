@@ -35,11 +35,11 @@ def _figures(args: argparse.Namespace) -> int:
     names = options.chosen("figure", args.names, CAPTIONS)
     with own_settings():
         from analysis.figures import canvas
-        from analysis.figures.gallery import drawn
+        from analysis.figures.gallery import draw_figures
     folder, out = ResultsFolder(args.results, args.source), Storage(args.out or args.results)
     why_not: dict[str, str] = {}
     with progress_bar("Drawing figures") as progress:
-        figures = drawn(folder, names, shown=args.object)
+        figures = draw_figures(folder, names, shown=args.object)
         for done, (name, figure) in enumerate(figures, start=1):
             if isinstance(figure, AnalysisError):
                 why_not[name] = str(figure)

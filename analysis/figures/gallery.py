@@ -23,10 +23,10 @@ from analysis.results.folder import ResultsFolder
 from analysis.results.summary import ranked
 
 
-def drawn(
+def draw_figures(
     folder: ResultsFolder, names: Iterable[str] = tuple(CAPTIONS), *, shown: Object | None = None
 ) -> Iterator[tuple[str, Figure | AnalysisError]]:
-    """Each figure by name, drawn when asked for, or why these results do not allow it.
+    """Yield each figure by its name, plotted when asked for, or why these results do not allow it.
 
     ``shown`` is the test object of the figures that show a single one; left out, it is the paper's
     where that was evaluated, else the first.

@@ -12,7 +12,7 @@ from analysis import style
 from analysis.errors import AnalysisError
 from analysis.figures import canvas
 from analysis.figures.catalogue import CAPTIONS
-from analysis.figures.gallery import drawn
+from analysis.figures.gallery import draw_figures
 from analysis.report import page, renderers, tables
 from analysis.report.notes import notes
 from analysis.report.table import Column, Table, counted, number, short, time, whole
@@ -42,7 +42,7 @@ def report(
     keys: list[str] = []
     drawings: list[str] = []
     missing: list[str] = []
-    figures = drawn(folder) if len(folder.reported) else ()
+    figures = draw_figures(folder) if len(folder.reported) else ()
     for done, (name, figure) in enumerate(figures, start=1):
         if isinstance(figure, AnalysisError):
             missing.append(f"<p>{as_html(CAPTIONS[name].title)}: {as_html(str(figure))}</p>")

@@ -7,7 +7,7 @@ import pyarrow as pa
 from analysis.tables.schemas import SCHEMAS
 
 OLDER_VERSION = "2"
-# Columns of version 3 that version 2 does not have: nulls say that nobody wrote them down.
+# Columns of version 3 that version 2 does not have: nulls, as they were not recorded.
 _LATER = {
     "trials": {
         *("on_divergence", "train_seconds", "last_train_seconds", "valid_seconds", "backend"),

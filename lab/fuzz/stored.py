@@ -134,7 +134,7 @@ def checkpoints(folder: Path) -> Attempt:
 
 
 def evaluations(folder: Path) -> Attempt:
-    """For whoever reads what was measured of weights."""
+    """For what reads evaluations of weights."""
     evaluation = Evaluation(
         point_id=spec(1).point_id,
         weights_key=f"weights/{spec(1).point_id}-000000000000.pt",

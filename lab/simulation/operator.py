@@ -6,7 +6,7 @@ from tune_jobs.driver.phases import StudySummary
 
 LAST_RUNS = 5  # of the study without faults, until its end counts as not reached
 LONGEST_RUN = 4 * 3600.0  # seconds
-SETTLING_SECONDS = 1200.0  # until whoever was stopped has woken and ended
+QUIET_SECONDS = 1200.0  # until processes that were stopped have gone on and ended
 
 
 def operate(service: Service) -> None:
@@ -23,7 +23,7 @@ def operate(service: Service) -> None:
     world.heal()
     if not any(_finishes(service) for _ in range(LAST_RUNS)):
         world.violate("the study does not end though nothing goes wrong any more")
-    world.sleep(SETTLING_SECONDS)
+    world.sleep(QUIET_SECONDS)
     _wait(service, service.start_clean())
     for leftover in service.leftovers():
         world.violate(f"{leftover.key} is left: {leftover.reason}")

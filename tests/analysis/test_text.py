@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from analysis import text
 from analysis.cli import main
 from analysis.figures import canvas
-from analysis.figures.gallery import drawn
+from analysis.figures.gallery import draw_figures
 from analysis.results.folder import ResultsFolder
 
 EXPORT = Path(__file__).parents[1] / "golden" / "mlflow-emoji-2.csv.gz"
@@ -56,7 +56,7 @@ def test_latex_gets_no_more_than_braces_and_known_commands(one, other):
 
 @pytest.mark.parametrize("name", ["overview", "boxes", "generalization", "time", "learning"])
 def test_figures_are_valid_and_drawn_without_a_warning(name, results):
-    [(_, figure)] = drawn(ResultsFolder(results, "both"), [name])
+    [(_, figure)] = draw_figures(ResultsFolder(results, "both"), [name])
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         svg, pdf = canvas.to_bytes(figure, "svg"), canvas.to_bytes(figure, "pdf")
@@ -94,8 +94,8 @@ def test_a_table_in_markdown_has_as_many_bars_in_every_row(results, capsys):
 
 
 def test_a_report_holds_the_names_and_no_control_characters(results, tmp_path, monkeypatch):
-    one = functools.partial(drawn, names=["boxes"])
-    monkeypatch.setattr("analysis.report.report.drawn", one)
+    one = functools.partial(draw_figures, names=["boxes"])
+    monkeypatch.setattr("analysis.report.report.draw_figures", one)
     assert main(["report", "--out", "page", "--source", "both"]) == 0
     page = (tmp_path / "page" / "report.html").read_text()
     assert "漢字モデル" in page

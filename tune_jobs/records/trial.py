@@ -184,7 +184,7 @@ class FailureRecord:
 
 
 def point_of_record(data: bytes) -> GridPoint:
-    """Only the point of a record, without a look at the rest; RecordError if there is none."""
+    """Only the point of a record, the rest unchecked; RecordError if there is none."""
     try:
         point = json.loads(data)["point"]
     except (ValueError, RecursionError, KeyError, TypeError) as error:

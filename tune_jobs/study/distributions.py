@@ -27,6 +27,7 @@ class Choice:
 
     @property
     def content(self) -> dict[str, Any]:
+        """As a study file gives it."""
         return {"choice": list(self.options)}
 
     @property

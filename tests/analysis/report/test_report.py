@@ -19,8 +19,8 @@ SHORT = Recipe(max_epochs=30, patience=3)
 @pytest.fixture
 def page_of(tmp_path, put, monkeypatch):
     """The report page that some records give, with one figure only, to save time."""
-    one = functools.partial(gallery.drawn, names=["generalization"])
-    monkeypatch.setattr("analysis.report.report.drawn", one)
+    one = functools.partial(gallery.draw_figures, names=["generalization"])
+    monkeypatch.setattr("analysis.report.report.draw_figures", one)
 
     def page_of(*records) -> str:
         put(tmp_path / "runs", *records)

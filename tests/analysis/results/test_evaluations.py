@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from analysis import AnalysisError
 from analysis.collection.collect import collect
 from analysis.collection.mlflow import import_mlflow
-from analysis.figures.gallery import drawn
+from analysis.figures.gallery import draw_figures
 from analysis.results import evaluations as measured
 from analysis.results.folder import ResultsFolder
 from stir.scenarios import SCENARIOS
@@ -135,7 +135,7 @@ def test_the_closest_look_is_at_the_best_run_of_slice_pool_on_mid2rest(
 def test_every_figure_of_evaluations_is_drawn(folder_of, make_record, make_evaluation, make_maps):
     record = make_record(model="pixel_pool", interpolation="bicubic")
     folder = folder_of(record, make_evaluation(record), make_maps(record))
-    figures = dict(drawn(folder, FIGURES))
+    figures = dict(draw_figures(folder, FIGURES))
     assert {name for name, figure in figures.items() if isinstance(figure, Figure)} == set(FIGURES)
     maps = figures["index-maps"].axes
     assert [int(axes.images[0].get_array().max()) for axes in maps[:4]] == [7, 9, 7, 9]
@@ -144,7 +144,7 @@ def test_every_figure_of_evaluations_is_drawn(folder_of, make_record, make_evalu
 @pytest.mark.parametrize("name", FIGURES)
 def test_published_results_say_that_they_hold_no_weights(name, tmp_path):
     import_mlflow(str(EXPORT), str(tmp_path))
-    [(_, error)] = drawn(ResultsFolder(str(tmp_path)), [name])
+    [(_, error)] = draw_figures(ResultsFolder(str(tmp_path)), [name])
     assert isinstance(error, AnalysisError)
     assert "published ones hold no weights" in str(error)
     assert "tune-jobs evaluate --storage STORAGE" in str(error)

@@ -4,7 +4,7 @@ import pytest
 
 from analysis.cli import main
 from analysis.collection.collect import collect
-from analysis.figures.gallery import drawn
+from analysis.figures.gallery import draw_figures
 from analysis.report import renderers, tables
 from analysis.results.folder import ResultsFolder
 
@@ -49,7 +49,7 @@ def test_printed_means_have_them_beside(folder):
     "name", ["overview", "generalization", "boxes", "comparison", "learning", "time"]
 )
 def test_figures_of_means_have_them_beside(name, folder):
-    [(_, figure)] = drawn(folder, [name])
+    [(_, figure)] = draw_figures(folder, [name])
     texts = [text.get_text() for axes in figure.axes for text in axes.texts]
     texts += [axes.get_title(loc="right") for axes in figure.axes]
     texts += [label.get_text() for axes in figure.axes for label in axes.get_yticklabels()]

@@ -9,7 +9,7 @@ import pytest
 from analysis import AnalysisError
 from analysis.collection.collect import collect
 from analysis.collection.mlflow import import_mlflow
-from analysis.figures.gallery import drawn
+from analysis.figures.gallery import draw_figures
 from analysis.report import renderers, tables
 from analysis.results.folder import ResultsFolder
 
@@ -42,7 +42,7 @@ def test_an_old_record_is_said_to_be_with_validation(folder_of, make_record):
     folder = folder_of(old(make_record(num_epochs=3)))
     _, [row] = renderers.texts(tables.epoch_time(folder))
     assert row[-1] == "2.5000 with validation"
-    [(_, error)] = drawn(folder, ["time"])
+    [(_, error)] = draw_figures(folder, ["time"])
     assert isinstance(error, AnalysisError)
     assert "with validation, which is another quantity" in str(error)
 
@@ -51,7 +51,7 @@ def test_a_mean_over_old_and_new_records_takes_the_timed_ones_only(folder_of, ma
     folder = folder_of(make_record(seed=1), old(make_record(seed=2)))
     [cell] = folder.summary.to_dict("records")
     assert (cell["seeds"], cell["train_seconds"], cell["epoch_seconds"]) == (2, 1.0, 2.5)
-    [(_, figure)] = drawn(folder, ["time"])
+    [(_, figure)] = draw_figures(folder, ["time"])
     notes = [text.get_text() for text in figure.axes[0].texts]
     assert "1 run without seconds of training" in notes
 
