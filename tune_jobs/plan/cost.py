@@ -12,22 +12,22 @@ from tune_jobs.point import Cell, Recipe, TrialSpec, cell_of
 from tune_jobs.records.calibration import ModelSeconds
 from tune_jobs.records.trial import TrialRecord
 
-# Milliseconds per image in training and in inference, of CPU time on one thread of an x86-64
-# server for 7-pixel kernels; measured with this software, batches of 16, in November 2026. A
-# GPU is faster by a factor that only records can show.
+# Milliseconds per image, in training and in inference, on one thread of an AMD EPYC with AVX-512,
+# layers by compiled loops, kernels of 7 pixels, batches of 16; measured with `tune-jobs calibrate`
+# in November 2026. Of other machines and of the PyTorch form, calibrations and records say more.
 PRIOR_MS: Mapping[str, tuple[float, float]] = {
-    "standard": (2.0, 1.8),
-    "pixel_pool": (25.1, 19.3),
-    "slice_pool": (20.0, 17.8),
-    "energy_pool": (8.6, 5.3),
-    "conv3d": (223.0, 207.0),
-    "ensemble": (3.6, 2.9),
-    "spatial_transform": (3.5, 2.0),
-    "xu": (15.4, 12.9),
-    "xu_corrected": (12.6, 10.9),
-    "kanazawa": (15.3, 12.4),
-    "hermite": (6.4, 4.0),
-    "disco": (6.6, 3.8),
+    "standard": (0.6, 0.5),
+    "pixel_pool": (5.2, 3.6),
+    "slice_pool": (4.4, 3.5),
+    "energy_pool": (3.7, 2.7),
+    "conv3d": (11.4, 13.4),
+    "ensemble": (1.3, 0.9),
+    "spatial_transform": (2.1, 0.8),
+    "xu": (2.8, 2.5),
+    "xu_corrected": (2.7, 2.6),
+    "kanazawa": (11.4, 15.7),
+    "hermite": (2.1, 1.2),
+    "disco": (2.1, 1.3),
 }
 
 # The mean number of epochs of the 5,500 published runs, which stopped after 10 without a better

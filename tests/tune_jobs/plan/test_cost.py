@@ -29,8 +29,8 @@ def test_without_records_the_table_is_used_and_says_so():
     expected = expect(CELL, Recipe(), PER_SCALE, NOTHING)
     assert expected is not None
     assert expected.source == Source.TABLE
-    # 73 epochs of 16 scales at 2.0 + 1.8 ms an image, then one look at 48 scales.
-    assert expected.seconds == pytest.approx(PER_SCALE * (73 * 16 * 3.8 + 48 * 1.8) / 1000)
+    # 73 epochs of 16 scales at 0.6 + 0.5 ms an image, then one look at 48 scales.
+    assert expected.seconds == pytest.approx(PER_SCALE * (73 * 16 * 1.1 + 48 * 0.5) / 1000)
 
 
 def test_every_model_of_the_benchmark_is_in_the_table():
@@ -43,7 +43,7 @@ def test_all_scales_take_about_three_times_as_long():
 
 
 def test_a_short_recipe_bounds_the_epochs_and_more_patience_adds_to_them():
-    testing = PER_SCALE * 48 * 1.8 / 1000
+    testing = PER_SCALE * 48 * 0.5 / 1000
     short = seconds(CELL, recipe=Recipe(max_epochs=1)) - testing
     assert seconds(CELL, recipe=Recipe(patience=15)) - testing == pytest.approx(78 * short)
 
@@ -59,8 +59,8 @@ def test_records_of_a_cell_replace_the_table(storage: Storage):
     expected = expect(CELL, Recipe(), PER_SCALE, measured)
     assert expected is not None
     assert expected.source == Source.RECORDS
-    # Four epochs of two seconds, of which the table gives validation 1.8 / 3.8.
-    assert expected.seconds == pytest.approx(4 * 2 + 2 / 16 * 48 * 1.8 / 3.8)
+    # Four epochs of two seconds, of which the table gives validation 0.5 / 1.1.
+    assert expected.seconds == pytest.approx(4 * 2 + 2 / 16 * 48 * 0.5 / 1.1)
 
 
 def test_a_trial_is_expected_to_train_validate_and_test_as_measured(storage: Storage):
@@ -82,7 +82,7 @@ def test_a_cell_without_records_learns_from_the_same_model_on_other_scales(stora
     measured = measure([record], {"emoji": PER_SCALE})
     other = replace(CELL, scenario=4)
     assert cell_of(record.point) == CELL
-    assert seconds(other, measured) == pytest.approx(73 * 48 + 48 * 1.8 / 3.8)
+    assert seconds(other, measured) == pytest.approx(73 * 48 + 48 * 0.5 / 1.1)
 
 
 def test_nothing_is_guessed_of_a_model_that_nobody_measured():
@@ -111,7 +111,7 @@ def test_a_calibration_stands_before_the_table_and_behind_records(storage: Stora
 
 
 def test_the_table_is_corrected_by_how_long_other_models_took():
-    twice = {"standard": ModelSeconds(train=0.004, valid=0.0036)}
+    twice = {"standard": ModelSeconds(train=0.0012, valid=0.001)}
     other = replace(CELL, model="kanazawa")
     corrected = expect(other, Recipe(), PER_SCALE, measure([], {}, twice))
     assert corrected is not None
