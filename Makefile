@@ -18,7 +18,7 @@ test: $(VENV)/.test-ready  ## lint, types, all tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/basedpyright
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses 2 --dist loadfile
 
 test-cluster: $(VENV)/.cluster-ready  ## clusters of machines made of this one: minutes, root on Linux
 	$(BIN)/pytest -s -ra tests/cluster
