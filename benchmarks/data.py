@@ -20,6 +20,7 @@ from PIL import Image
 from scipy import ndimage
 
 from stir import schema
+from stir.cores import processor_name
 from stir.sources import crops, idx, mnist, photos
 from stir.sources.placement import CANVAS
 
@@ -50,13 +51,9 @@ def main() -> None:
 
 def machine() -> str:
     """One line on what this was run on."""
-    cpu = platform.processor() or platform.machine()
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        lines = info.read_text().splitlines()
-        cpu = next((line.split(": ")[1] for line in lines if line.startswith("model name")), cpu)
     versions = f"Python {platform.python_version()}, NumPy {np.__version__}"
-    return f"{cpu}, {os.cpu_count()} cores, {platform.system()}, {versions}, busy {load():.1f}"
+    machine = f"{processor_name()}, {os.cpu_count()} cores, {platform.system()}"
+    return f"{machine}, {versions}, busy {load():.1f}"
 
 
 def load() -> float:

@@ -12,7 +12,6 @@ its peak, in a process of its own. The table is Markdown on stdout; progress goe
 import argparse
 import multiprocessing
 import os
-import platform
 import resource
 import statistics
 import sys
@@ -28,6 +27,7 @@ from torch.nn import functional as F
 from siconvnet import MODELS, build_model
 from siconvnet.compiled.library import VARIABLE
 from siconvnet.fast import backend
+from stir.cores import processor_name
 from stir.terminal import progress_bar
 
 BATCH_SIZE, IMAGE_SIDE, NUM_CLASSES = 16, 64, 36
@@ -198,16 +198,11 @@ def measure_memory(
     return [f"`{name}`", f"{channels}", *(f"{size / 2**20:.0f}" for size in memory)]
 
 
-def processor(device: str) -> str:
-    """The name of what computes."""
+def name_of(device: str) -> str:
+    """What the maker of a GPU, or of the processor, calls it."""
     if torch.device(device).type == "cuda":
         return torch.cuda.get_device_name(device)
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        for line in cpuinfo.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return platform.processor() or platform.machine()
+    return processor_name()
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
@@ -244,7 +239,7 @@ def main(argv: list[str] | None = None) -> int:
         rate = product_rate(options.device) / 1e9
         rates.append(f"{rate:.0f} GFLOP/s on {threads} thread{'s' * (threads > 1)}")
     print(
-        f"{processor(options.device)}, PyTorch {torch.__version__}, {backend()}; "
+        f"{name_of(options.device)}, PyTorch {torch.__version__}, {backend()}; "
         f"matrix products at {', '.join(rates)}.\n"
     )
     headings = MEMORY_HEADINGS if options.memory else HEADINGS

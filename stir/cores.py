@@ -1,7 +1,8 @@
-"""How many processor cores this process may use."""
+"""How many processor cores this process may use, and what the processor is called."""
 
 import math
 import os
+import platform
 from pathlib import Path
 
 CGROUPS, MEMBERSHIP = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
@@ -17,6 +18,16 @@ def available_cores(cgroups: Path = CGROUPS, membership: Path = MEMBERSHIP) -> i
     has_mask = hasattr(os, "sched_getaffinity")
     cores = len(os.sched_getaffinity(0)) if has_mask else os.cpu_count() or 1
     return max(1, math.floor(min([cores, *_quotas(cgroups, membership)])))
+
+
+def processor_name() -> str:
+    """What the maker of this machine's processor calls it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return (names or [platform.processor()])[0] or platform.machine()
 
 
 def _quotas(cgroups: Path, membership: Path) -> list[float]:

@@ -11,7 +11,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from siconvnet.compiled.library import Library, chosen_library, covers, threads
@@ -26,6 +25,7 @@ from siconvnet.compiled.tables import (
     laid_out,
 )
 from siconvnet.modes.precision import full_precision
+from siconvnet.modes.transformed import differentiable_once
 from siconvnet.resample import Ladder
 
 MOST_TRAINED_CHANNELS = 4  # of the images; with more, a gradient by frequencies costs less
@@ -137,9 +137,11 @@ class _PooledResponse(torch.autograd.Function):
         return pooled[..., : scan.outputs].permute(2, 3, 0, 1)
 
     @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        x, weight, choice = ctx.saved_tensors
+    @differentiable_once
+    def backward(
+        ctx: Any, saved: tuple[Tensor, ...], *gradients: Tensor
+    ) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        x, weight, choice = saved
         answered = (choice >= 0) & (choice <= reach(ctx.tables))
         gradient_ijno = gradients[0].permute(2, 3, 0, 1) * answered[..., : len(weight)]
         bias_gradient = gradient_ijno.sum((0, 1, 2))
@@ -297,9 +299,11 @@ class _Peak(torch.autograd.Function):
         return values
 
     @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        x, weight, places, seen = ctx.saved_tensors
+    @differentiable_once
+    def backward(
+        ctx: Any, saved: tuple[Tensor, ...], *gradients: Tensor
+    ) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        x, weight, places, seen = saved
         n, c, height, width = x.shape
         stride = filled(c)
         weight_oabc = by_taps(weight, stride)

@@ -12,7 +12,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from siconvnet.compiled.library import Library, chosen_library, threads
@@ -37,6 +36,7 @@ from siconvnet.compiled.windows import (
     window_gradients,
 )
 from siconvnet.kernel_bank import KernelBank
+from siconvnet.modes.transformed import differentiable_once
 
 ROUNDING_UNITS = 64  # of the largest answer's last place; as in src/peaks.h
 
@@ -205,9 +205,11 @@ class _TwoStagePeak(torch.autograd.Function):
         return values
 
     @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        x, last_kernels, *corners, seen = ctx.saved_tensors
+    @differentiable_once
+    def backward(
+        ctx: Any, saved: tuple[Tensor, ...], *gradients: Tensor
+    ) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        x, last_kernels, scale, row, column, seen = saved
         first, last = ctx.banks
         scales, c_in = len(first.margins), x.shape[1]
         margin = first.padding + last.padding
@@ -221,7 +223,14 @@ class _TwoStagePeak(torch.autograd.Function):
         )
         window = LastKernels.of_planes(last_kernels, ctx.stack_shape[-1], last.margins)
         last_gradient, first_gradient, bias_gradient = window_gradients(
-            ctx.library, ctx.stack_shape, window, struct, tuple(corners), seen, gradients[0], scales
+            ctx.library,
+            ctx.stack_shape,
+            window,
+            struct,
+            (scale, row, column),
+            seen,
+            gradients[0],
+            scales,
         )
         o = first.kernels.shape[1]
         first_gradient = first_gradient[..., :o].permute(0, 4, 1, 2, 3)

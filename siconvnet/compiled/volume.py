@@ -12,7 +12,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from siconvnet.compiled.library import Library, chosen_library, threads
@@ -40,6 +39,7 @@ from siconvnet.compiled.windows import (
     window_answers,
     window_gradients,
 )
+from siconvnet.modes.transformed import differentiable_once
 from siconvnet.resample import Ladder
 
 _kept = threading.local()
@@ -113,9 +113,11 @@ class _VolumePeak(torch.autograd.Function):
         return values
 
     @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        x, first_weight, weight, *corners, seen = ctx.saved_tensors
+    @differentiable_once
+    def backward(
+        ctx: Any, saved: tuple[Tensor, ...], *gradients: Tensor
+    ) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        x, first_weight, weight, scale, row, column, seen = saved
         tables: LadderTables = ctx.tables
         side = weight.shape[-1]
         _, longest, k = tables.taps.shape
@@ -132,7 +134,7 @@ class _VolumePeak(torch.autograd.Function):
         )
         last = last_kernels(weight, ctx.stack_shape[-1])
         last_gradient, first_gradient, bias_gradient = window_gradients(
-            ctx.library, ctx.stack_shape, last, first, tuple(corners), seen, gradients[0], 1
+            ctx.library, ctx.stack_shape, last, first, (scale, row, column), seen, gradients[0], 1
         )
         o = len(first_weight)
         first_gradient = first_gradient[0, ..., :o].permute(3, 0, 1, 2)

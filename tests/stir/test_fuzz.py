@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import random
 import struct
 import zipfile
 from collections.abc import Iterator
@@ -9,32 +10,15 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
+from lab.fuzz import spoil
 from stir import STIRDataset, StirError, archive, schema
 from stir.sources import aerial, idx, mnist, photos, trafficsign
 
 
 def corruptions(data: bytes, count: int, seed: int) -> Iterator[bytes]:
-    """Copies with bytes changed, cut off, taken out, put in or repeated, mostly near an end."""
-    rng = np.random.RandomState(seed)
-    for number in range(count):
-        spoilt = bytearray(data)
-        for _ in range(rng.randint(1, 4)):
-            near = min(len(spoilt), 400) if rng.randint(3) else len(spoilt)
-            at = int(rng.randint(near)) if near else 0
-            at = len(spoilt) - 1 - at if rng.randint(2) and spoilt else at
-            junk = rng.bytes(rng.randint(1, 9))
-            match number % 5:
-                case 0:
-                    spoilt[at : at + len(junk)] = junk
-                case 1:
-                    del spoilt[at:]
-                case 2:
-                    del spoilt[at : at + len(junk)]
-                case 3:
-                    spoilt[at:at] = junk
-                case 4:
-                    spoilt[at : at + 1] = bytes([rng.choice([0, 1, 0x2D, 0x39, 0x7F, 0xFF])])
-        yield bytes(spoilt)
+    rng = random.Random(seed)
+    for _ in range(count):
+        yield spoil.spoilt(data, rng)
 
 
 def outcome(work) -> str:

@@ -9,9 +9,10 @@ import torch
 
 from siconvnet import MODELS, build_model
 from siconvnet.fit import Fit, Images
+from stir.cores import processor_name
 from tune_jobs.records.calibration import Calibration, ModelSeconds
 from tune_jobs.records.trial import utc_now
-from tune_jobs.trial.provenance import backend_on, processor
+from tune_jobs.trial.provenance import backend_on
 
 BATCH = 16  # images, as in the published protocol
 EPOCHS = 4  # of one batch; the first one prepares constants and is not counted
@@ -21,7 +22,7 @@ CLASSES, KERNEL_SIZE, SIDE = 36, 7, 64
 def this_machine(threads: int) -> Calibration:
     """A calibration of this kind of machine in which no model is timed yet."""
     return Calibration(
-        processor=processor(),
+        processor=processor_name(),
         threads=threads,
         backend=backend_on("cpu"),
         torch_version=torch.__version__,

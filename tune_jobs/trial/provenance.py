@@ -58,16 +58,6 @@ def check_backend() -> None:
         raise TuneJobsError(str(error)) from None
 
 
-def processor() -> str:
-    """What the maker of this machine's processor calls it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        lines = []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return (names or [platform.processor()])[0] or platform.machine()
-
-
 @cache
 def git_state() -> tuple[str | None, bool | None]:
     """The commit this code is from and whether it was changed since; Nones if that is not known."""

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from siconvnet import Conv2d, Conv3d, SESConv2d, SiConv2d, XuConv2d
+from siconvnet import Conv2d, Conv3d, SESConv2d, SiConv2d, XuConv2d, build_model
 from siconvnet.networks import TwoStageNetwork
 from siconvnet.stages import covers_stages
 
@@ -138,3 +138,13 @@ def test_images_that_learn_are_left_to_the_pytorch_form(form):
     assert not covers_stages(*layers, x)
     answer_and_gradients(layers, x)
     assert x.grad is not None
+
+
+@pytest.mark.parametrize("name", ["standard", "conv3d", "energy_pool", "disco"])
+def test_a_gradient_of_a_gradient_is_refused_by_the_name_of_what_would_do(form, name):
+    model = build_model(name, in_channels=1, num_classes=3)
+    parameters = list(model.parameters())
+    logits = model(torch.rand(2, 1, 64, 64))
+    once = torch.autograd.grad(logits.square().sum(), parameters, create_graph=True)
+    with pytest.raises(RuntimeError, match=r"once; for a gradient of a gradient .* plain=True\."):
+        torch.autograd.grad(sum(found.square().sum() for found in once), parameters)
