@@ -101,10 +101,11 @@ def usable_instruction_sets() -> tuple[str, ...]:
 
 
 def covers(*tensors: Tensor | None) -> bool:
-    """Whether compiled loops serve these tensors: plain ones, in float32, on the CPU.
+    """Whether compiled loops serve these tensors: plain ones, in float32, on the CPU, finite.
 
     Under a mode that watches PyTorch's operations, such as one of fake tensors or of a compiler,
-    the PyTorch form is used.
+    the PyTorch form is used, and for values that are not finite: the loops' search for the largest
+    answer would pass NaN over.
     """
     given = [tensor for tensor in tensors if tensor is not None]
     return (
@@ -119,6 +120,7 @@ def covers(*tensors: Tensor | None) -> bool:
         and not needs_plain_form(given[0])
         and not torch._C._len_torch_dispatch_stack()
         and chosen_library() is not None
+        and all(bool(tensor.detach().sum().isfinite()) for tensor in given)
     )
 
 

@@ -184,3 +184,13 @@ def test_answers_do_not_depend_on_how_many_threads_share_the_work(form):
         torch.set_num_threads(threads)
     for others in answers[1:]:
         assert all(torch.equal(ours, other) for ours, other in zip(answers[0], others, strict=True))
+
+
+@pytest.mark.parametrize("mode", POOL_MODES)
+def test_what_is_not_finite_in_pixels_or_weights_is_not_finite_in_the_answer(form, mode):
+    stage = PooledSiConv2d(SiConv2d(1, 2, num_scales=3, kernel_size=3), ScalePool(mode))
+    x = torch.rand(2, 1, 12, 12)
+    x[0, 0, 5, 5] = torch.nan
+    assert stage.peak(x).isnan().tolist() == [[True, True], [False, False]]
+    stage.conv.weight.data[1] = torch.nan
+    assert stage.peak(x[1:]).isnan().tolist() == [[False, True]]
