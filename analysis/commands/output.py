@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 LEFT_OUT = 1  # exit status: done, but something was damaged, is named, and is not in the tables
 BAD_INPUT = 2
 STRAYS_NAMED = 10
+MOST_ROWS = 1_000  # of a table on the terminal; laying out more takes longer than the query
 INTERRUPTED = 130  # what a shell gives for a command that Ctrl-C ended
 
 
@@ -52,7 +53,7 @@ def skipped(why_not: Mapping[str, str], *, asked: Sequence[str], made: int) -> i
 
 
 def print_table(answer: "pa.Table") -> None:
-    """A table on the terminal; missing values are dashes."""
+    """The first MOST_ROWS of a table on the terminal; missing values are dashes."""
     import pyarrow as pa
     from rich.console import Console
     from rich.table import Table
@@ -66,10 +67,12 @@ def print_table(answer: "pa.Table") -> None:
         table.add_column(
             Text(visible(column.name)), justify="right" if right else "left", overflow="fold"
         )
-    for row in rows_of(answer):
+    for row in rows_of(answer.slice(0, MOST_ROWS)):
         table.add_row(*(Text(_shown(value)) for value in row.values()))
     console = Console() if sys.stdout.isatty() else Console(width=10_000)
     console.print(table, markup=False, highlight=False)
+    if more := max(0, answer.num_rows - MOST_ROWS):
+        result(f"... and {more:,} more rows; --format csv, json or parquet has them all")
 
 
 def _shown(value: object) -> str:

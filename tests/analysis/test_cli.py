@@ -161,3 +161,15 @@ def test_compare_prints_a_verdict_per_cell(runs, capsys):
     assert (row["model"], row["seeds"], row["verdict"]) == ("standard", 2, "too few runs")
     assert main(["compare"]) == 0
     assert "too few runs" in capsys.readouterr().out
+
+
+def test_a_long_answer_is_cut_on_the_terminal_and_whole_in_a_file(runs, capsys):
+    assert main(["collect", "--storage", runs]) == 0
+    capsys.readouterr()
+    sql = "select i from range(1003) as t(i)"
+    assert main(["query", sql]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines[:2] + lines[-2:]] == ["i", "0", "999", "..."]
+    assert "3 more rows" in lines[-1]
+    assert main(["query", sql, "--format", "csv"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 1004
