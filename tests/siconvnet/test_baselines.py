@@ -71,11 +71,17 @@ def assert_same(fast: nn.Module, plain: nn.Module, x: Tensor) -> None:
         torch.testing.assert_close(ours, theirs, rtol=0, atol=slack)
 
 
-def rounding_decides(plain: nn.Module, x: Tensor) -> bool:
-    """Whether answers that should tie differ by rounding in the plain form, as on flat grey."""
+def rounding_decides(plain: nn.Module, x: Tensor, background: float | None) -> bool:
+    """Whether rounding says which of the largest answers is found.
+
+    It does where answers differ by rounding in the plain form, and where windows of flat grey tie,
+    whose sums are equal in exact arithmetic only. Windows of black tie in any arithmetic.
+    """
     answers = plain(x).detach().flatten(2)
     largest = answers.amax(2, keepdim=True)
-    return bool(((answers > largest - 1e-12) & (answers < largest)).any())
+    near = answers > largest - 1e-12
+    differ = bool((near & (answers < largest)).any())
+    return differ or bool(background and (near.sum(2) > 1).any())
 
 
 @pytest.mark.parametrize("name", LAYERS)
@@ -98,7 +104,7 @@ def test_fast_and_plain_agree_in_double_precision(name: str, data: st.DataObject
         x[..., data.draw(st.integers(0, height)) :, :] = background
         x[..., : data.draw(st.integers(0, width))] = background
 
-    assume(not rounding_decides(plain, x))
+    assume(not rounding_decides(plain, x, background))
     with in_groups(data.draw(st.sampled_from([1, 2, None]))):
         assert_same(fast, plain, x)
 
