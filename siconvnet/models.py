@@ -15,7 +15,13 @@ from torch import Tensor, nn
 from siconvnet.baselines import Conv2d, Conv3d, KanazawaConv2d, SESConv2d, XuConv2d
 from siconvnet.bases import steerable_basis
 from siconvnet.layers import POOL_MODES, PooledSiConv2d, ScalePool, SiConv2d
-from siconvnet.networks import LastStage, PyramidEnsemble, SpatialTransformer, TwoStageNetwork
+from siconvnet.networks import (
+    LastStage,
+    PyramidEnsemble,
+    ScaleSelectNetwork,
+    SpatialTransformer,
+    TwoStageNetwork,
+)
 from siconvnet.resample import check_interpolation, max_num_scales
 
 IMAGE_SIDE = 64  # pixels, all images of the benchmark
@@ -119,7 +125,7 @@ def register_model(
     """
     if not name:
         raise ValueError("A model needs a name; got an empty one.")
-    if any(name == spec.name for spec in _PAPER):
+    if any(name == spec.name for spec in (*_PAPER, *_OURS)):
         raise ValueError(f"A model's name must not be one of the benchmark's; got {name!r}.")
     if version is None:
         version = source_version(build)
@@ -258,13 +264,28 @@ def benchmark_model(
         options = {"interpolation": interpolation} if uses_interpolation else {}
         stage1, stage2 = stages(in_channels, kernel_size, plain=plain, **options)
         network = TwoStageNetwork(stage1, stage2, features=WIDTHS[1], num_classes=num_classes)
-        model = wrap(network, in_channels)
-        image_shape = (in_channels, IMAGE_SIDE, IMAGE_SIDE)
-        check = functools.partial(check_images, image_shape)
-        model.register_forward_pre_hook(check, with_kwargs=True)
-        return model
+        return checked(wrap(network, in_channels), in_channels)
 
     return ModelSpec(name, build, version, uses_interpolation, kernel_sizes)
+
+
+def scale_select_model(name: str, *, candidates: int) -> ModelSpec:
+    """A network that selects scales; its stencils have no kernel size, for which 7 stands."""
+
+    def build(*, in_channels: int, num_classes: int, **_: Any) -> nn.Module:
+        network = ScaleSelectNetwork(
+            in_channels, num_classes, side=IMAGE_SIDE, candidates=candidates
+        )
+        return checked(network, in_channels)
+
+    return ModelSpec(name, build, 1, uses_interpolation=False, kernel_sizes=(7,))
+
+
+def checked(model: nn.Module, in_channels: int) -> nn.Module:
+    """The model, which from now on refuses images that are not the benchmark's."""
+    check = functools.partial(check_images, (in_channels, IMAGE_SIDE, IMAGE_SIDE))
+    model.register_forward_pre_hook(check, with_kwargs=True)
+    return model
 
 
 _PAPER = (
@@ -288,5 +309,9 @@ _PAPER = (
     benchmark_model("hermite", functools.partial(steerable_stages, "hermite")),
     benchmark_model("disco", functools.partial(steerable_stages, "disco"), kernel_sizes=(7,)),
 )
-_models = {spec.name: spec for spec in _PAPER}
+_OURS = (
+    scale_select_model("scale_select", candidates=1),
+    scale_select_model("scale_select_k", candidates=4),
+)
+_models = {spec.name: spec for spec in (*_PAPER, *_OURS)}
 MODELS: Mapping[str, ModelSpec] = MappingProxyType(_models)

@@ -1,4 +1,4 @@
-"""The trunk that all models share, and the two models that wrap it."""
+"""The trunk that the paper's models share, the two models that wrap it, and one of our own."""
 
 from typing import Any, Protocol
 
@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from siconvnet.modes.constants import constant
 from siconvnet.stages import peak_of_stages
+from siconvnet.selection import CanonicalPatch, GaussianJetConv2d, ScaleSelection, Selection
 
 
 class LastStage(Protocol):
@@ -142,3 +143,63 @@ class SpatialTransformer(nn.Module):
             "The maps of a spatial transformer are those of a warped image; ask "
             "model.network.feature_maps(model.warp(x)) for them."
         )
+
+
+class ScaleSelectNetwork(nn.Module):
+    """Find the most salient objects by their own scale, then classify each in canonical size.
+
+    Selection and patches do not learn and know no scale from training, so that an object of any
+    size in the range of ``ScaleSelection`` looks the same to what learns: three layers of Gaussian
+    jets, the largest answers in 4 x 4 tiles, a linear layer. The median of the image's rim is
+    subtracted, and each patch divided by its root mean square and multiplied by the sign of its
+    blob, so that replacing f by a f + b, a not 0, changes nothing.
+
+    With several ``candidates`` each is classified and has a learned score; the answer is the
+    logarithm of the average of their class probabilities, weighted by the softmax of the scores.
+
+    Shape:   (N, C, side, side) -> (N, num_classes).
+    Learned: the jets' weights, batch norms, ``lin`` and, with several candidates, ``score``.
+    Source:  ours; scale selection after Lindeberg (1998), jets after Lindeberg (2022).
+    """
+
+    widths, sigmas, steps = (16, 24, 32), (0.7, 1.0, 0.7), (1, 2, 1)
+    patch_side, tiles = 32, 4
+
+    def __init__(
+        self, in_channels: int, num_classes: int, *, side: int, candidates: int = 1
+    ) -> None:
+        super().__init__()
+        self.selection = ScaleSelection(side, side, candidates=candidates)
+        self.patch = CanonicalPatch(self.patch_side)
+        layers: list[nn.Module] = []
+        channels, patch_side = in_channels, self.patch_side
+        for width, sigma, step in zip(self.widths, self.sigmas, self.steps, strict=True):
+            jet = GaussianJetConv2d(channels, width, side=patch_side, sigma=sigma, step=step)
+            layers += [jet, nn.BatchNorm2d(width), nn.ReLU()]
+            channels, patch_side = width, jet.answer_side
+        self.jets = nn.Sequential(*layers)
+        features = channels * self.tiles**2
+        self.lin = nn.Linear(features, num_classes)
+        self.score = nn.Linear(features + 1, 1) if candidates > 1 else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        patches, selection = self.patches(x)
+        n, k = patches.shape[:2]
+        maps = self.jets(patches.flatten(0, 1))
+        features = F.adaptive_max_pool2d(maps, self.tiles).flatten(1).view(n, k, -1)
+        logits = self.lin(features)
+        if self.score is None:
+            return logits[:, 0]
+        loudness = (selection.salience / selection.salience[:, :1].clamp(min=1e-6)).clamp(min=1e-3)
+        score = self.score(torch.cat([features, loudness.log()[..., None]], dim=2))
+        score = score.masked_fill(selection.sign[..., None] == 0, -1e4)
+        return (score.log_softmax(dim=1) + logits.log_softmax(dim=2)).logsumexp(dim=1)
+
+    def patches(self, x: Tensor) -> tuple[Tensor, Selection]:
+        """What was selected, in canonical size and contrast, (N, K, C, side, side), and where."""
+        rim = torch.cat([x[..., 0, :], x[..., -1, :], x[..., 0], x[..., -1]], dim=-1)
+        x = x - rim.median(dim=-1).values[..., None, None]
+        selection = self.selection(x)
+        patches = self.patch(x, selection)
+        contrast = patches.square().mean(dim=(2, 3, 4)).sqrt().clamp(min=1e-3)
+        return patches * (selection.sign / contrast)[..., None, None, None], selection
