@@ -7,8 +7,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from siconvnet.modes.constants import constant
-from siconvnet.stages import peak_of_stages
 from siconvnet.selection import CanonicalPatch, GaussianJetConv2d, ScaleSelection, Selection
+from siconvnet.stages import peak_of_stages
 
 
 class LastStage(Protocol):

@@ -8,7 +8,7 @@ import numpy as np
 from stir import archive, schema
 from stir.catalogue import DATASETS, Facts
 from stir.errors import StirError
-from stir.sources import aerial, emoji, mnist, shapes, trafficsign
+from stir.sources import aerial, clutter, emoji, mnist, shapes, trafficsign
 from stir.terminal import Progress, silent
 
 log = logging.getLogger("stir")
@@ -16,7 +16,7 @@ log = logging.getLogger("stir")
 VERSION = "2.0.0"  # of our builds; the published files are 1.0.0
 DATE = "22 November 2026"
 AUTHOR = "scale-generalization, after Thomas R. Altstidl et al. (2023), arXiv:2211.10288"
-WITHOUT_RAW = {"emoji": emoji.make, "shapes": shapes.make}
+WITHOUT_RAW = {"emoji": emoji.make, "shapes": shapes.make, "emoji-clutter": clutter.make}
 FROM_RAW = {"mnist": mnist.make, "trafficsign": trafficsign.make, "aerial": aerial.make}
 
 
