@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stir import schema
+from stir.sources import emoji
 from stir.sources.placement import CANVAS, draw_corner
 from stir.terminal import Progress
-from stir.sources import emoji
 
 SEED = 43  # emoji has 42
 GROUND = (30, 110)  # grey levels, the range that the mean of a background is drawn from
