@@ -70,7 +70,7 @@ MODELS: Mapping[str, ModelStyle] = MappingProxyType(
         "spatial_transform": ModelStyle("Spatial Transform", "#b39700", "s", _DASHED),
         "ensemble": ModelStyle("Ensemble", "#228b3c", "^"),
         "xu": ModelStyle("Xu", "#a5439b", "v"),
-        "xu_corrected": ModelStyle("Xu, corrected", "#d38fcb", "v", _DASHED),
+        "xu_corrected": ModelStyle("Xu, corrected (ours)", "#d38fcb", "v", _DASHED),
         "kanazawa": ModelStyle("Kanazawa", "#ee6677", "D", _DASHED),
         "hermite": ModelStyle("Hermite", "#3f77b4", "<"),
         "disco": ModelStyle("DISCO", "#4fb6dd", ">", _DASHED),
@@ -79,6 +79,8 @@ MODELS: Mapping[str, ModelStyle] = MappingProxyType(
         "energy_pool": ModelStyle("Energy Pool", "#9a6a3a", "d", _DASHED),
         "energy_pool_valid": ModelStyle("Energy Pool, valid", "#c9a27a", "d", _DOTTED),
         "conv3d": ModelStyle("Conv3D", "#7e6fd0", "h", _DOTTED),
+        "scale_select": ModelStyle("Scale Select (ours)", "#c2185b", "D"),
+        "scale_select_k": ModelStyle("Scale Select, several (ours)", "#e0609a", "d"),
     }
 )
 

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from siconvnet.modes.constants import constant
+from siconvnet.modes.precision import above_autocast
 from siconvnet.selection import CanonicalPatch, GaussianJetConv2d, ScaleSelection, Selection
 from siconvnet.stages import peak_of_stages
 
@@ -154,6 +155,9 @@ class ScaleSelectNetwork(nn.Module):
     subtracted, and each patch divided by its root mean square and multiplied by the sign of its
     blob, so that replacing f by a f + b, a not 0, changes nothing.
 
+    An image with a pixel that is not finite has logits NaN and counts as black for the others, with
+    which batch norm brings it together.
+
     With several ``candidates`` each is classified and has a learned score; the answer is the
     logarithm of the average of their class probabilities, weighted by the softmax of the scores.
 
@@ -183,6 +187,13 @@ class ScaleSelectNetwork(nn.Module):
         self.score = nn.Linear(features + 1, 1) if candidates > 1 else None
 
     def forward(self, x: Tensor) -> Tensor:
+        if not len(x):
+            return self.lin(x.new_zeros(0, self.lin.in_features))
+        nothing = x.detach().mul(0).sum(dim=(1, 2, 3))  # NaN where a pixel is not finite
+        x = x.where((nothing == 0)[:, None, None, None], 0)
+        return self._logits(x) + nothing[:, None]
+
+    def _logits(self, x: Tensor) -> Tensor:
         patches, selection = self.patches(x)
         n, k = patches.shape[:2]
         maps = self.jets(patches.flatten(0, 1))
@@ -195,6 +206,7 @@ class ScaleSelectNetwork(nn.Module):
         score = score.masked_fill(selection.sign[..., None] == 0, -1e4)
         return (score.log_softmax(dim=1) + logits.log_softmax(dim=2)).logsumexp(dim=1)
 
+    @above_autocast
     def patches(self, x: Tensor) -> tuple[Tensor, Selection]:
         """What was selected, in canonical size and contrast, (N, K, C, side, side), and where."""
         rim = torch.cat([x[..., 0, :], x[..., -1, :], x[..., 0], x[..., -1]], dim=-1)

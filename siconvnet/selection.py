@@ -12,6 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from siconvnet.modes.constants import constant
+from siconvnet.modes.precision import above_autocast
+
 GAMMA = 1.75  # between 3/2, above which strokes select no scale of their own, and 2
 LEAST_VARIANCE = 0.16  # pixels^2 of a patch's blur; samples of a narrower Gaussian are no blur
 LEAST_SALIENCE = 1e-12  # whose logarithm is still taken
@@ -81,15 +84,11 @@ class ScaleSelection(nn.Module):
             raise ValueError(f"candidates must be at least 1; got {candidates}.")
         self.height, self.width, self.stride = height, width, stride
         self.candidates, self.bright_only = candidates, bright_only
-        self.smallest, self.per_octave = smallest, per_octave
-        steps = torch.arange(octaves * per_octave + 1, dtype=torch.float64)
-        scales = smallest * 2 ** (steps / per_octave)
-        for axis, pixels in (("rows", height), ("columns", width)):
-            smooth, curve = _filters(pixels, scales, gamma, stride)
-            self.register_buffer(f"_{axis}_smooth", smooth.float(), persistent=False)
-            self.register_buffer(f"_{axis}_curve", curve.float(), persistent=False)
+        self.smallest, self.octaves, self.per_octave = smallest, octaves, per_octave
+        self.gamma = gamma
 
     @torch.no_grad()
+    @above_autocast
     def forward(self, x: Tensor) -> Selection:
         r = self.salience(x)
         loudness = r if self.bright_only else r.abs()
@@ -109,6 +108,7 @@ class ScaleSelection(nn.Module):
             salience=value,
         )
 
+    @above_autocast
     def salience(self, x: Tensor) -> Tensor:
         """R at every scale and every ``stride``-th place, (N, S, h, w)."""
         if x.ndim != 4 or x.shape[2:] != (self.height, self.width):
@@ -117,9 +117,16 @@ class ScaleSelection(nn.Module):
                 f"got shape {tuple(x.shape)}."
             )
         grey = x.mean(dim=1)
-        smooth = torch.einsum("spw,nhw->nshp", self._columns_smooth, grey)
-        curved = torch.einsum("spw,nhw->nshp", self._columns_curve, grey)
-        return self._rows_curve @ smooth + self._rows_smooth @ curved
+        scales = tuple(
+            self.smallest * 2 ** (step / self.per_octave)
+            for step in range(self.octaves * self.per_octave + 1)
+        )
+        how = (scales, self.gamma, self.stride, x.dtype, x.device)
+        rows_smooth, rows_curve = _filters(self.height, *how)
+        columns_smooth, columns_curve = _filters(self.width, *how)
+        smooth = torch.einsum("spw,nhw->nshp", columns_smooth, grey)
+        curved = torch.einsum("spw,nhw->nshp", columns_curve, grey)
+        return rows_curve @ smooth + rows_smooth @ curved
 
     def _refined(self, r: Tensor, flat: Tensor, sign: Tensor) -> list[Tensor]:
         """Scale, row and column of maxima, in steps, moved to the top of a parabola through log R.
@@ -148,23 +155,32 @@ class ScaleSelection(nn.Module):
         return f"{self.height}, {self.width}, candidates={self.candidates}"
 
 
-def _filters(pixels: int, scales: Tensor, gamma: float, stride: int) -> tuple[Tensor, Tensor]:
+@constant
+def _filters(
+    pixels: int,
+    scales: tuple[float, ...],
+    gamma: float,
+    stride: int,
+    dtype: torch.dtype,
+    device: torch.device,
+) -> tuple[Tensor, Tensor]:
     """A Gaussian and its negative second derivative at each scale and place, (S, places, pixels).
 
     Each carries half of s^(2 gamma) and of the units, so that their product has all of it.
     """
     places = torch.arange(0, pixels, stride, dtype=torch.float64) + (stride - 1) / 2
     distance = torch.arange(pixels, dtype=torch.float64) - places[None, :, None]
-    s = scales[:, None, None]
+    s = torch.tensor(scales, dtype=torch.float64)[:, None, None]
     gaussian = torch.exp(-(distance**2) / (2 * s**2)) / (s * math.sqrt(2 * math.pi))
     smooth = gaussian * s ** (gamma - 1)
-    return smooth, smooth * (1 - distance**2 / s**2)
+    curve = smooth * (1 - distance**2 / s**2)
+    return smooth.to(dtype).to(device), curve.to(dtype).to(device)
 
 
 class CanonicalPatch(nn.Module):
     """Cut selected blobs out in a size relative to their own, all equally blurred.
 
-    ``side`` x ``side`` samples lie u = 2 ``half`` s / ``side`` pixels apart around a blob of scale
+    ``side`` x ``side`` samples lie u = 2 ``reach`` s / ``side`` pixels apart around a blob of scale
     s, taken from the image blurred by a Gaussian of variance b^2 with b^2 + 1/12 = u^2, where 1/12
     is the variance of a pixel's own aperture: small and large objects end equally blurred relative
     to their size. The image is black outside its frame.
@@ -179,17 +195,18 @@ class CanonicalPatch(nn.Module):
     torch.Size([2, 1, 3, 32, 32])
     """
 
-    def __init__(self, side: int, *, half: float = 1.0) -> None:
+    def __init__(self, side: int, *, reach: float = 1.0) -> None:
         super().__init__()
-        if side < 2 or half <= 0:
+        if side < 2 or reach <= 0:
             raise ValueError(
                 f"A patch must have at least 2 samples and a positive width; got side {side} and "
-                f"half {half}."
+                f"reach {reach}."
             )
-        self.side, self.half = side, half
+        self.side, self.reach = side, reach
 
+    @above_autocast
     def forward(self, x: Tensor, selection: Selection) -> Tensor:
-        distance = 2 * self.half * selection.scale / self.side
+        distance = 2 * self.reach * selection.scale / self.side
         down = self._weights(selection.y, distance, x.shape[2])
         across = self._weights(selection.x, distance, x.shape[3])
         return down[:, :, None] @ x[:, None] @ across.transpose(2, 3)[:, :, None]
@@ -206,7 +223,7 @@ class CanonicalPatch(nn.Module):
         return gaussian / (torch.sqrt(2 * math.pi * variance) * (1 + ripple))
 
     def extra_repr(self) -> str:
-        return f"{self.side}, half={self.half}"
+        return f"{self.side}, reach={self.reach}"
 
 
 class GaussianJetConv2d(nn.Module):
@@ -235,13 +252,9 @@ class GaussianJetConv2d(nn.Module):
                 "A jet needs images of at least 2 x 2 pixels, a positive sigma and a step of 1 or "
                 f"more; got side {side}, sigma {sigma} and step {step}."
             )
-        self.in_channels, self.out_channels, self.sigma, self.step = (
-            *(in_channels, out_channels),
-            *(sigma, step),
-        )
+        self.in_channels, self.out_channels = in_channels, out_channels
+        self.side, self.sigma, self.step = side, sigma, step
         self.weight = nn.Parameter(torch.empty(out_channels, in_channels, 6))
-        self.register_buffer("_blur", blur_matrix(side, sigma, step).float(), persistent=False)
-        self.register_buffer("_jets", jet_stencils(sigma / step).float(), persistent=False)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -251,17 +264,18 @@ class GaussianJetConv2d(nn.Module):
     @property
     def answer_side(self) -> int:
         """How many pixels the answer has on each side."""
-        return self._blur.shape[0] - 2
+        return math.ceil(self.side / self.step)
 
     def forward(self, x: Tensor) -> Tensor:
-        side = self._blur.shape[1]
-        if x.ndim != 4 or x.shape[1:] != (self.in_channels, side, side):
+        shape = (self.in_channels, self.side, self.side)
+        if x.ndim != 4 or x.shape[1:] != shape:
             raise ValueError(
-                f"The layer takes images (N, {self.in_channels}, {side}, {side}); "
+                f"The layer takes images (N, {', '.join(map(str, shape))}); "
                 f"got shape {tuple(x.shape)}."
             )
-        kernel = torch.einsum("ocj,jyx->ocyx", self.weight, self._jets)
-        return F.conv2d(self._blur @ x @ self._blur.T, kernel)
+        blur, stencils = _jets(self.side, self.sigma, self.step, x.dtype, x.device)
+        kernel = torch.einsum("ocj,jyx->ocyx", self.weight, stencils)
+        return F.conv2d(blur @ x @ blur.T, kernel)
 
     def extra_repr(self) -> str:
         return f"{self.in_channels}, {self.out_channels}, sigma={self.sigma}, step={self.step}"
@@ -277,13 +291,28 @@ def discrete_gaussian(variance: float) -> Tensor:
     0.466
     """
     count = 2 * math.ceil(4 * (variance + math.sqrt(variance)) + 8)
-    frequency = torch.arange(count, dtype=torch.float64) * (2 * math.pi / count)
-    spectrum = torch.exp(variance * (frequency.cos() - 1))
-    weights = torch.fft.ifft(spectrum).real
-    beyond = 1 - weights[0] - 2 * weights[1 : count // 2].cumsum(0)
-    radius = 1 + int((beyond > LEFT_OUT).sum())
-    kernel = torch.cat([weights[1 : radius + 1].flip(0), weights[: radius + 1]])
+    cosines = [math.cos(2 * math.pi * place / count) for place in range(count)]
+    spectrum = [math.exp(variance * (cosine - 1)) for cosine in cosines]
+
+    def weight(place: int) -> float:
+        terms = [spectrum[k] * cosines[place * k % count] for k in range(count)]
+        return sum(terms) / count
+
+    side = [weight(1)]
+    middle = weight(0)
+    while 1 - middle - 2 * sum(side) > LEFT_OUT:
+        side.append(weight(len(side) + 1))
+    kernel = torch.tensor([*reversed(side), middle, *side], dtype=torch.float64)
     return kernel / kernel.sum()
+
+
+@constant
+def _jets(
+    side: int, sigma: float, step: int, dtype: torch.dtype, device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """The blur of a ``GaussianJetConv2d`` along an axis, and its stencils."""
+    blur, stencils = blur_matrix(side, sigma, step), jet_stencils(sigma / step)
+    return blur.to(dtype).to(device), stencils.to(dtype).to(device)
 
 
 def blur_matrix(side: int, sigma: float, step: int) -> Tensor:
@@ -293,13 +322,14 @@ def blur_matrix(side: int, sigma: float, step: int) -> Tensor:
     """
     kernel = discrete_gaussian(sigma**2)
     radius, count = len(kernel) // 2, math.ceil(side / step)
-    place = torch.arange(-1, count + 1) * step + (side - 1 - (count - 1) * step) / 2
+    first = (side - 1 - (count - 1) * step) / 2
+    place = first + step * torch.arange(-1, count + 1, dtype=torch.float64)
     whole = place.floor().long()
     matrix = torch.zeros(count + 2, side, dtype=torch.float64)
     for pixel, share in ((whole, 1 - (place - whole)), (whole + 1, place - whole)):
         for offset, weight in zip(range(-radius, radius + 1), kernel, strict=True):
             column = (pixel + offset).clamp(0, side - 1)[:, None]
-            matrix.scatter_add_(1, column, (share * weight).double()[:, None])
+            matrix.scatter_add_(1, column, (share * weight)[:, None])
     return matrix
 
 

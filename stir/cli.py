@@ -44,7 +44,9 @@ def _parser() -> argparse.ArgumentParser:
     build = _command(
         commands, "build", "make a dataset from its raw source", "stir build mnist --raw raw/mnist"
     )
-    build.add_argument("name", metavar="NAME", help="emoji, mnist, trafficsign, aerial or shapes")
+    build.add_argument(
+        "name", metavar="NAME", help="emoji, mnist, trafficsign, aerial, shapes or emoji-clutter"
+    )
     build.add_argument("--raw", metavar="DIR", help="folder of the source's own files")
     build.set_defaults(run=_build)
 

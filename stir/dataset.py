@@ -265,7 +265,7 @@ def _remedy(name: str) -> str:
     plain, _, published = name.partition("@")
     if published:
         return f"`stir download {plain}` fetches it"
-    if name in ("emoji", "shapes"):
+    if name in ("emoji", "shapes", "emoji-clutter"):
         return f"`stir build {name}` makes it in seconds"
     return f"`stir download {name}` fetches it, `stir build {name} --raw DIR` makes it"
 

@@ -49,7 +49,7 @@ FLOORS = {
         {"bases", "fast"},
         {"forms"},
         {"layers"},
-        {"baselines"},
+        {"baselines", "selection"},
         {"stages"},
         {"networks"},
         {"models"},

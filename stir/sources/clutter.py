@@ -16,6 +16,7 @@ from stir.terminal import Progress
 SEED = 43  # emoji has 42
 GROUND = (30, 110)  # grey levels, the range that the mean of a background is drawn from
 SWING = 18.0  # grey levels, standard deviation of a background
+DARKEST = 8.0  # grey level of a background, so that nowhere is it the benchmark's black
 ICON_SIDE = 40  # pixels, of the icons that fragments are cut from
 FRAGMENTS = 5  # in an image
 FRAGMENT_SIDES = (8, 17)  # pixels, smaller than any object
@@ -44,7 +45,7 @@ def make(progress: Progress, *, seed: int = SEED) -> schema.Arrays:
 
 def background(icons: Sequence[Plane], rng: np.random.RandomState) -> Plane:
     """1/f noise with pieces of some icons on it, grey levels of shape (CANVAS, CANVAS)."""
-    plane = rng.uniform(*GROUND) + SWING * pink_noise(rng)
+    plane = np.maximum(rng.uniform(*GROUND) + SWING * pink_noise(rng), DARKEST)
     for _ in range(FRAGMENTS):
         icon = icons[rng.randint(len(icons))]
         side = rng.randint(*FRAGMENT_SIDES)

@@ -23,7 +23,7 @@ def test_build_prints_the_terms_and_the_fingerprint(tmp_path, capsys, monkeypatc
 @pytest.mark.parametrize(
     ("argv", "words"),
     [
-        (["build", "emojis"], "must be one of emoji, shapes, mnist, trafficsign, aerial; got"),
+        (["build", "emojis"], "must be one of emoji, shapes, emoji-clutter, mnist,"),
         (["build", "mnist"], "which --raw DIR gives"),
         (["build", "mnist", "--raw", "nowhere"], "nowhere is not one"),
         (["download", "shapes"], "A dataset to download must be one of"),

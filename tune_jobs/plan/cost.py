@@ -28,6 +28,8 @@ PRIOR_MS: Mapping[str, tuple[float, float]] = {
     "kanazawa": (11.4, 15.7),
     "hermite": (2.1, 1.2),
     "disco": (2.1, 1.3),
+    "scale_select": (1.4, 0.7),
+    "scale_select_k": (2.5, 1.4),
 }
 
 # The mean number of epochs of the 5,500 published runs, which stopped after 10 without a better

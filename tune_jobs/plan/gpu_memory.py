@@ -25,6 +25,8 @@ STEP_MB: Mapping[str, tuple[int, int]] = {
     "kanazawa": (68, 68),
     "hermite": (50, 50),
     "disco": (48, 48),
+    "scale_select": (10, 12),
+    "scale_select_k": (25, 26),
 }
 
 CONTEXT_BYTES = 800 * MB  # CUDA's context, kernels and workspaces of cuDNN, cuBLAS and cuFFT
