@@ -46,12 +46,6 @@ DATASETS: Mapping[str, Facts] = MappingProxyType(
     {
         "emoji": _EMOJI,
         "emoji@published": replace(_EMOJI, source=PUBLISHED),
-        "emoji-clutter": replace(
-            _EMOJI,
-            title=_stir("Emoji over Clutter (not part of the benchmark)"),
-            source=f"{_EMOJI.source}, over 1/f noise and fragments of other icons",
-            benchmark=False,
-        ),
         "mnist": Facts(
             title=_stir("MNIST"),
             num_classes=10,
@@ -91,6 +85,12 @@ DATASETS: Mapping[str, Facts] = MappingProxyType(
             licence="CC0 1.0",
             attribution="drawn by this software",
             source="drawn procedurally from a seed",
+            benchmark=False,
+        ),
+        "emoji-clutter": replace(
+            _EMOJI,
+            title=_stir("Emoji over Clutter (not part of the benchmark)"),
+            source=f"{_EMOJI.source}, over 1/f noise and fragments of other icons",
             benchmark=False,
         ),
     }
