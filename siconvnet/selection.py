@@ -1,4 +1,4 @@
-"""Scale selection: find an object's place and size without learning, then look at it once.
+"""Scale selection: find an object's place and size without learning, then classify one patch of it.
 
 The layers here are ours, not the paper's. An image is searched for blobs of any size, the strongest
 is cut out in a size relative to its own, and only then does anything learn. What is learned never
