@@ -5,14 +5,14 @@ from typing import TYPE_CHECKING, Any
 from analysis.errors import AnalysisError
 
 if TYPE_CHECKING:
-    from analysis.tables.parquet import load
+    from analysis.results.frames import load, query
 
-__all__ = ["AnalysisError", "load"]
+__all__ = ["AnalysisError", "load", "query"]
 
 
 def __getattr__(name: str) -> Any:
-    if name != "load":
+    if name not in ("load", "query"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from analysis.tables.parquet import load  # when asked for: pandas takes a second
+    from analysis.results import frames  # when asked for: pandas takes a second
 
-    return load
+    return getattr(frames, name)

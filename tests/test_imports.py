@@ -73,9 +73,8 @@ FLOORS = {
     "analysis": (
         {"errors", "protocol", "stats", "text"},
         {"style", "tables"},
-        {"collection"},
         {"results"},
-        {"figures"},
+        {"collection", "figures"},
         {"report"},
         {"commands"},
         {"cli"},

@@ -12,6 +12,7 @@ from analysis.collection.copies import Copies, Place, keys_in
 from analysis.collection.evaluations import collect_evaluations, new_evaluations
 from analysis.collection.rows import Rows, rows_of_failure, rows_of_record, rows_of_study
 from analysis.collection.searches import read_searches
+from analysis.results.reporting import store_reported
 from analysis.tables import parquet, schemas
 from tune_jobs.records.keys import parse_key
 from tune_jobs.records.study import StudyRecord
@@ -65,6 +66,7 @@ def collect(
         _store_studies(storages_read, pool, results, found)
         _store(rows, results, found)
         found.evaluations = collect_evaluations(evaluated, results, pool, found.damaged, read)
+    store_reported(results)
     return found
 
 

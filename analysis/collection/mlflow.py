@@ -13,6 +13,7 @@ from analysis.collection.by_scale import read_by_scale
 from analysis.collection.csv_rows import Sieve, read_rows
 from analysis.errors import AnalysisError
 from analysis.protocol import RECIPE
+from analysis.results.reporting import store_reported
 from analysis.tables import parquet, schemas
 from stir.scenarios import SCALES, SCENARIOS
 from tune_jobs.records.trial import has_collapsed
@@ -87,6 +88,7 @@ def import_mlflow(export: str, out: str, *, by_scale: str | None = None) -> Impo
         old = parquet.read_if_any(name, results)["point_id"].unique().to_pylist()
         replaced = pa.array([id for id in old if id.startswith("mlflow-")], pa.string())
         parquet.extend(name, parts[name], pa.table({"point_id": replaced}), results)
+    store_reported(results)
     found.trials, found.by_scale = len(trials), scales.num_rows // len(SCALES)
     found.cells = len(trials.drop_duplicates(["model", "dataset", "scenario"]))
     return found

@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Iterable, Sequence
 
 from analysis.errors import AnalysisError
+from analysis.text import near
 
 
 def describe(parser: argparse.ArgumentParser, summary: str, example: str) -> None:
@@ -37,5 +38,8 @@ def chosen(kind: str, names: Sequence[str], known: Iterable[str]) -> list[str]:
         return known
     for name in names:
         if name not in known:
-            raise AnalysisError(f"A {kind} must be all or one of {', '.join(known)}; got {name!r}.")
+            raise AnalysisError(
+                f"A {kind} must be all or one of {', '.join(known)}; got {name!r}."
+                f"{near(name, known)}"
+            )
     return list(names)

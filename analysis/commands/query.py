@@ -6,7 +6,8 @@ from pathlib import Path
 from analysis.commands import options, output
 from analysis.errors import AnalysisError
 from analysis.results.answers import FORMATS, as_file
-from analysis.results.query import MOST_SECONDS, REPORTED, query
+from analysis.results.query import MOST_SECONDS, query
+from analysis.results.reporting import REPORTED
 from analysis.tables.schemas import SCHEMAS
 from tune_jobs.storage import Storage
 

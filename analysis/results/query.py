@@ -11,11 +11,10 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 
 from analysis.errors import AnalysisError
-from analysis.results import cells, studies
+from analysis.results.reporting import REPORTED, reported_trials
 from analysis.tables import parquet, parts, schemas
 from tune_jobs.storage import Storage
 
-REPORTED = "reported"  # what tables and figures average: see ``cells.reported``, ``cells.labelled``
 MOST_BYTES = 2**30  # of an answer
 MOST_SECONDS = 600.0  # that a query may take, unless the caller says otherwise
 _SETTINGS: dict[str, str | bool | int | float | list[str]] = {
@@ -49,7 +48,7 @@ def query(sql: str, results: str = "results", *, most_seconds: float = MOST_SECO
         for name in present:
             connection.register(name, _rows(name, store))
         if REPORTED in sql.lower():
-            connection.register(REPORTED, _reported(store))
+            connection.register(REPORTED, reported_trials(store))
         try:
             answer = _interruptible(connection, sql, most_seconds)
         except duckdb.Error as error:
@@ -123,15 +122,6 @@ def _rows(name: str, store: Storage) -> pa.Table | ds.Dataset:
     if name not in schemas.PARTED:
         return parquet.read(name, store)
     return parts.dataset(name, parquet.read("evaluations", store), store)
-
-
-def _reported(store: Storage) -> pa.Table:
-    """The trials that tables and figures average, of all sources, columns as in ``trials``."""
-    of_studies, chosen, trials = (
-        parquet.read_if_any(name, store).to_pandas() for name in ("study_points", "cells", "trials")
-    )
-    kept = cells.labelled(cells.reported(trials, studies.points(of_studies, chosen)))
-    return pa.Table.from_pandas(kept, schema=schemas.SCHEMAS["trials"], preserve_index=False)
 
 
 def _numbered(names: Sequence[str]) -> list[str]:
