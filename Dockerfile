@@ -9,6 +9,6 @@ ENV NVIDIA_VISIBLE_DEVICES=all \
 
 WORKDIR /home/ray/scale-generalization
 COPY --chown=ray:users . .
-RUN python -m pip install --no-cache-dir --constraint constraints.txt '.[aws]' \
+RUN python -m pip install --no-cache-dir --constraint constraints.txt '.[all,aws]' \
     && mkdir -p /home/ray/.ray \
     && tune-jobs --help > /dev/null

@@ -3,10 +3,14 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 
-.PHONY: demo test test-cluster clean
+.PHONY: help demo test test-cluster test-wheel clean
+.DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 
-demo: demo/data/emoji.npz  ## real data, a small study through Ray Tune, tables, figures, a report
+help:  ## list what can be made
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: demo/data/emoji.npz  ## real data, a small study through Ray Tune, tables, figures, a report: minutes
 	$(BIN)/tune-jobs run demo --storage demo --data demo/data
 	$(BIN)/stir-analysis collect --storage demo --out demo/results
 	$(BIN)/stir-analysis report --results demo/results --out demo
@@ -14,7 +18,7 @@ demo: demo/data/emoji.npz  ## real data, a small study through Ray Tune, tables,
 demo/data/emoji.npz: | $(VENV)/.run-ready
 	$(BIN)/stir build emoji --out demo/data
 
-test: $(VENV)/.test-ready  ## lint, types, all tests
+test: $(VENV)/.test-ready  ## lint, types, all tests: a quarter of an hour with the installation
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/basedpyright
@@ -23,13 +27,20 @@ test: $(VENV)/.test-ready  ## lint, types, all tests
 test-cluster: $(VENV)/.cluster-ready  ## clusters of machines made of this one: minutes, root on Linux
 	$(BIN)/pytest -s -ra tests/cluster
 
+test-wheel: $(VENV)/.test-ready  ## the wheel in an empty environment, folder and home: minutes
+	$(BIN)/pytest -s -ra tests/wheel
+
 clean:  ## remove what the targets above made
 	rm -rf demo build *.egg-info .pytest_cache .ruff_cache .hypothesis $(VENV)
 
 $(VENV)/.run-ready: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	  has=$$($(PYTHON) --version 2>/dev/null) || has="not here"; \
+	  echo "Python 3.11 or newer is needed; $(PYTHON) is $$has." \
+	  "Name another one: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 2; }
 	$(PYTHON) -m venv $(VENV)
 	@echo "Installing into $(VENV) (PyTorch and Ray among others; a few minutes the first time)"
-	$(INSTALL) --editable .
+	$(INSTALL) --editable '.[all]'
 	touch $@
 
 $(VENV)/.test-ready: $(VENV)/.run-ready

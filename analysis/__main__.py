@@ -1,7 +1,13 @@
-"""``python -m analysis``, which is ``stir-analysis``."""
+"""The command ``stir-analysis``, also as ``python -m analysis``."""
 
 import sys
 
-from analysis.cli import main
+from stir.terminal import start
 
-sys.exit(main())
+
+def main() -> int:
+    return start("stir-analysis", "analysis", "analysis")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

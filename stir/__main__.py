@@ -1,7 +1,13 @@
-"""``python -m stir``, which is ``stir``."""
+"""The command ``stir``, also as ``python -m stir``."""
 
 import sys
 
-from stir.cli import main
+from stir.terminal import start
 
-sys.exit(main())
+
+def main() -> int:
+    return start("stir", "stir", "data")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,12 +1,14 @@
-"""What all commands share: a progress bar, and the exit status when their reader has gone."""
+"""What all command lines share: their start, a progress bar, the end when their reader has gone."""
 
 import os
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib import import_module
 
 LINE_SECONDS = 5.0  # between two lines of progress, where there is no terminal
+BAD_INPUT = 2
 READER_GONE = 141  # what a shell gives for a command whose reader has gone, such as `head`
 
 Progress = Callable[[int, int], None]  # steps done, steps in all
@@ -14,6 +16,25 @@ Progress = Callable[[int, int], None]  # steps done, steps in all
 
 def silent(done: int, total: int) -> None:
     """Report no progress."""
+
+
+def start(command: str, package: str, extra: str) -> int:
+    """Run the command line of a package, or say which extra of the installation it needs.
+
+    What is imported without the extras is numpy and PyTorch only.
+    """
+    try:
+        return import_module(f"{package}.cli").main()
+    except ModuleNotFoundError as error:
+        missing = (error.name or "").partition(".")[0]
+        if missing in ("", "stir", "siconvnet", "tune_jobs", "analysis"):
+            raise
+        print(  # noqa: T201
+            f"{command}: This command needs the extra {extra}, of which {missing} is not here: "
+            f"pip install 'scale-generalization[{extra}]'.",
+            file=sys.stderr,
+        )
+        return BAD_INPUT
 
 
 @contextmanager

@@ -7,6 +7,16 @@ from lab.bars import write_bars
 from lab.s3_server import CREDENTIALS, S3Server
 from tune_jobs.storage import Storage
 
+LONG = [Path(__file__).parent / name for name in ("cluster", "wheel")]  # minutes
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out the folders of long tests, unless they are asked for by path."""
+    asked = [Path(argument.partition("::")[0]).resolve() for argument in config.args]
+    folders = [folder for folder in LONG if folder in (collection_path, *collection_path.parents)]
+    missed = [folder for folder in folders if not any(folder in (a, *a.parents) for a in asked)]
+    return True if missed else None
+
 
 @pytest.fixture(scope="session")
 def bars(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -1,17 +1,10 @@
-"""Tests on several machines of this one: minutes long, so they run only when asked for by path."""
+"""Tests on several machines of this one."""
 
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
-
-
-def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    here = Path(__file__).parent
-    asked = [Path(argument.partition("::")[0]).resolve() for argument in config.args]
-    return None if any(here in (path, *path.parents) for path in asked) else True
 
 
 @pytest.fixture(scope="session")

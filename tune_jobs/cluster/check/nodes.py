@@ -165,6 +165,6 @@ def _session() -> Any:
     except ModuleNotFoundError:
         raise TuneJobsError(
             "cluster-check needs boto3, which knows EC2's keys; it is not installed. "
-            "Install it with: pip install -c constraints.txt -e '.[aws]'"
+            "Install it with: pip install -c constraints.txt -e '.[all,aws]'"
         ) from None
     return botocore.session.get_session()
