@@ -4,10 +4,9 @@ import functools
 import hashlib
 import inspect
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from difflib import get_close_matches
-from types import MappingProxyType
 from typing import Any, Protocol
 
 from torch import Tensor, nn
@@ -22,6 +21,7 @@ from siconvnet.networks import (
     SpatialTransformer,
     TwoStageNetwork,
 )
+from siconvnet.plugins import Known
 from siconvnet.resample import check_interpolation, max_num_scales
 
 IMAGE_SIDE = 64  # pixels, all images of the benchmark
@@ -119,6 +119,9 @@ def register_model(
     edit of that file makes new results of all its models. ``kernel_sizes`` are those that
     ``build_model`` and studies accept for it; without, any is passed on.
 
+    An installed package makes its models known everywhere by entry points of the group
+    ``siconvnet.models``: each has a model's name and refers to the module that registers it.
+
     >>> def tiny(*, in_channels, num_classes, **options):
     ...     return nn.Sequential(nn.Flatten(), nn.Linear(in_channels * 64 * 64, num_classes))
     >>> register_model("tiny", tiny, version=1)  # doctest: +SKIP
@@ -140,7 +143,10 @@ def find_model(name: str) -> ModelSpec:
         return MODELS[name]
     near = get_close_matches(name, MODELS, n=1)
     hint = f" Did you mean {near[0]!r}?" if near else ""
-    raise ValueError(f"No model is called {name!r}.{hint} Known: {', '.join(MODELS)}.")
+    raise ValueError(
+        f"No model is called {name!r}.{hint} Known: {', '.join(MODELS)}. Others are known once "
+        f"register_model is called, or a package with an entry point in {MODELS.group} installed."
+    )
 
 
 def source_version(build: Builder) -> str:
@@ -314,4 +320,4 @@ _OURS = (
     scale_select_model("scale_select_k", candidates=4),
 )
 _models = {spec.name: spec for spec in (*_PAPER, *_OURS)}
-MODELS: Mapping[str, ModelSpec] = MappingProxyType(_models)
+MODELS: Known[ModelSpec] = Known(_models, group="siconvnet.models")

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from stir import archive, schema
-from stir.catalogue import DATASETS, Facts
+from stir.catalogue import BUILT_IN, DATASETS, Facts
 from stir.errors import StirError
 from stir.sources import aerial, clutter, emoji, mnist, shapes, trafficsign
 from stir.terminal import Progress, silent
@@ -33,16 +33,17 @@ def build(
     """
     archive.require_writable(Path(out_dir))
     arrays = _arrays(name, raw_dir, progress)
-    arrays["metadata"] = np.array(list(_metadata(DATASETS[name]).items()))
+    facts = DATASETS[name]
+    arrays["metadata"] = np.array(list(_metadata(facts).items()))
     found = schema.faults(arrays)
     if found:
         raise StirError(f"A built dataset must pass its own check; {name} does not: {found[0]}")
-    if len(arrays["lbldata"]) != DATASETS[name].num_classes:
+    if facts.benchmark and len(arrays["lbldata"]) != facts.num_classes:
         log.warning(
             "%s as published has %d classes; these raw files give %d, so that results cannot be "
             "compared with published ones.",
             name,
-            DATASETS[name].num_classes,
+            facts.num_classes,
             len(arrays["lbldata"]),
         )
     path = Path(out_dir) / f"{name}.npz"
@@ -53,27 +54,33 @@ def build(
 def _arrays(name: str, raw_dir: str | Path | None, progress: Progress) -> schema.Arrays:
     if name in WITHOUT_RAW:
         return WITHOUT_RAW[name](progress)
-    if name not in FROM_RAW:
-        known = ", ".join([*WITHOUT_RAW, *FROM_RAW])
+    if name not in FROM_RAW and (name not in DATASETS or name in BUILT_IN):
+        others = [other for other in DATASETS if other not in BUILT_IN]
+        known = ", ".join([*WITHOUT_RAW, *FROM_RAW, *others])
         raise StirError(f"A dataset to build must be one of {known}; got {name!r}.")
-    if raw_dir is None:
+    facts = DATASETS[name]
+    if raw_dir is None and (name in FROM_RAW or facts.needs_raw):
         raise StirError(
-            f"{name} is built from {DATASETS[name].source}; got no folder of them, which --raw DIR "
-            "gives."
+            f"{name} is built from {facts.source}; got no folder of them, which --raw DIR gives."
         )
-    if not Path(raw_dir).is_dir():
+    if raw_dir is not None and not Path(raw_dir).is_dir():
         raise StirError(f"The raw files of {name} must lie in a folder; {raw_dir} is not one.")
-    return FROM_RAW[name](Path(raw_dir), progress)
+    raw = None if raw_dir is None else Path(raw_dir)
+    if facts.make is not None:
+        return dict(facts.make(raw_dir=raw, progress=progress))
+    assert raw is not None
+    return FROM_RAW[name](raw, progress)
 
 
 def _metadata(facts: Facts) -> dict[str, str]:
     kind = "" if facts.benchmark else " Not part of the STIR benchmark."
+    seed = "" if facts.make else ", seed 42"
     return {
         "title": facts.title,
         "description": f"{facts.num_classes} kinds of objects at sides from 17 to 64 pixels, each "
-        f"at a random place in a 64 x 64 image. Built from {facts.source}, seed 42.{kind}",
-        "author": AUTHOR,
+        f"at a random place in a 64 x 64 image. Built from {facts.source}{seed}.{kind}",
+        "author": facts.attribution if facts.make else AUTHOR,
         "license": f"{facts.licence} {facts.attribution}",
-        "version": VERSION,
-        "date": DATE,
+        "version": "not stated" if facts.make else VERSION,
+        "date": "not stated" if facts.make else DATE,
     }

@@ -45,8 +45,10 @@ def _parser() -> argparse.ArgumentParser:
         commands, "build", "make a dataset from its raw source", "stir build mnist --raw raw/mnist"
     )
     build.add_argument(
-        "name", metavar="NAME", help="emoji, mnist, trafficsign, aerial, shapes or emoji-clutter"
-    )
+        "name", metavar="NAME",
+        help="emoji, mnist, trafficsign, aerial, shapes, emoji-clutter, or one that an installed "
+        "package adds",
+    )  # fmt: skip
     build.add_argument("--raw", metavar="DIR", help="folder of the source's own files")
     build.set_defaults(run=_build)
 
@@ -137,21 +139,24 @@ def _list(args: argparse.Namespace) -> int:
         print(json.dumps(rows, indent=2))
         return 0
     for row in rows:
-        state = row["error"] or f"fingerprint {row['fingerprint'][:12]}" if row["path"] else "-"
+        state = f"fingerprint {row['fingerprint'][:12]}" if row["fingerprint"] else "-"
         note = "" if row["benchmark"] else " (not part of the STIR benchmark)"
-        print(f"{row['name']:<16} {row['path'] or 'not here'}  {state}")
-        print(f"{'':<16} {row['licence']}{note}")
+        print(f"{row['name']:<16} {row['path'] or 'not here'}  {row['error'] or state}")
+        print(f"{'':<16} {row['licence'] or 'unknown licence'}{note}")
     return 0
 
 
 def _entry(name: str, path: Path) -> dict:
     """What ``list`` knows of one dataset."""
-    facts = DATASETS.get(name)
+    try:
+        facts, broken = DATASETS.get(name), None
+    except StirError as error:  # of an installed package that cannot be used
+        facts, broken = None, str(error)
     row = {
         "name": name,
         "path": str(path) if path.exists() else None,
         "fingerprint": None,
-        "error": None,
+        "error": broken,
         "num_classes": facts and facts.num_classes,
         "num_channels": facts and facts.channels,
         "licence": facts and f"{facts.licence}, {facts.attribution}",

@@ -13,7 +13,7 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from stir import archive, schema
-from stir.catalogue import DATASETS
+from stir.catalogue import BUILT_IN, DATASETS, slug
 from stir.errors import StirError
 
 if TYPE_CHECKING:
@@ -226,16 +226,27 @@ def _mapped(folder: Path) -> dict[str, NDArray]:
         ) from error
 
 
-def load(name_or_path: str | Path, data_dir: str | Path | None = None) -> STIRDataset:
+def load(
+    name_or_path: str | Path,
+    data_dir: str | Path | None = None,
+    *,
+    beside: str | Path | None = None,
+) -> STIRDataset:
     """Open a dataset by name, from ``data_dir`` ($STIR_DATA, else ``data``), or by path.
 
-    Whatever has a path separator in it or ends in ``.npz`` is a path.
+    Whatever has a path separator in it or ends in ``.npz`` is a path. What the current folder has
+    not is looked for in ``beside``, the folder of the file that names the dataset.
     """
-    path = locate(name_or_path, data_dir)
+    path = locate(name_or_path, data_dir, beside=beside)
     return STIRDataset(path, name=None if _is_path(name_or_path) else str(name_or_path))
 
 
-def locate(name_or_path: str | Path, data_dir: str | Path | None = None) -> Path:
+def locate(
+    name_or_path: str | Path,
+    data_dir: str | Path | None = None,
+    *,
+    beside: str | Path | None = None,
+) -> Path:
     """The file that ``load`` opens, which must be there."""
     if _is_path(name_or_path):
         path, remedy = Path(name_or_path), "`stir list` shows the datasets that are"
@@ -243,12 +254,17 @@ def locate(name_or_path: str | Path, data_dir: str | Path | None = None) -> Path
         path, remedy = data_folder(data_dir) / f"{name_or_path}.npz", _remedy(str(name_or_path))
     else:
         raise StirError(
-            f"A dataset must be one of {', '.join(DATASETS)}, or a path to an .npz file; got "
-            f"{name_or_path!r}."
+            f"A dataset must be one of {', '.join(DATASETS)}, that of an installed package (an "
+            f"entry point in {DATASETS.group}), or a path to an .npz file; got {name_or_path!r}."
         )
-    if not path.exists():
-        raise StirError(f"A dataset must be there to be opened; {path} is not: {remedy}.")
-    return path
+    places = dict.fromkeys([path, Path(beside) / path] if beside else [path])
+    for place in places:
+        if place.exists():
+            return place
+    missing = (
+        f"{path} is not" if len(places) == 1 else f"neither {' nor '.join(map(str, places))} is"
+    )
+    raise StirError(f"A dataset must be there to be opened; {missing}: {remedy}.")
 
 
 def _is_path(name_or_path: str | Path) -> bool:
@@ -267,6 +283,8 @@ def _remedy(name: str) -> str:
         return f"`stir download {plain}` fetches it"
     if name in ("emoji", "shapes", "emoji-clutter"):
         return f"`stir build {name}` makes it in seconds"
+    if name not in BUILT_IN:
+        return f"`stir build {name}{' --raw DIR' * DATASETS[name].needs_raw}` makes it"
     return f"`stir download {name}` fetches it, `stir build {name} --raw DIR` makes it"
 
 
@@ -277,5 +295,5 @@ def _row(scale: int) -> int:
 
 
 def _name(title: str, path: Path) -> str:
-    known = {facts.title: name for name, facts in DATASETS.items() if "@" not in name}
-    return known.get(title) or schema.slug(title) or path.stem
+    known = {facts.title: name for name, facts in BUILT_IN.items() if "@" not in name}
+    return known.get(title) or slug(title) or path.stem

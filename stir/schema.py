@@ -4,7 +4,6 @@ The scale axis runs down: index i holds objects of side 64 - i pixels.
 """
 
 import hashlib
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
@@ -13,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stir import archive
-from stir.catalogue import DATASETS
+from stir.catalogue import BUILT_IN, slug
 from stir.errors import StirError
 
 Arrays = dict[str, NDArray]
@@ -54,11 +53,6 @@ def labels_and_scales(index: tuple[int, ...]) -> Arrays:
         "lbls": np.broadcast_to(np.arange(index[2])[:, None], index).astype(np.int64),
         "scls": np.broadcast_to(np.array(SCALE_AXIS)[:, None, None], index).astype(np.int64),
     }
-
-
-def slug(title: str) -> str:
-    """A title as a short name that is safe in a file name: ``"My Birds!"`` is ``my-birds``."""
-    return re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
 
 
 def fingerprint(arrays: Mapping[str, NDArray]) -> str:
@@ -169,7 +163,7 @@ def _box_faults(arrays: Mapping[str, NDArray]) -> list[str]:
     sides = labels_and_scales(corners.shape[:4])["scls"]
     ends = corners + sides[..., None]
     title = dict(arrays["metadata"].tolist()).get("title", "")
-    if any(facts.title == title and not facts.square for facts in DATASETS.values()):
+    if any(facts.title == title and not facts.square for facts in BUILT_IN.values()):
         outside = (corners >= CANVAS).any(-1) | (ends > CANVAS + 1).all(-1)
     else:
         outside = (ends > CANVAS).any(-1)

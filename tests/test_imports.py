@@ -36,14 +36,15 @@ FORBIDDEN = {
 FLOORS = {
     "stir": (
         {"errors"},
-        {"archive", "catalogue", "cores", "scenarios", "terminal"},
+        {"archive", "cores", "plugins", "scenarios", "terminal"},
+        {"catalogue"},
         {"schema"},
         {"dataset", "sources"},
         {"build", "download", "sheet"},
         {"cli"},
     ),
     "siconvnet": (
-        {"kernel_bank", "modes"},
+        {"kernel_bank", "modes", "plugins"},
         {"resample"},
         {"compiled"},
         {"bases", "fast"},

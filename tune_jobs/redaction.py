@@ -19,7 +19,8 @@ _PATTERNS = (
     (re.compile(r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b"), HIDDEN),
 )
 _VARIABLES = re.compile(rf"(?i){_NAMES}")
-_PLACES = re.compile(r"(?i)(?:path|file|dir|url|uri|endpoint)$")  # where a secret is, not what
+# Where a secret is, not what; and the shell's folders.
+_PLACES = re.compile(r"(?i)(?:path|file|dir|url|uri|endpoint|^pwd|^oldpwd)$")
 _SHORTEST = 8  # characters of a variable's value that is looked for; a shorter one may be a word
 _OF_A_URI = re.compile(r"(?<=://).*@|\?.*", re.DOTALL)
 

@@ -107,6 +107,7 @@ class Service:
                 surroundings=surroundings,
                 dataset_keys={},
                 imports=(),
+                folder=None,
                 board=self,  # type: ignore[arg-type]
             )
             stop: Any = Stop(self.world)

@@ -71,3 +71,9 @@ def test_what_holds_no_secret_stays_as_it_is(text: str):
 def test_no_error_of_ours_says_a_secret_also_on_another_machine(error: type[Exception]):
     raised = error(f"got s3://me:{SECRET}@bucket.")
     assert str(raised) == str(pickle.loads(pickle.dumps(raised))) == "got s3://***@bucket."
+
+
+@pytest.mark.parametrize("name", ["PWD", "OLDPWD"])
+def test_the_shells_folders_are_no_passwords(name: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv(name, "/home/me/project")
+    assert redact("looked for in /home/me/project") == "looked for in /home/me/project"

@@ -33,19 +33,31 @@ class Bundle:
 
     files: tuple[tuple[str, Candidate], ...]
     held_back: tuple[Candidate, ...]
+    entry_points: tuple[metadata.EntryPoint, ...] = ()
 
     @classmethod
-    def of(cls, *, study_file: Path | None, imports: Iterable[str]) -> Self:
+    def of(
+        cls,
+        *,
+        study_file: Path | None,
+        imports: Iterable[str],
+        entry_points: Iterable[metadata.EntryPoint] = (),
+    ) -> Self:
         """Our packages, the study's file, and the modules in ``imports`` with their neighbours.
 
         The neighbours of a module are those that it loaded from its own folder; a module of a
-        package goes with the whole package. No data, no credentials. Raises TuneJobsError if that
-        is more than a cluster should be sent, or holds a link out of its project.
+        package goes with the whole package. Of an installed package that adds models or datasets by
+        ``entry_points`` its own modules go, and its entry points, so that they are known there. No
+        data, no credentials. Raises TuneJobsError if that is more than a cluster should be sent, or
+        holds a link out of its project.
         """
         ours = _our_folder()
         sources = {name: ours / name for name in PACKAGES}
         for module in imports:
             sources |= _with_neighbours(module.partition(".")[0])
+        entry_points = tuple(entry_points)
+        for package in _packages(entry_points):
+            sources |= _modules_of(package)
         found = [
             (str(candidate.path.relative_to(source.parent)), candidate)
             for name, source in sources.items()
@@ -56,6 +68,7 @@ class Bundle:
         bundle = cls(
             tuple((name, one) for name, one in found if not one.reason),
             tuple(one for _, one in found if one.reason),
+            entry_points,
         )
         bundle._require_small(sources)
         return bundle
@@ -71,8 +84,15 @@ class Bundle:
             target = folder / name
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(candidate.path, target)
+        for package in _packages(self.entry_points):
+            points = [
+                one for one in self.entry_points if one.dist and one.dist.name == package.name
+            ]
+            info = _write_metadata(folder, package.name, package.version)
+            (info / "entry_points.txt").write_text(_as_ini(points))
         digest = _digest(folder)
-        _write_distribution(folder)
+        info = _write_metadata(folder, DISTRIBUTION, metadata.version(DISTRIBUTION))
+        (info / GIT_STATE).write_text(json.dumps(git_state()))
         return digest
 
     def _require_small(self, sources: dict[str, Path]) -> None:
@@ -132,15 +152,43 @@ def _home(module: str) -> Path | None:
     return origin.parent if spec.submodule_search_locations else origin
 
 
-def _write_distribution(folder: Path) -> None:
-    """Let the code on the cluster know its version and commit, installed there or not."""
-    version = metadata.version(DISTRIBUTION)
-    info = folder / f"{DISTRIBUTION.replace('-', '_')}-{version}.dist-info"
+def _packages(entry_points: Iterable[metadata.EntryPoint]) -> list[metadata.Distribution]:
+    """The installed packages that entry points belong to, each once."""
+    found = {point.dist.name: point.dist for point in entry_points if point.dist}
+    return list(found.values())
+
+
+def _modules_of(package: metadata.Distribution) -> dict[str, Path]:
+    """Where the top-level modules of an installed package lie, in development or not."""
+    names = [
+        name
+        for name, packages in metadata.packages_distributions().items()
+        if package.name in packages
+    ]
+    homes = {name: _home(name) for name in names}
+    found = {name: home for name, home in homes.items() if home is not None}
+    if not found:
+        raise TuneJobsError(
+            f"A package that adds models or datasets must consist of files to be sent to a "
+            f"cluster; {package.name} {package.version} has none that can be found."
+        )
+    return found
+
+
+def _as_ini(entry_points: Iterable[metadata.EntryPoint]) -> str:
+    """Entry points as ``entry_points.txt`` of an installed package holds them."""
+    groups: dict[str, str] = {}
+    for point in entry_points:
+        groups[point.group] = f"{groups.get(point.group, '')}{point.name} = {point.value}\n"
+    return "".join(f"[{group}]\n{lines}" for group, lines in groups.items())
+
+
+def _write_metadata(folder: Path, name: str, version: str) -> Path:
+    """Let the code on the cluster know a package and its version, installed there or not."""
+    info = folder / f"{name.replace('-', '_')}-{version}.dist-info"
     info.mkdir()
-    (info / "METADATA").write_text(
-        f"Metadata-Version: 2.1\nName: {DISTRIBUTION}\nVersion: {version}\n"
-    )
-    (info / GIT_STATE).write_text(json.dumps(git_state()))
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+    return info
 
 
 def _digest(folder: Path) -> str:

@@ -4,6 +4,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from tune_jobs.commands import options
+from tune_jobs.errors import TuneJobsError
 
 if TYPE_CHECKING:
     from tune_jobs.records.calibration import Calibration, ModelSeconds
@@ -39,15 +40,13 @@ def calibration_here(storage: "Storage", *, threads: int) -> "Calibration | None
 
 
 def _calibrate(args: argparse.Namespace) -> int:
-    from siconvnet import MODELS
-    from tune_jobs.names import look_up
     from tune_jobs.records.keys import calibration_key
     from tune_jobs.storage import Storage
     from tune_jobs.study.plugins import import_models
     from tune_jobs.trial.calibrate import calibrate, this_machine
 
     import_models(args.imports)
-    models = [look_up("model", name, MODELS).name for name in args.models] or [*MODELS]
+    models = _usable(args.models)
     storage = Storage(args.storage)
     storage.check_writable()
     here = this_machine(args.threads)
@@ -59,6 +58,23 @@ def _calibrate(args: argparse.Namespace) -> int:
     storage.write(key, found.to_json())
     print(f"stored as {storage.uri}/{key}; `tune-jobs plan` uses it on machines like this one")
     return 0
+
+
+def _usable(asked: list[str]) -> list[str]:
+    """The models to time: those asked for, else all but those whose package cannot be used."""
+    from siconvnet import MODELS
+    from siconvnet.plugins import PluginError
+    from tune_jobs.names import look_up
+
+    usable = []
+    for name in asked or MODELS:
+        try:
+            usable.append(look_up("model", name, MODELS).name)
+        except PluginError as error:
+            if asked:
+                raise TuneJobsError(str(error)) from None
+            options.say(f"{name} is left out: {error}")
+    return usable
 
 
 def _show(model: str, seconds: "ModelSeconds") -> None:

@@ -48,7 +48,7 @@ def _evaluate(args: argparse.Namespace) -> int:
     from tune_jobs.records.evaluation import Wanted
     from tune_jobs.storage import Storage
 
-    study, imports = _identify(args.study)
+    study, imports, folder = _identify(args.study)
     what = f"study {study}" if study else "finished points"
     storage = Storage(args.storage)
     storage.require_there()
@@ -70,6 +70,7 @@ def _evaluate(args: argparse.Namespace) -> int:
             storage,
             wanted,
             imports=(*imports, *args.imports),
+            folder=folder,
             max_concurrent=args.max_concurrent,
             address=args.address,
         )
@@ -96,11 +97,11 @@ def _object(text: str) -> "ObjectIndex":
     return ObjectIndex(*map(int, numbers))
 
 
-def _identify(study: str | None) -> tuple[str | None, tuple[str, ...]]:
-    """The name under which a study's points are stored, and the modules with its models."""
+def _identify(study: str | None) -> tuple[str | None, tuple[str, ...], Path | None]:
+    """The name under which a study's points are stored, the modules with its models, its folder."""
     from tune_jobs.study.file import load_study
 
     if study is None or Path(study).suffix not in (".yaml", ".yml"):
-        return study, ()
+        return study, (), None
     loaded = load_study(study)
-    return loaded.name, loaded.imports
+    return loaded.name, loaded.imports, loaded.folder

@@ -42,6 +42,7 @@ def _submit(args: argparse.Namespace) -> int:
     from tune_jobs.plan.opened import open_study
     from tune_jobs.storage import Storage
     from tune_jobs.study.file import load_study, shipped_studies
+    from tune_jobs.study.plugins import packages_of
     from tune_jobs.study.subset import Only
 
     storage = Storage(args.storage)
@@ -54,7 +55,9 @@ def _submit(args: argparse.Namespace) -> int:
     opened = open_study(study, args.data)
     only = Only.parse(args.only, opened.study)
     study_file = None if args.study in shipped_studies() else Path(args.study)
-    bundle = Bundle.of(study_file=study_file, imports=study.imports)
+    bundle = Bundle.of(
+        study_file=study_file, imports=study.imports, entry_points=packages_of(study)
+    )
     if args.dry_run:
         _show(bundle, opened)
         return 0

@@ -57,7 +57,8 @@ def _train(args: argparse.Namespace) -> int:
 
     from tune_jobs.storage import Storage
     from tune_jobs.storage.datasets import open_checked, put_dataset
-    from tune_jobs.study.plugins import import_models
+    from tune_jobs.study.axes import UnknownModelError
+    from tune_jobs.study.plugins import import_models, where_models_come_from
     from tune_jobs.trial.interrupts import first_interrupt_asks
     from tune_jobs.trial.provenance import check_backend
     from tune_jobs.trial.session import Surroundings
@@ -66,7 +67,10 @@ def _train(args: argparse.Namespace) -> int:
     _require_device(args.device)
     check_backend()
     import_models(args.imports)
-    spec, dataset = _trial(args)
+    try:
+        spec, dataset = _trial(args)
+    except UnknownModelError as error:
+        raise TuneJobsError(f"{error} {where_models_come_from(args.imports, None)}") from None
     storage = Storage(args.storage)
     storage.check_writable()
     images = open_checked(dataset.path, str(dataset.path))

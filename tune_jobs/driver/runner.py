@@ -256,6 +256,7 @@ def _shared(
         ),
         dataset_keys={name: put_dataset(dataset, storage) for name, dataset in datasets.items()},
         imports=study.imports,
+        folder=study.folder,
         board=stop.board,
     )
 

@@ -1,6 +1,7 @@
 """What Ray Tune calls on a worker: one trial, and all that a worker needs for it."""
 
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from ray import tune
@@ -27,6 +28,7 @@ class Shared:
     surroundings: Surroundings
     dataset_keys: dict[str, str]
     imports: tuple[str, ...]  # modules that register users' own models
+    folder: Path | None  # of the study's file, where they are looked for too
     board: ActorHandle  # where a stop is announced
 
 
@@ -46,7 +48,7 @@ def trainable(config: dict[str, Any], shared: Shared) -> None:
         if stop_asked() or node_leaves():
             outcome = Outcome(status=TrialState.PAUSED)
         else:
-            import_models(shared.imports)
+            import_models(shared.imports, shared.folder)
             outcome = run_trial(
                 spec,
                 fetch_dataset(shared.dataset_keys[spec.point.dataset], shared.storage),

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 from stir.cores import available_cores
 from tune_jobs.errors import TuneJobsError
@@ -75,15 +76,18 @@ def evaluate_points(
     wanted: Wanted = ALWAYS,
     *,
     imports: Sequence[str] = (),
+    folder: Path | None = None,
     max_concurrent: int | None = None,
     address: str = "local",
 ) -> Iterator[tuple[str, str]]:
     """Evaluate points and yield each id when it is done, with the reason if that failed.
 
     What is stored already is kept, so a pass that was cut off goes on where it was. ``imports``
-    are the modules that register users' own models. ``address`` is that of ``ray_session``.
+    are the modules that register users' own models, looked for in ``folder`` too. ``address`` is
+    that of ``ray_session``.
     """
-    evaluate = partial(_reason_not_evaluated, storage=storage, wanted=wanted, imports=imports)
+    load = partial(import_models, imports, folder)
+    evaluate = partial(_reason_not_evaluated, storage=storage, wanted=wanted, load=load)
     if len(point_ids) > FEW or address != "local":
         yield from _on_ray(evaluate, point_ids, max_concurrent, address)
     else:
@@ -124,13 +128,13 @@ def _call(evaluate: Callable[[str], str], point_id: str) -> str:
 
 
 def _reason_not_evaluated(
-    point_id: str, *, storage: Storage, wanted: Wanted, imports: Sequence[str]
+    point_id: str, *, storage: Storage, wanted: Wanted, load: Callable[[], None]
 ) -> str:
     """Evaluate a point; why that failed, or nothing."""
     from tune_jobs.evaluation.measures import evaluate_point  # torch takes seconds to import
 
     try:
-        import_models(imports)
+        load()
         evaluate_point(point_id, storage, wanted)
     except Exception as error:
         return _one_line(error)

@@ -8,6 +8,7 @@ from types import MappingProxyType
 import stir
 from siconvnet import MODELS
 from stir import DATASETS, DatasetSummary, StirError
+from stir.catalogue import BUILT_IN
 from tune_jobs.errors import TuneJobsError
 from tune_jobs.point import GridPoint, OpenPoint, Recipe, TrialSpec, require_name
 from tune_jobs.study.study import Phase, Study
@@ -41,8 +42,11 @@ class OpenedStudy:
 
     @property
     def images_per_scale(self) -> dict[str, int]:
-        """Of one split of each dataset that is here or in the catalogue."""
-        known = {name: facts.num_classes * facts.instances for name, facts in DATASETS.items()}
+        """Of one split of each dataset that is here, built in, or known by name to the study."""
+        listed = dict(BUILT_IN) | {
+            name: DATASETS[name] for name in self.missing if name in DATASETS
+        }
+        known = {name: facts.num_classes * facts.instances for name, facts in listed.items()}
         here = {name: data.num_classes * data.instances for name, data in self.datasets.items()}
         return known | here
 
@@ -85,7 +89,7 @@ def open_study(
     missing: dict[str, StirError] = {}
     for asked in dict.fromkeys(wanted):
         try:
-            dataset = opened[asked] if asked in opened else stir.load(asked, data_dir).summary
+            dataset = opened.get(asked) or _summary(asked, data_dir, study.folder)
         except StirError as error:
             names[asked], missing[asked] = asked, error
         else:
@@ -95,6 +99,13 @@ def open_study(
     phases = tuple(_renamed(phase, names) for phase in study.phases)
     search = study.search and study.search.with_datasets(names)
     return OpenedStudy(replace(study, phases=phases, search=search), datasets, missing, names)
+
+
+def _summary(asked: str, data_dir: str | Path | None, folder: Path | None) -> DatasetSummary:
+    """Of a dataset in the data folder; where none is given, beside the study's file too."""
+    is_path = "/" in asked or asked.endswith(".npz")
+    beside = folder if is_path or data_dir is None else None
+    return stir.load(asked, data_dir, beside=beside).summary
 
 
 def _refuse_namesake(first: DatasetSummary | None, second: DatasetSummary) -> None:

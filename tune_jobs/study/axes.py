@@ -7,16 +7,21 @@ from math import prod
 from typing import Any
 
 from siconvnet import MODELS
+from siconvnet.plugins import PluginError
 from siconvnet.resample import INTERPOLATIONS
 from stir import DATASETS, SCENARIOS
 from tune_jobs.errors import TuneJobsError
-from tune_jobs.names import look_up
+from tune_jobs.names import did_you_mean, look_up
 from tune_jobs.point import Cell, GridPoint, OpenPoint, require_name
 from tune_jobs.study.checks import is_whole, mapping, number
 
 AXES = tuple(field.name for field in fields(GridPoint))
 CHOSEN = "chosen"  # stands for the learning rate that an earlier phase chose
 MOST_POINTS = 200_000  # of a study, those in several phases or groups counted each time
+
+
+class UnknownModelError(TuneJobsError):
+    """A model that neither this software nor anything imported or installed has."""
 
 
 def check_point_values(values: Mapping[str, object]) -> GridPoint:
@@ -118,15 +123,21 @@ def _check(axis: str, value: object) -> Any:
 
 
 def _model(value: Any) -> str:
-    look_up("model", str(value), MODELS)
-    require_name("model", str(value))
-    return str(value)
+    name = str(value)
+    if name not in MODELS:
+        raise UnknownModelError(f"No model is called {name!r}.{did_you_mean(name, MODELS)}")
+    try:
+        MODELS[name]  # of an installed package: imported now
+    except PluginError as error:
+        raise TuneJobsError(str(error)) from None
+    require_name("model", name)
+    return name
 
 
 def _dataset(value: Any) -> str:
     name = str(value)
-    if "/" not in name and not name.endswith(".npz"):
-        look_up("dataset", name, DATASETS)
+    if "/" not in name and not name.endswith(".npz") and name not in DATASETS:
+        raise TuneJobsError(f"No dataset is called {name!r}.{did_you_mean(name, DATASETS)}")
     return name
 
 

@@ -7,9 +7,9 @@ from typing import Any
 from tune_jobs.errors import TuneJobsError
 from tune_jobs.names import did_you_mean, look_up
 from tune_jobs.point import Cell, GridPoint, OpenPoint, Recipe, cell_of
-from tune_jobs.study.axes import Tally, check_axes, cross
+from tune_jobs.study.axes import Tally, UnknownModelError, check_axes, cross
 from tune_jobs.study.checks import is_number, is_whole, mapping
-from tune_jobs.study.plugins import import_models
+from tune_jobs.study.plugins import import_models, where_models_come_from
 from tune_jobs.study.recipe import check_recipe
 from tune_jobs.study.rules import RULES
 from tune_jobs.study.search import parse_search
@@ -44,16 +44,17 @@ def load_study(name_or_path: str) -> Study:
             f"A study must be a YAML file or the name of a shipped one ({known}); "
             f"there is no {path}."
         ) from None
-    return parse_study(content, where=str(path))
+    return parse_study(content, where=str(path), folder=path.parent.resolve() if is_path else None)
 
 
-def parse_study(content: object, *, where: str) -> Study:
-    """Check what a study file holds; ``where`` is named in errors."""
+def parse_study(content: object, *, where: str, folder: Path | None = None) -> Study:
+    """Check what a study file in a folder holds; ``where`` is named in errors."""
+    imports: tuple[str, ...] = ()
     try:
         known = ("name", "imports", "axes", "groups", "phases", "recipe", "search", "resources")
         top = mapping(content, "the file", known)
         imports = _imports(top.get("imports"))
-        import_models(imports)
+        import_models(imports, folder)
         search = parse_search(top) if "search" in top else None
         return Study(
             name=_name(top.get("name"), "name"),
@@ -61,8 +62,12 @@ def parse_study(content: object, *, where: str) -> Study:
             recipe=Recipe() if search else check_recipe(top.get("recipe")),
             resources=_resources(top.get("resources")),
             imports=imports,
+            folder=folder,
             search=search,
         )
+    except UnknownModelError as error:
+        hint = where_models_come_from(imports, folder)
+        raise TuneJobsError(f"{where}: {error} {hint}") from None
     except ValueError as error:  # ours; or Python's, of a number too long to be printed
         raise TuneJobsError(f"{where}: {error}") from None
 

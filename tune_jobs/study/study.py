@@ -1,6 +1,7 @@
 """What a study is: phases of points, or a search, with a recipe and what each trial takes."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from tune_jobs.point import GridPoint, OpenPoint, Recipe
 from tune_jobs.study.search import Search
@@ -39,8 +40,9 @@ class Phase:
 class Study:
     """Phases in the order they run, how points are trained and what each of them takes.
 
-    ``imports`` are the modules that register users' own models. With a ``search`` there are no
-    phases: points are drawn, each with a recipe of its own.
+    ``imports`` are the modules that register users' own models, ``folder`` is that of the study's
+    file, in which they and data are looked for too. With a ``search`` there are no phases: points
+    are drawn, each with a recipe of its own.
     """
 
     name: str
@@ -48,6 +50,7 @@ class Study:
     recipe: Recipe
     resources: Resources
     imports: tuple[str, ...] = ()
+    folder: Path | None = None
     search: Search | None = None
 
     @property

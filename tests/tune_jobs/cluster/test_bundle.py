@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -252,3 +253,35 @@ def test_the_compiled_loops_that_were_built_here_travel():
     packed = Bundle.of(study_file=None, imports=())
     assert {name for name, _ in packed.files if name.endswith(".so")} == built
     assert not [each for each in packed.held_back if each.path.suffix == ".so"]
+
+
+def test_a_package_with_entry_points_travels_with_them_and_nothing_that_lies_beside_it(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    site = tmp_path / "site"
+    info = site / "nice_net-2.1.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: nice-net\nVersion: 2.1\n")
+    (info / "top_level.txt").write_text("nice_net\n")
+    (info / "entry_points.txt").write_text(
+        "[console_scripts]\nnice = nice_net:main\n[siconvnet.models]\nnice = nice_net\n"
+    )
+    (site / "nice_net").mkdir()
+    (site / "nice_net" / "__init__.py").write_text("")
+    (site / "numpy_like.py").write_text("")
+    monkeypatch.syspath_prepend(site)
+    points = metadata.entry_points(group="siconvnet.models")
+    packed = Bundle.of(study_file=None, imports=(), entry_points=points)
+    folder = tmp_path / "packed"
+    folder.mkdir()
+    before = packed.write(folder)
+    assert (folder / "nice_net" / "__init__.py").exists()
+    assert not (folder / "numpy_like.py").exists()
+    (found,) = metadata.distributions(path=[str(folder)], name="nice-net")
+    assert found.version == "2.1"
+    assert [(one.group, one.name, one.value) for one in found.entry_points] == [
+        ("siconvnet.models", "nice", "nice_net")
+    ]
+    without = Bundle.of(study_file=None, imports=["nice_net"])
+    (tmp_path / "without").mkdir()
+    assert without.write(tmp_path / "without") != before

@@ -14,6 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from lab.examples import install_examples
 from lab.s3_server import CREDENTIALS, S3Server, free_ports
 from tune_jobs.cli import main
 from tune_jobs.cluster.connection import scratch_folder
@@ -209,6 +210,31 @@ def test_ctrl_c_leaves_a_study_running_until_it_is_stopped_with_checkpoints(
     assert "stopped; the same command goes on from the checkpoints" in again.said
     assert keys(uri, "claims") == []
     assert len(keys(uri, "checkpoints")) == 1
+
+
+def test_installed_models_and_datasets_travel_without_being_named_in_imports(
+    cluster: str, user: Path, variables: dict[str, str], uri: str, s3_keys: None, tmp_path: Path
+):
+    variables = variables | {"PYTHONPATH": install_examples(tmp_path)["PYTHONPATH"]}
+    subprocess.run([BIN / "stir", "build", "letters"], cwd=user, env=variables, check=True)
+    (user / "mine.yaml").write_text(
+        """
+name: mine
+axes: {model: [log-polar, standard], dataset: letters, scenario: 2, kernel_size: 7,
+       interpolation: null, lr: 1e-3, seed: 1}
+recipe: {max_epochs: 1}
+"""
+    )
+    options = ("--address", cluster, "--storage", uri)
+    submit = Command("submit", "mine.yaml", *options, home=user, variables=variables)
+    assert submit.exit_status() == 0, submit.said
+    assert "study mine: 2 finished" in submit.said
+    storage = Storage(uri)
+    records = [TrialRecord.from_json(storage.read(key)) for key in keys(uri, "records")]
+    assert {(one.point.model, one.point.dataset) for one in records} == {
+        ("log-polar", "letters"),
+        ("standard", "letters"),
+    }
 
 
 def git_sha() -> str | None:
