@@ -36,7 +36,7 @@ FORBIDDEN = {
 FLOORS = {
     "stir": (
         {"errors"},
-        {"archive", "cores", "plugins", "scenarios", "terminal"},
+        {"archive", "cores", "scenarios", "terminal"},
         {"catalogue"},
         {"schema"},
         {"dataset", "sources"},
@@ -44,7 +44,7 @@ FLOORS = {
         {"cli"},
     ),
     "siconvnet": (
-        {"kernel_bank", "modes", "plugins"},
+        {"kernel_bank", "modes"},
         {"resample"},
         {"compiled"},
         {"bases", "fast"},

@@ -33,10 +33,10 @@ def flatten_and_classify(*, in_channels: int, num_classes: int, **options) -> nn
 
 @pytest.fixture
 def clean_table() -> Iterator[None]:
-    known = dict(siconvnet.models._models)
+    known = dict(siconvnet.models.registry._models)
     yield
-    siconvnet.models._models.clear()
-    siconvnet.models._models.update(known)
+    siconvnet.models.registry._models.clear()
+    siconvnet.models.registry._models.update(known)
 
 
 def test_the_papers_models_and_the_corrected_one_are_known():

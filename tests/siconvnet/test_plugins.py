@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from siconvnet import models
-from siconvnet.plugins import Known, PluginError
+from siconvnet.models import registry
+from siconvnet.models.plugins import Known, PluginError
 
 GOOD = """
 import torch
@@ -23,10 +23,10 @@ register_model("{name}", build, version=7)
 
 @pytest.fixture(autouse=True)
 def _only_known_models() -> Iterator[None]:
-    known = dict(models._models)
+    known = dict(registry._models)
     yield
-    models._models.clear()
-    models._models.update(known)
+    registry._models.clear()
+    registry._models.update(known)
 
 
 @pytest.fixture
@@ -45,9 +45,9 @@ def install(site: Path, package: str, entry_points: str, **modules: str) -> None
         (site / f"{name}.py").write_text(text)
 
 
-def known() -> Known[models.ModelSpec]:
+def known() -> Known[registry.ModelSpec]:
     """The table of models as a new process would have it."""
-    return Known(models._models, group="siconvnet.models")
+    return Known(registry._models, group="siconvnet.models")
 
 
 def test_a_model_is_listed_at_once_and_imported_when_it_is_looked_up(site: Path):
@@ -55,7 +55,7 @@ def test_a_model_is_listed_at_once_and_imported_when_it_is_looked_up(site: Path)
     table = known()
     assert [*table][-1] == "mine"
     assert "mine" in table
-    assert "mine" not in models._models
+    assert "mine" not in registry._models
     assert table["mine"].version == 7
     assert len(table) == len([*table])
 
@@ -102,4 +102,4 @@ def test_a_package_cannot_replace_a_model_of_the_benchmark(
 
 def test_the_error_of_an_unknown_model_names_the_group_of_entry_points():
     with pytest.raises(ValueError, match=r"an entry point in siconvnet\.models installed"):
-        models.find_model("mine")
+        registry.find_model("mine")

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from siconvnet import build_model
-from siconvnet.models import ScaleSelectNetwork
+from siconvnet.networks import ScaleSelectNetwork
 from siconvnet.selection import (
     CanonicalPatch,
     GaussianJetConv2d,

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 import stir
-from stir import StirError, catalogue, register_dataset
+from stir import StirError, register_dataset
 from stir.build import build
+from stir.catalogue import facts
+from stir.catalogue.plugins import Known
 from stir.cli import main
-from stir.plugins import Known
 from stir.schema import blank
 
 FACTS = {
@@ -36,10 +37,10 @@ def squares(*, raw_dir: Path | None, progress) -> dict:
 
 @pytest.fixture(autouse=True)
 def _only_known_datasets() -> Iterator[None]:
-    known = dict(catalogue._datasets)
+    known = dict(facts._datasets)
     yield
-    catalogue._datasets.clear()
-    catalogue._datasets.update(known)
+    facts._datasets.clear()
+    facts._datasets.update(known)
 
 
 def test_a_registered_dataset_is_built_listed_and_loaded_by_name(
@@ -99,7 +100,7 @@ def test_a_broken_package_is_a_line_of_the_list_and_harms_no_other(
     (info / "entry_points.txt").write_text("[stir.datasets]\nbroken = bad_dataset\n")
     (tmp_path / "bad_dataset.py").write_text("import not_there\n")
     monkeypatch.syspath_prepend(tmp_path)
-    table = Known(catalogue._datasets, group="stir.datasets")
+    table = Known(facts._datasets, group="stir.datasets")
     for module in ("stir.cli", "stir.build", "stir.dataset"):
         monkeypatch.setattr(f"{module}.DATASETS", table)
     assert main(["list", "--data", str(tmp_path)]) == 0

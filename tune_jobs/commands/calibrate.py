@@ -63,7 +63,7 @@ def _calibrate(args: argparse.Namespace) -> int:
 def _usable(asked: list[str]) -> list[str]:
     """The models to time: those asked for, else all but those whose package cannot be used."""
     from siconvnet import MODELS
-    from siconvnet.plugins import PluginError
+    from siconvnet.models.plugins import PluginError
     from tune_jobs.names import look_up
 
     usable = []

@@ -7,7 +7,7 @@ from math import prod
 from typing import Any
 
 from siconvnet import MODELS
-from siconvnet.plugins import PluginError
+from siconvnet.models.plugins import PluginError
 from siconvnet.resample import INTERPOLATIONS
 from stir import DATASETS, SCENARIOS
 from tune_jobs.errors import TuneJobsError

@@ -65,7 +65,7 @@ def test_code_study_and_what_a_module_loaded_travel_and_nothing_else(home: Path)
     ]
     assert sent(home) == {"__init__.py", "wide.py", "data/loader.py"}
     assert {path.suffix for path in folder.rglob("*") if path.is_file()} <= {
-        *(".py", ".yaml", ".cpp", ".h", ".so", ".json", ""),
+        *(".py", ".typed", ".yaml", ".cpp", ".h", ".so", ".json", ""),
     }
 
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from siconvnet import MODELS, models
+from siconvnet import MODELS
+from siconvnet.models import registry
 from tune_jobs.cli import main
 from tune_jobs.errors import TuneJobsError
 from tune_jobs.plan.opened import open_study
@@ -31,12 +32,12 @@ axes: {model: found, dataset: data/bars.npz, scenario: 2, kernel_size: 7, interp
 
 @pytest.fixture(autouse=True)
 def _clean(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    known = dict(models._models)
+    known = dict(registry._models)
     monkeypatch.setattr(sys, "path", [*sys.path])
     yield
     sys.modules.pop("found_models", None)
-    models._models.clear()
-    models._models.update(known)
+    registry._models.clear()
+    registry._models.update(known)
 
 
 def folder_of(root: Path, *, width: int, bars: Path) -> Path:

@@ -9,7 +9,8 @@ import torch
 from torch import nn
 
 import stir
-from siconvnet import models, register_model
+from siconvnet import register_model
+from siconvnet.models import registry
 from stir import STIRDataset
 from tune_jobs.cli import main
 from tune_jobs.point import GridPoint, Recipe, TrialSpec
@@ -52,7 +53,7 @@ def own_models() -> Iterator[None]:
         register_model(build.__name__, build, version=1)
     yield
     for build in (late, column):
-        del models._models[build.__name__]
+        del registry._models[build.__name__]
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from numpy.typing import NDArray
 
+from stir.catalogue.plugins import Known
 from stir.errors import StirError
-from stir.plugins import Known
 
 if TYPE_CHECKING:
     from stir.terminal import Progress

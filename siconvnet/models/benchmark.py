@@ -1,19 +1,15 @@
-"""The models of the benchmark by name, and a place for users' own."""
+"""The models of the benchmark, and those of ours beside them."""
 
 import functools
-import hashlib
-import inspect
-import sys
 from collections.abc import Callable
-from dataclasses import dataclass
-from difflib import get_close_matches
-from typing import Any, Protocol
+from typing import Any
 
 from torch import Tensor, nn
 
 from siconvnet.baselines import Conv2d, Conv3d, KanazawaConv2d, SESConv2d, XuConv2d
 from siconvnet.bases import steerable_basis
 from siconvnet.layers import POOL_MODES, PooledSiConv2d, ScalePool, SiConv2d
+from siconvnet.models.spec import ModelSpec
 from siconvnet.networks import (
     LastStage,
     PyramidEnsemble,
@@ -21,150 +17,12 @@ from siconvnet.networks import (
     SpatialTransformer,
     TwoStageNetwork,
 )
-from siconvnet.plugins import Known
-from siconvnet.resample import check_interpolation, max_num_scales
+from siconvnet.resample import max_num_scales
 
 IMAGE_SIDE = 64  # pixels, all images of the benchmark
 KERNEL_SIZES = (3, 7, 11, 15)
 WIDTHS = (16, 32)  # channels after each stage
 Stages = tuple[nn.Module, LastStage]
-
-
-class Builder(Protocol):
-    """What makes a model: its parameters drawn from torch's global generator."""
-
-    def __call__(
-        self,
-        *,
-        in_channels: int,
-        num_classes: int,
-        kernel_size: int,
-        interpolation: str,
-        plain: bool,
-    ) -> nn.Module: ...
-
-
-@dataclass(frozen=True, slots=True)
-class ModelSpec:
-    """A model that can be built by name.
-
-    ``version`` goes up when a change moves the model's numbers, so that old and new results are
-    never taken for each other. ``kernel_sizes`` are those it can be built with; None: any.
-    """
-
-    name: str
-    build: Builder
-    version: int | str
-    uses_interpolation: bool
-    kernel_sizes: tuple[int, ...] | None = None
-
-    def check_kernel_size(self, kernel_size: int) -> None:
-        """Refuse a kernel size that the model cannot be built with."""
-        sizes = self.kernel_sizes
-        if sizes is not None and kernel_size not in sizes:
-            accepted = ", ".join(map(str, sizes))
-            rule = f"one of {accepted}" if len(sizes) > 1 else accepted
-            raise ValueError(f"kernel_size of {self.name} must be {rule}; got {kernel_size}.")
-
-
-def build_model(
-    name: str,
-    *,
-    in_channels: int,
-    num_classes: int,
-    kernel_size: int = 7,
-    interpolation: str = "bicubic",
-    plain: bool = False,
-) -> nn.Module:
-    """A new model of the benchmark, or of those registered, initialised at random.
-
-    Weights are drawn from torch's global generator: call ``torch.manual_seed`` before. With
-    ``plain`` the model computes by the book instead of fast; the numbers and ``state_dict`` keys
-    are the same.
-
-    >>> model = build_model("standard", in_channels=1, num_classes=36)
-    >>> sum(parameter.numel() for parameter in model.parameters())
-    27108
-    """
-    spec = find_model(name)
-    spec.check_kernel_size(kernel_size)
-    check_interpolation(interpolation)
-    for label, count in (("in_channels", in_channels), ("num_classes", num_classes)):
-        if count < 1:
-            raise ValueError(f"{label} must be at least 1; got {count}.")
-    return spec.build(
-        in_channels=in_channels,
-        num_classes=num_classes,
-        kernel_size=kernel_size,
-        interpolation=interpolation,
-        plain=plain,
-    )
-
-
-def register_model(
-    name: str,
-    build: Builder,
-    *,
-    version: int | str | None = None,
-    uses_interpolation: bool = False,
-    kernel_sizes: tuple[int, ...] | None = None,
-) -> ModelSpec:
-    """Let ``build_model`` and studies know a model of your own.
-
-    ``build`` is called with ``in_channels``, ``num_classes``, ``kernel_size``, ``interpolation``
-    and ``plain`` by keyword, and may ignore the last three with ``**options``. It returns a network
-    that maps images (N, in_channels, 64, 64) to logits (N, num_classes), scores before softmax.
-
-    Without a ``version``, the source of the module that ``build`` is written in stands for it: any
-    edit of that file makes new results of all its models. ``kernel_sizes`` are those that
-    ``build_model`` and studies accept for it; without, any is passed on.
-
-    An installed package makes its models known everywhere by entry points of the group
-    ``siconvnet.models``: each has a model's name and refers to the module that registers it.
-
-    >>> def tiny(*, in_channels, num_classes, **options):
-    ...     return nn.Sequential(nn.Flatten(), nn.Linear(in_channels * 64 * 64, num_classes))
-    >>> register_model("tiny", tiny, version=1)  # doctest: +SKIP
-    """
-    if not name:
-        raise ValueError("A model needs a name; got an empty one.")
-    if any(name == spec.name for spec in (*_PAPER, *_OURS)):
-        raise ValueError(f"A model's name must not be one of the benchmark's; got {name!r}.")
-    if version is None:
-        version = source_version(build)
-    spec = ModelSpec(name, build, version, uses_interpolation, kernel_sizes)
-    _models[name] = spec
-    return spec
-
-
-def find_model(name: str) -> ModelSpec:
-    """Return ``MODELS[name]``; the error of an unknown name lists those that are accepted."""
-    if name in MODELS:
-        return MODELS[name]
-    near = get_close_matches(name, MODELS, n=1)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
-    raise ValueError(
-        f"No model is called {name!r}.{hint} Known: {', '.join(MODELS)}. Others are known once "
-        f"register_model is called, or a package with an entry point in {MODELS.group} installed."
-    )
-
-
-def source_version(build: Builder) -> str:
-    """Twelve hex digits that change when the file that ``build`` is written in does."""
-    written = build
-    while isinstance(written, functools.partial):
-        written = written.func
-    module = sys.modules.get(getattr(written, "__module__", ""))
-    try:
-        source = inspect.getsource(module) if module else None
-    except (OSError, TypeError):
-        source = None
-    if source is None:
-        raise ValueError(
-            "Without a version, a model must be built by a function in a file, whose source stands "
-            f"for the version; got {build!r}. Give version=1."
-        )
-    return hashlib.sha256(source.encode()).hexdigest()[:12]
 
 
 # How each model makes its two stages; the first is made first, since it is drawn first.
@@ -294,7 +152,7 @@ def checked(model: nn.Module, in_channels: int) -> nn.Module:
     return model
 
 
-_PAPER = (
+PAPER = (
     benchmark_model("standard", conv_stages),
     *(
         benchmark_model(
@@ -315,9 +173,7 @@ _PAPER = (
     benchmark_model("hermite", functools.partial(steerable_stages, "hermite")),
     benchmark_model("disco", functools.partial(steerable_stages, "disco"), kernel_sizes=(7,)),
 )
-_OURS = (
+OURS = (
     scale_select_model("scale_select", candidates=1),
     scale_select_model("scale_select_k", candidates=4),
 )
-_models = {spec.name: spec for spec in (*_PAPER, *_OURS)}
-MODELS: Known[ModelSpec] = Known(_models, group="siconvnet.models")

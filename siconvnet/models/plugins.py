@@ -1,6 +1,6 @@
 """What installed packages add by an entry point: known by name at once, imported when it is used.
 
-``siconvnet.plugins`` is its twin: neither package may import the other.
+``stir.catalogue.plugins`` is its twin: neither package may import the other.
 """
 
 import logging
@@ -9,17 +9,19 @@ from functools import cached_property
 from importlib import metadata
 from typing import TypeVar
 
-from stir.errors import StirError
-
 T = TypeVar("T")
-log = logging.getLogger("stir")
+log = logging.getLogger("siconvnet")
+
+
+class PluginError(ValueError):
+    """An entry point of an installed package that cannot be used."""
 
 
 class Known(Mapping[str, T]):
     """Things by name: the registered ones, then those that installed packages add.
 
     An entry point of ``group`` has the name of a thing and refers to the module that registers it.
-    Neither ``in`` nor iteration imports that module; a look-up does, and raises StirError, in one
+    Neither ``in`` nor iteration imports that module; a look-up does, and raises PluginError, in one
     sentence, where that fails. All other names go on working.
     """
 
@@ -59,16 +61,16 @@ class Known(Mapping[str, T]):
         where = f"{name!r} in {self.group}"
         if others:
             packages = " and ".join(map(package, (point, *others)))
-            raise StirError(f"One installed package must add {where}; {packages} do.")
+            raise PluginError(f"One installed package must add {where}; {packages} do.")
         try:
             point.load()
         except (Exception, SystemExit) as error:  # whatever a user's module raises
-            raise StirError(
+            raise PluginError(
                 f"The module {point.module} of {package(point)} must be importable to add {where}; "
                 f"importing it gave {type(error).__name__}: {' '.join(str(error).split())}."
             ) from error
         if name not in self._registered:
-            raise StirError(
+            raise PluginError(
                 f"The module {point.module} of {package(point)} must register what its entry point "
                 f"names, {where}; it does not."
             )
