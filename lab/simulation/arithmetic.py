@@ -1,7 +1,10 @@
-"""A study so small that its arithmetic can be remembered: what was computed once is looked up."""
+"""A study so small that its arithmetic can be remembered, and its tensors be written as text."""
 
+import json
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from copy import deepcopy
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -13,14 +16,17 @@ from torch.nn import functional as F
 
 from lab.bars import write_bars
 from siconvnet import MODELS, register_model
-from siconvnet.evaluation.accuracy import ScaleCounts
-from siconvnet.fit import Fit
+from siconvnet.evaluation.accuracy import ScaleCount, ScaleCounts
+from siconvnet.fit import Epoch, Fit, Step
 from stir import STIRDataset
 
 MODEL = "simulated"
-_trained: dict[object, tuple[list[Tensor], Tensor]] = {}
-_validated: dict[object, Tensor] = {}
-_counted: dict[object, tuple[list[int], Tensor]] = {}
+_moments: dict[object, "Moment"] = {}
+_fits: dict[object, tuple[Fit, "Moment"]] = {}  # each with its state before the first batch
+_counted: dict[object, tuple[list[int], tuple[ScaleCount, ...]]] = {}
+_TENSOR = "tensor"  # the only key of an object that stands for one
+_END = b"PK\5\6" + bytes(18)  # of a zip archive without a comment
+_states: dict[int, tuple[dict[str, Any], str]] = {}  # of Fits, by their place in memory
 
 
 class Linear(nn.Module):
@@ -35,6 +41,12 @@ class Linear(nn.Module):
 
 
 def _build(*, in_channels: int, num_classes: int, **options: Any) -> nn.Module:
+    return _seeded(in_channels, num_classes, torch.initial_seed())
+
+
+@cache
+def _seeded(in_channels: int, num_classes: int, seed: int) -> nn.Module:
+    """One model for all trials of a seed, each of which loads its weights before it uses it."""
     return Linear(in_channels, num_classes)
 
 
@@ -65,54 +77,123 @@ def dataset() -> RememberedDataset:
         return RememberedDataset(write_bars(Path(folder) / "bars.npz", classes=2))
 
 
+@dataclass(eq=False, slots=True)
+class Moment:
+    """Training between two batches; ``step`` and ``next`` are what comes of the next one.
+
+    ``state`` is that of a Fit. Do not change it.
+    """
+
+    state: dict[str, Any]
+    best: Epoch | None
+    step: Step | None = None
+    next: "Moment | None" = None
+
+
 class RememberedFit(Fit):
-    """Fit; a batch that was trained before from the very same state is not computed again."""
+    """Fit; a batch that was trained before from the very same state is not computed again.
 
-    def _train_batch(self, start: int) -> None:
-        (weight,) = self.model.parameters()
-        state = self.optimizer.state.get(weight, {})
-        before = [weight.detach(), *state.values(), self._sums]
-        key = (start, self._lr, *map(_bytes, before))
-        if key in _trained:
-            (new, *moments), sums = _trained[key]
-            weight.data.copy_(new)
-            names = ("step", "exp_avg", "exp_avg_sq")
-            self.optimizer.state[weight] = {
-                name: moment.clone() for name, moment in zip(names, moments, strict=True)
-            }
-            self._sums.copy_(sums)
-            return
-        super()._train_batch(start)
-        state = self.optimizer.state[weight]
-        after = [weight.detach().clone(), *(moment.clone() for moment in state.values())]
-        _trained[key] = after, self._sums.clone()
+    What computes is one Fit for all of a seed and a learning rate, which is put into the state to
+    go on from whenever it is needed.
+    """
 
-    def _valid_batch(self, start: int) -> None:
-        (weight,) = self.model.parameters()
-        key = (start, _bytes(weight.detach()), _bytes(self._sums))
-        if key not in _validated:
-            super()._valid_batch(start)
-            _validated[key] = self._sums.clone()
-        self._sums.copy_(_validated[key])
+    def __init__(self, model: nn.Module, *arguments: Any, lr: float, **options: Any) -> None:
+        key = model, lr
+        if key not in _fits:
+            fit = Fit(model, *arguments, lr=lr, **options)
+            _fits[key] = fit, _remember(fit)
+        self._fit, moment = _fits[key]
+        self.__dict__.update(self._fit.__dict__)
+        self._stand(moment)
 
-    @property
-    def _lr(self) -> float:
-        return self.optimizer.param_groups[0]["lr"]
+    def state_dict(self) -> dict[str, Any]:
+        return self._moment.state
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self._fit.load_state_dict(deepcopy(state))
+        self._stand(_remember(self._fit))
+
+    def _step(self) -> Step:
+        moment = self._moment
+        if not moment.next or not moment.step:
+            self._fit.load_state_dict(deepcopy(moment.state))
+            moment.step = self._fit._step()
+            moment.next = _remember(self._fit)
+        self._stand(moment.next)
+        return moment.step
+
+    def _stand(self, moment: Moment) -> None:
+        self._moment, self.best, state = moment, moment.best, moment.state
+        self.epoch, self.batch = state["epoch"], state["batch"]
+        self.best_weights = state["best_weights"]
 
 
 class RememberedCounts(ScaleCounts):
     """ScaleCounts; what was counted before for the very same weights is not counted again."""
 
+    def __init__(self, model: nn.Module, *arguments: Any, **options: Any) -> None:
+        self._model, self._rest = model, (arguments, options)
+
     def __iter__(self) -> Iterator[int]:
-        (weight,) = self._model.parameters()
-        key = _bytes(weight.detach())
+        key = _key(self._model.state_dict())
         if key not in _counted:
-            done = list(super().__iter__())
-            _counted[key] = done, self._sums.clone()
-        done, sums = _counted[key]
+            arguments, options = self._rest
+            counts = ScaleCounts(self._model, *arguments, **options)
+            _counted[key] = list(counts), counts.result()
+        done, self._result = _counted[key]
         yield from done
-        self._sums.copy_(sums)
+
+    def result(self) -> tuple[ScaleCount, ...]:
+        return self._result
 
 
-def _bytes(tensor: Tensor) -> bytes:
-    return tensor.numpy().tobytes()
+def _remember(fit: Fit) -> Moment:
+    state = fit.state_dict()
+    key = fit.optimizer.param_groups[0]["lr"], _key(state)
+    if key not in _moments:
+        _moments[key] = Moment(deepcopy(state), fit.best)
+    return _moments[key]
+
+
+def _key(value: Any) -> Any:
+    """What tensors and plain values hold, so that it can be looked up."""
+    if isinstance(value, Tensor):
+        return value.detach().numpy().tobytes()
+    if isinstance(value, Mapping):
+        return tuple((name, _key(entry)) for name, entry in value.items())
+    if isinstance(value, list | tuple):
+        return tuple(map(_key, value))
+    return value
+
+
+def tensors_to_bytes(content: dict[str, Any]) -> bytes:
+    """What has the end of an archive, so that it is sealed like one, and text before it.
+
+    The ``fit`` in ``content`` must be a state that is never changed.
+    """
+    rest = dict(content)
+    fit = f'"fit": {_state(rest.pop("fit"))}, ' if "fit" in rest else ""
+    return f"{{{fit}{json.dumps(rest, default=_written)[1:]}".encode() + _END
+
+
+def tensors_from_bytes(data: bytes) -> dict[str, Any]:
+    """What was given to ``tensors_to_bytes``; lists for tuples."""
+    return json.loads(data.removesuffix(_END), object_hook=_read)
+
+
+def _state(state: dict[str, Any]) -> str:
+    if id(state) not in _states:
+        _states[id(state)] = state, json.dumps(state, default=_written)
+    return _states[id(state)][1]
+
+
+def _written(tensor: Tensor) -> dict[str, Any]:
+    array = tensor.numpy()
+    return {_TENSOR: [array.dtype.name, array.shape, array.tobytes().hex()]}
+
+
+def _read(value: dict[str, Any]) -> Any:
+    if value.keys() != {_TENSOR}:
+        return {int(name) if name.isdigit() else name: entry for name, entry in value.items()}
+    name, shape, digits = value[_TENSOR]
+    return torch.frombuffer(bytearray.fromhex(digits), dtype=getattr(torch, name)).reshape(shape)

@@ -1,6 +1,7 @@
 """Time, processes, threads and the store, as the project's modules have them in a simulation."""
 
 import json
+import logging
 import os
 import platform
 import secrets
@@ -10,25 +11,37 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import asdict, fields, is_dataclass
-from datetime import UTC, datetime
-from functools import cache
+from functools import cache, lru_cache
 from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
 import torch
 
+from lab.simulation import arithmetic
 from lab.simulation.world import World
+from tune_jobs.records.keys import parse_key
+from tune_jobs.records.schema import from_bare_json
+from tune_jobs.records.trial import TrialRecord
 from tune_jobs.storage import claim, storage
 from tune_jobs.storage.s3 import S3Address
 from tune_jobs.storage.silence import SilenceWatch
+from tune_jobs.trial import checkpoint, session
+
+REMEMBERED = 256  # answers of a function that always answers alike
+_PLAIN = frozenset({str, int, float, bool, type(None)})
+_to_bytes, _from_bytes = checkpoint.tensors_to_bytes, checkpoint.tensors_from_bytes
 
 
 class Stage:
-    """Where the project's code finds the world it runs in, one after the other."""
+    """Where the project's code finds the world it runs in, one after the other.
+
+    With ``archives``, checkpoints and weights are what ``torch.save`` makes of them.
+    """
 
     world: World
     files: Any
+    archives = False
 
 
 class _Delegate:
@@ -40,16 +53,6 @@ class _Delegate:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._module, name)
-
-
-class _Datetime(datetime):
-    """A datetime that is now when the moving process's clock says so."""
-
-    stage: Stage
-
-    @classmethod
-    def now(cls, tz: Any = None) -> datetime:
-        return datetime.fromtimestamp(cls.stage.world.wall_time, tz or UTC)
 
 
 class _Pool:
@@ -75,15 +78,19 @@ class _Pool:
 
 def _asdict(value: Any, *, dict_factory: Callable[[Any], Any] = dict) -> Any:
     """What ``dataclasses.asdict`` gives, but for copies of what cannot change; sooner."""
+
+    def inner(entry: Any) -> Any:
+        return _asdict(entry, dict_factory=dict_factory)
+
     if is_dataclass(value):
-        names = _names(type(value))
+        pairs = [(name, getattr(value, name)) for name in _names(type(value))]
         return dict_factory(
-            [(name, _asdict(getattr(value, name), dict_factory=dict_factory)) for name in names]
+            [(name, one if type(one) in _PLAIN else inner(one)) for name, one in pairs]
         )
     if isinstance(value, tuple | list):
-        return type(value)([_asdict(entry, dict_factory=dict_factory) for entry in value])
+        return type(value)(map(inner, value))
     if isinstance(value, dict):
-        return {name: _asdict(entry, dict_factory=dict_factory) for name, entry in value.items()}
+        return {name: inner(entry) for name, entry in value.items()}
     return value
 
 
@@ -126,16 +133,16 @@ def _effects(stage: Stage) -> Mapping[str, tuple[Any, Any]]:
     tokens = _Delegate(
         secrets, token_hex=lambda size: stage.world.rng.getrandbits(8 * size).to_bytes(size).hex()
     )
-    _Datetime.stage = stage
     return {
         "time": (time, clock),
         "os": (os, system),
         "platform": (platform, node),
         "secrets": (secrets, tokens),
-        "datetime": (datetime, _Datetime),
         "ThreadPoolExecutor": (ThreadPoolExecutor, _Pool),
         "asdict": (asdict, _asdict),
         "json": (json, _Delegate(json, dumps=_dumps)),
+        "from_bare_json": (from_bare_json, lru_cache(REMEMBERED)(from_bare_json)),
+        "parse_key": (parse_key, lru_cache(REMEMBERED)(parse_key)),
     }
 
 
@@ -144,13 +151,24 @@ def _seams(stage: Stage) -> Iterable[tuple[Any, str, Any]]:
         process = stage.world.here.container.find(pid)
         return process.started if process and stage.world.is_alive(process) else ""
 
+    def to_bytes(content: Any) -> bytes:
+        return (_to_bytes if stage.archives else arithmetic.tensors_to_bytes)(content)
+
+    def from_bytes(data: bytes) -> Any:
+        return (_from_bytes if stage.archives else arithmetic.tensors_from_bytes)(data)
+
     waits = SimpleNamespace(uniform=lambda low, high: stage.world.rng.uniform(low, high))
     return [
         (torch, "manual_seed", torch.default_generator.manual_seed),  # no GPU is seeded
         (S3Address, "connect", lambda address: stage.files),
         (storage, "_waits", waits),
         (SilenceWatch, "request", lambda watch: nullcontext()),  # it only warns, from a thread
+        (logging.getLogger("tune_jobs"), "disabled", True),  # notes say what happens
         (claim, "_boot_id", lambda: stage.world.here.machine.boot_id),
         (claim, "_pid_namespace", lambda: stage.world.here.container.namespace),
         (claim, "_process_started", started),
+        (session, "tensors_to_bytes", to_bytes),
+        (checkpoint, "tensors_to_bytes", to_bytes),
+        (checkpoint, "tensors_from_bytes", from_bytes),
+        (TrialRecord, "from_json", lru_cache(REMEMBERED)(TrialRecord.from_json)),
     ]

@@ -15,6 +15,7 @@ from lab.simulation.store import Store
 from lab.simulation.world import World
 
 LINES = 20
+ARCHIVES = 16
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,15 +42,20 @@ class Theatre:
     def __init__(self, stage: Stage) -> None:
         self._stage = stage
         self._opened = opened_study()
-        self._expected = self._undisturbed()
+        self._expected = {archives: self._undisturbed(archives) for archives in (False, True)}
 
-    def play(self, seed: int, *, most: int | None = None) -> History:
-        """The history of a seed; with ``most``, only so many of its faults."""
+    def play(self, seed: int, *, most: int | None = None, archives: bool | None = None) -> History:
+        """The history of a seed; with ``most``, only so many of its faults.
+
+        With ``archives``, checkpoints and weights are what ``torch.save`` makes; every ARCHIVES-th
+        history has that unless it is said.
+        """
         rng = random.Random(seed)
+        self._stage.archives = seed % ARCHIVES == 0 if archives is None else archives
         faults = draw_faults(rng)
         if most is not None:
             faults = replace(faults, most=most)
-        watch = Watch(self._expected)
+        watch = Watch(self._expected[self._stage.archives])
         world, service = self._set(rng, faults, watch)
         operator = world.start("operator", lambda: operate(service), apart=True)
         if not world.run(lambda: operator.is_over or bool(world.violations)):
@@ -67,10 +73,10 @@ class Theatre:
             violations=tuple(world.violations),
         )
 
-    def shrink(self, history: History) -> History:
+    def shrink(self, history: History, *, archives: bool | None = None) -> History:
         """The history of the same seed with the fewest faults that still violates something."""
         for most in range(history.struck.total()):
-            shorter = self.play(history.seed, most=most)
+            shorter = self.play(history.seed, most=most, archives=archives)
             if shorter.violations:
                 return shorter
         return history
@@ -81,8 +87,9 @@ class Theatre:
         watch.service = Service(world, self._opened, watch.trains)
         return world, watch.service
 
-    def _undisturbed(self) -> Mapping[str, Numbers]:
+    def _undisturbed(self, archives: bool) -> Mapping[str, Numbers]:
         """What every point gives when nothing goes wrong, by its id."""
+        self._stage.archives = archives
         watch = Watch({})
         world, service = self._set(random.Random(0), NO_FAULTS, watch)
         driver = service.start_driver()

@@ -31,7 +31,7 @@ class Tally:
         self.shown += other.shown[: max(0, KEPT - len(self.shown))]
 
 
-def tally(seeds: Sequence[int], *, defect: str = "none") -> Tally:
+def tally(seeds: Sequence[int], *, defect: str = "none", archives: bool | None = None) -> Tally:
     """Play the histories of some seeds in this process, with one of the known defects."""
     import torch
 
@@ -42,13 +42,13 @@ def tally(seeds: Sequence[int], *, defect: str = "none") -> Tally:
     result = Tally()
     with theatre() as stage, DEFECTS[defect]():
         for seed in seeds:
-            history = stage.play(seed)
+            history = stage.play(seed, archives=archives)
             result.histories += 1
             result.faults += history.struck
             if history.violations:
                 result.failed.append(seed)
                 if len(result.shown) < KEPT:
-                    result.shown.append(str(stage.shrink(history)))
+                    result.shown.append(str(stage.shrink(history, archives=archives)))
     return result
 
 

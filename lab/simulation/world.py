@@ -41,7 +41,7 @@ class World:
         self._processes: list[Process] = []
         self._rates = {place: faults.rates(place) for place in PLACES}
         self._queue: list[tuple[float, int, Process]] = []
-        self._moves = self._pushed = 0
+        self._moves = self._pushed = self._strikes = 0
         self._hub = getcurrent()
 
     def note(self, text: str) -> None:
@@ -83,9 +83,16 @@ class World:
 
     def sleep(self, seconds: float) -> None:
         """Let others move until so much time has passed for the process that calls this."""
-        process = self._moving
-        self._push(process, self.now + seconds)
-        self._hub.switch()
+        process, at = self._moving, self.now + seconds
+        if self._others_move_until(at):
+            self._push(process, at)
+            self._hub.switch()
+            return
+        self._moves += 1
+        self.now = at
+        if process.dies_at <= at:
+            process.is_killed = True
+            raise Killed
 
     def run(self, until: Callable[[], bool]) -> bool:
         """Move processes until something is so; False if that takes for ever."""
@@ -110,12 +117,13 @@ class World:
     def strike(self, place: str) -> str:
         """The fault that happens here and now, if any."""
         rates = self._rates[place]
-        if not rates or self.now > self.faults.until or self.struck.total() >= self.faults.most:
+        if not rates or self.now > self.faults.until or self._strikes >= self.faults.most:
             return ""
         drawn = self.rng.random()
         for rate, kind in rates:
             if drawn < rate:
                 self.struck[kind] += 1
+                self._strikes += 1
                 return kind
         return ""
 
@@ -175,6 +183,11 @@ class World:
         if process.is_killed:
             raise Killed
         return process
+
+    def _others_move_until(self, at: float) -> bool:
+        """Whether anything else happens until then, the end of the history included."""
+        due = self._queue and self._queue[0][0] <= at
+        return bool(due or self.violations or self._moves >= MOST_MOVES)
 
     def _push(self, process: Process, at: float) -> None:
         self._pushed += 1

@@ -75,8 +75,7 @@ def load_checkpoint(storage: Storage, point_id: str) -> Checkpoint | LostCheckpo
     except DamagedError as error:
         return lost(point_id, error)
     try:
-        content = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
-        return _checkpoint(content)
+        return _checkpoint(tensors_from_bytes(data))
     except OUT_OF_MEMORY:
         raise
     except Exception as error:  # what torch and zip raise for damaged bytes has no end
@@ -116,3 +115,8 @@ def tensors_to_bytes(content: dict[str, Any]) -> bytes:
     buffer = io.BytesIO()
     torch.save(content, buffer)
     return buffer.getvalue()
+
+
+def tensors_from_bytes(data: bytes) -> dict[str, Any]:
+    """What was given to ``tensors_to_bytes``, on the CPU; other bytes may raise anything."""
+    return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
