@@ -1,13 +1,12 @@
 """The command line ``stir-analysis``: records to tables, statistics, figures and a report."""
 
-import argparse
 import sys
 from collections.abc import Collection, Sequence
 from importlib import import_module
 
 from analysis.commands import output
 from analysis.errors import AnalysisError
-from stir.terminal import exit_status
+from stir.terminal import Parser, exit_status
 from tune_jobs.errors import TuneJobsError
 
 COMMANDS = {  # each in the module of its name, which is loaded when it is asked for
@@ -30,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = sys.argv[1:] if argv is None else argv
     args = _parser([name for name in arguments if name in COMMANDS]).parse_args(arguments)
     try:
-        return exit_status(lambda: args.run(args))
+        return exit_status(lambda: args.run(args), "stir-analysis")
     except KeyboardInterrupt:
         return output.INTERRUPTED
     except (AnalysisError, TuneJobsError, OSError) as error:
@@ -38,14 +37,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         return output.BAD_INPUT
 
 
-def _parser(asked: Collection[str] = COMMANDS.keys()) -> argparse.ArgumentParser:
+def _parser(asked: Collection[str] = COMMANDS.keys()) -> Parser:
     """A parser that knows every command by name, and those asked for with their options."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="stir-analysis",
         description="Records to tables, statistics, figures and a report.",
-        epilog="example: stir-analysis collect --storage runs --out results && "
-        "stir-analysis report --results results",
+        examples=(
+            "stir-analysis collect --storage runs --out results",
+            "stir-analysis report --results results --out .",
+            "stir-analysis query 'select model, avg(test_accuracy) from reported group by 1'",
+        ),
     )
+    parser.add_version()
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for name, summary in COMMANDS.items():
         command = commands.add_parser(name, help=summary)

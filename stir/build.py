@@ -7,7 +7,7 @@ import numpy as np
 
 from stir import archive, schema
 from stir.catalogue import BUILT_IN, DATASETS, Facts
-from stir.errors import StirError
+from stir.errors import StirError, near
 from stir.sources import aerial, clutter, emoji, mnist, shapes, trafficsign
 from stir.terminal import Progress, silent
 
@@ -56,8 +56,11 @@ def _arrays(name: str, raw_dir: str | Path | None, progress: Progress) -> schema
         return WITHOUT_RAW[name](progress)
     if name not in FROM_RAW and (name not in DATASETS or name in BUILT_IN):
         others = [other for other in DATASETS if other not in BUILT_IN]
-        known = ", ".join([*WITHOUT_RAW, *FROM_RAW, *others])
-        raise StirError(f"A dataset to build must be one of {known}; got {name!r}.")
+        known = [*WITHOUT_RAW, *FROM_RAW, *others]
+        raise StirError(
+            f"A dataset to build must be one of {', '.join(known)}; got {name!r}."
+            f"{near(name, known)}"
+        )
     facts = DATASETS[name]
     if raw_dir is None and (name in FROM_RAW or facts.needs_raw):
         raise StirError(

@@ -13,7 +13,7 @@ from stir import schema
 from stir.catalogue import DATASETS
 from stir.dataset import STIRDataset, data_folder, load, locate
 from stir.errors import StirError
-from stir.terminal import exit_status, progress_bar
+from stir.terminal import Parser, exit_status, progress_bar
 
 INTERRUPTED = 130  # what a shell gives for a command that Ctrl-C ended
 
@@ -22,7 +22,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit status is 0, 2 after a sentence on what is wrong, 130 on Ctrl-C."""
     args = _parser().parse_args(argv)
     try:
-        return exit_status(lambda: args.run(args))
+        return exit_status(lambda: args.run(args), "stir")
     except KeyboardInterrupt:
         return INTERRUPTED
     except StirError as error:
@@ -33,12 +33,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 2
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _parser() -> Parser:
+    parser = Parser(
         prog="stir",
         description="Datasets of objects of known size at a known place.",
-        epilog="example: stir build emoji",
+        examples=(
+            "stir list                            # which there are, and on what terms",
+            "stir build emoji                     # seconds, from an installed package",
+            "stir show emoji --out sheet.png      # what is in it",
+        ),
     )
+    parser.add_version()
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     build = _command(
@@ -89,9 +94,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _command(commands, name: str, summary: str, example: str) -> argparse.ArgumentParser:
     description = f"{summary[0].upper()}{summary[1:]}."
-    return commands.add_parser(
-        name, help=summary, description=description, epilog=f"example: {example}"
-    )
+    return commands.add_parser(name, help=summary, description=description, examples=[example])
 
 
 def _build(args: argparse.Namespace) -> int:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from stir import archive, schema
 from stir.catalogue import BUILT_IN, DATASETS, slug
-from stir.errors import StirError
+from stir.errors import StirError, near
 
 if TYPE_CHECKING:
     from torch.utils.data import TensorDataset
@@ -256,6 +256,7 @@ def locate(
         raise StirError(
             f"A dataset must be one of {', '.join(DATASETS)}, that of an installed package (an "
             f"entry point in {DATASETS.group}), or a path to an .npz file; got {name_or_path!r}."
+            f"{near(str(name_or_path), DATASETS)}"
         )
     places = dict.fromkeys([path, Path(beside) / path] if beside else [path])
     for place in places:

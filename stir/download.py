@@ -12,7 +12,7 @@ import pooch
 import requests
 
 from stir import archive
-from stir.errors import StirError
+from stir.errors import StirError, near
 from stir.terminal import Progress, silent
 
 T = TypeVar("T")
@@ -50,7 +50,10 @@ def download(
     no request. An interrupted download is started afresh and leaves nothing behind.
     """
     if name not in FILES:
-        raise StirError(f"A dataset to download must be one of {', '.join(FILES)}; got {name!r}.")
+        raise StirError(
+            f"A dataset to download must be one of {', '.join(FILES)}; got {name!r}."
+            f"{near(name, FILES)}"
+        )
     path = Path(out_dir) / f"{FILES[name]}.npz"
     note = path.with_name(f"{path.name}.md5")
     if path.exists() and note.exists() and note.read_text().split()[:1] == [_md5(path)]:

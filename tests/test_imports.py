@@ -59,7 +59,7 @@ FLOORS = {
         {"evaluation"},
     ),
     "tune_jobs": (
-        {"clock", "redaction"},
+        {"clock", "redaction", "wording"},
         {"errors"},
         {"names", "yaml_file"},
         {"point"},
@@ -68,6 +68,7 @@ FLOORS = {
         {"exports", "plan", "trial"},
         {"cluster", "search"},
         {"driver", "evaluation"},
+        {"terminal"},
         {"commands"},
         {"cli"},
     ),

@@ -1,11 +1,10 @@
 """The command line ``tune-jobs``: train one model, or plan and run a study."""
 
-import argparse
 import sys
 from collections.abc import Sequence
 
 from stir.errors import StirError
-from stir.terminal import exit_status
+from stir.terminal import Parser, exit_status
 from tune_jobs.commands import (
     calibrate,
     clean,
@@ -31,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     args = _parser().parse_args(argv)
     try:
-        return exit_status(lambda: args.run(args))
+        return exit_status(lambda: args.run(args), "tune-jobs")
     except KeyboardInterrupt:
         return options.INTERRUPTED
     except (TuneJobsError, StirError, OSError) as error:
@@ -39,10 +38,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="tune-jobs", description="Train the grid model x dataset x scenario x lr x seed."
+def _parser() -> Parser:
+    parser = Parser(
+        prog="tune-jobs",
+        description="Train the grid model x dataset x scenario x lr x seed.",
+        examples=(
+            "tune-jobs plan demo            # what there is to do, how long it takes",
+            "tune-jobs run demo             # train; the same command goes on after a stop",
+            "tune-jobs status --watch       # how it stands, from another terminal",
+            "tune-jobs COMMAND --help       # options and an example of each command",
+        ),
     )
+    parser.add_version()
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     of_jobs = (submit, jobs, cluster_check)
     for command in (train, plan, calibrate, run, *of_jobs, status, evaluate, export, clean):

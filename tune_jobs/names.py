@@ -1,9 +1,9 @@
 """Look a name up in a table; the error of an unknown one lists those that are accepted."""
 
 from collections.abc import Iterable, Mapping
-from difflib import get_close_matches
 from typing import TypeVar
 
+from stir.errors import near
 from tune_jobs.errors import TuneJobsError
 
 T = TypeVar("T")
@@ -23,6 +23,4 @@ def did_you_mean(name: object, known: Iterable[str]) -> str:
     " Did you mean 'model'? Known: model, seed."
     """
     names = list(known)
-    near = get_close_matches(str(name), names, n=1)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
-    return f"{hint} Known: {', '.join(names)}."
+    return f"{near(str(name), names)} Known: {', '.join(names)}."

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -70,10 +71,34 @@ class GridPoint:
     @property
     def label(self) -> str:
         """A short name for a person; points that differ have different ones."""
-        kernel = f"k={self.kernel_size}" + (f" {self.interpolation}" if self.interpolation else "")
-        return (
-            f"{self.model} {self.dataset} s{self.scenario} {kernel} lr={self.lr!r} seed={self.seed}"
+        return " ".join(filter(None, _said(self).values()))
+
+
+def short_labels(points: Collection[GridPoint]) -> dict[str, str]:
+    """What tells points from each other, by their labels: the model and each field that differs."""
+    said = [_said(point) for point in points]
+    differing = {
+        name for one in said[:1] for name in one if len({each[name] for each in said} - {""}) > 1
+    }
+    return {
+        point.label: " ".join(
+            text for name, text in one.items() if text and name in differing | {"model"}
         )
+        for point, one in zip(points, said, strict=True)
+    }
+
+
+def _said(point: GridPoint) -> dict[str, str]:
+    """Each field as a label says it."""
+    return {
+        "model": point.model,
+        "dataset": point.dataset,
+        "scenario": f"s{point.scenario}",
+        "kernel_size": f"k={point.kernel_size}",
+        "interpolation": point.interpolation or "",
+        "lr": f"lr={point.lr!r}",
+        "seed": f"seed={point.seed}",
+    }
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

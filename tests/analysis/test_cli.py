@@ -20,7 +20,7 @@ def runs(tmp_path, make_record, put, monkeypatch) -> str:
 
 
 def test_records_become_a_report_in_two_commands(runs, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("stir.terminal.LINE_SECONDS", 0.0)  # a line at each step
+    monkeypatch.setattr("stir.terminal.progress.LINE_SECONDS", 0.0)  # a line at each step
     assert main(["collect", "--storage", runs, "--out", "demo/results"]) == 0
     assert main(["report", "--results", "demo/results", "--out", "demo"]) == 0
     out = capsys.readouterr()

@@ -39,7 +39,7 @@ def test_progress_without_a_terminal_is_a_line_now_and_then(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ):
     seconds = iter([0.0, 1.0, 6.0, 6.0, 7.0, 12.0, 12.0])
-    monkeypatch.setattr("stir.terminal.time.monotonic", lambda: next(seconds))
+    monkeypatch.setattr("stir.terminal.progress.time.monotonic", lambda: next(seconds))
     with progress_bar("counting") as progress:
         for done in range(1, 5):
             progress(done, 4)

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from tune_jobs.point import GridPoint, Recipe, TrialSpec
+from tune_jobs.point import GridPoint, Recipe, TrialSpec, short_labels
 
 POINT = GridPoint(
     model="standard",
@@ -36,3 +36,16 @@ def test_the_point_id_of_a_spec_never_changes():
 )
 def test_whatever_decides_the_outcome_changes_the_point_id(changed: TrialSpec):
     assert changed.point_id != SPEC.point_id
+
+
+def test_a_short_label_is_the_model_and_what_differs_between_points():
+    points = [replace(POINT, seed=2), replace(POINT, scenario=3), replace(POINT, model="xu")]
+    assert [*short_labels(points).values()] == [
+        *("standard s2 seed=2", "standard s3 seed=1", "xu s2 seed=1")
+    ]
+    assert short_labels([POINT]) == {POINT.label: "standard"}
+
+
+def test_an_interpolation_that_only_some_models_use_makes_no_difference():
+    pooled = replace(POINT, model="pixel_pool", interpolation="area")
+    assert short_labels([POINT, pooled])[pooled.label] == "pixel_pool"

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING
 
 from tune_jobs.commands import options
 from tune_jobs.errors import TuneJobsError
+from tune_jobs.wording import count
 
 if TYPE_CHECKING:
-    from tune_jobs.records.calibration import Calibration, ModelSeconds
-    from tune_jobs.storage import Storage
+    from tune_jobs.records.calibration import ModelSeconds
 
 
 def add(commands) -> None:
@@ -31,26 +31,18 @@ def add(commands) -> None:
     parser.set_defaults(run=_calibrate)
 
 
-def calibration_here(storage: "Storage", *, threads: int) -> "Calibration | None":
-    """What was measured on a machine like this one, if anything was."""
-    from tune_jobs.storage.reader import read_calibration
-    from tune_jobs.trial.calibrate import this_machine
-
-    return read_calibration(storage, this_machine(threads).name)
-
-
 def _calibrate(args: argparse.Namespace) -> int:
     from tune_jobs.records.keys import calibration_key
     from tune_jobs.storage import Storage
     from tune_jobs.study.plugins import import_models
-    from tune_jobs.trial.calibrate import calibrate, this_machine
+    from tune_jobs.trial.calibrate import calibrate, calibration_here, this_machine
 
     import_models(args.imports)
     models = _usable(args.models)
     storage = Storage(args.storage)
     storage.check_writable()
     here = this_machine(args.threads)
-    options.say(f"{here.processor}, {here.threads} threads, layers by {here.backend}")
+    options.say(f"{here.processor}, {count(here.threads, 'thread')}, layers by {here.backend}")
     print(f"{'model':20} {'training':>10} {'inference':>10}   ms per image")
     before = calibration_here(storage, threads=args.threads)
     found = calibrate(models, threads=args.threads, report=_show, known=before)

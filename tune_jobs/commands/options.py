@@ -13,13 +13,13 @@ INTERRUPTED = 130  # what a shell gives for a command that Ctrl-C ended
 DASHBOARD = "http://127.0.0.1:8265"  # of a Ray on this machine, and of a tunnel to a cluster's
 
 
-def declare(commands, name: str, summary: str, example: str) -> argparse.ArgumentParser:
+def declare(commands, name: str, summary: str, *examples: str) -> argparse.ArgumentParser:
     """Add a command; ``summary`` is a phrase that begins in lower case."""
     return commands.add_parser(
         name,
         help=summary,
         description=f"{summary[0].upper()}{summary[1:]}.",
-        epilog=f"example: {example}",
+        examples=examples,
     )
 
 

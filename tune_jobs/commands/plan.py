@@ -2,21 +2,16 @@
 
 import argparse
 import json
-from collections import Counter
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from stir.cores import available_cores
 from tune_jobs.commands import options
-from tune_jobs.commands.calibrate import calibration_here
-
-TABLE_WIDTH = 110  # characters, where there is no terminal
 
 if TYPE_CHECKING:
     from tune_jobs.plan.inventory import Inventory
     from tune_jobs.plan.opened import OpenedStudy
-    from tune_jobs.plan.outlook import CellOutlook, Outlook, PhaseOutlook
-    from tune_jobs.records.calibration import ModelSeconds
+    from tune_jobs.plan.outlook import CellOutlook, Outlook
     from tune_jobs.storage import Storage
 
 
@@ -26,6 +21,7 @@ def add(commands) -> None:
         "plan",
         "show what a study still has to do, how long and at what cost; starts nothing",
         "tune-jobs plan paper --max-concurrent 64 --price 2.50",
+        "tune-jobs plan my_study.yaml --cells",
     )
     parser.add_argument("study", metavar="STUDY", help="a shipped study's name, or a YAML file")
     parser.add_argument(
@@ -35,6 +31,10 @@ def add(commands) -> None:
     parser.add_argument(
         "--price", type=options.positive_number, metavar="P",
         help="money an hour, of all machines that run those trials",
+    )  # fmt: skip
+    parser.add_argument(
+        "--cells", action="store_true",
+        help="a row for each model, dataset, scenario, kernel size and interpolation",
     )  # fmt: skip
     parser.add_argument("--json", action="store_true", help="for scripts")
     options.add_places(parser)
@@ -47,6 +47,8 @@ def _plan(args: argparse.Namespace) -> int:
     from tune_jobs.plan.outlook import look_ahead
     from tune_jobs.storage import Storage
     from tune_jobs.study.file import load_study
+    from tune_jobs.terminal.plan import show_outlook
+    from tune_jobs.trial.calibrate import calibrated_models
 
     opened = open_study(load_study(args.study), args.data)
     cpus = opened.study.resources.cpus
@@ -57,19 +59,13 @@ def _plan(args: argparse.Namespace) -> int:
     options.name_strays(inventory.strays)
     if opened.study.search:
         return _plan_search(opened, storage, inventory, slots, args)
-    outlook = look_ahead(opened, storage, inventory, calibrated=_calibrated(opened, storage))
+    calibrated = calibrated_models(storage, opened.study.resources)
+    outlook = look_ahead(opened, storage, inventory, calibrated=calibrated)
     if args.json:
         print(json.dumps(_as_json(opened, outlook, slots, args.price), indent=1))
     else:
-        _show(opened, outlook, slots, args.price)
+        show_outlook(opened, outlook, slots, args.price, cells=args.cells)
     return 0
-
-
-def _calibrated(opened: "OpenedStudy", storage: "Storage") -> "dict[str, ModelSeconds]":
-    """What was measured of this machine, on which trials run unless they are given a GPU."""
-    resources = opened.study.resources
-    found = None if resources.gpus else calibration_here(storage, threads=resources.cpus)
-    return found.models if found else {}
 
 
 def _plan_search(
@@ -81,8 +77,11 @@ def _plan_search(
 ) -> int:
     from tune_jobs.driver.search import describe_counts
     from tune_jobs.search.outlook import search_outlook
+    from tune_jobs.terminal.plan import time_left
+    from tune_jobs.trial.calibrate import calibrated_models
 
-    outlook = search_outlook(opened, storage, inventory, calibrated=_calibrated(opened, storage))
+    calibrated = calibrated_models(storage, opened.study.resources)
+    outlook = search_outlook(opened, storage, inventory, calibrated=calibrated)
     options.name_strays(outlook.strays)
     seconds = outlook.trial_seconds_left
     hours = None if seconds is None else seconds / 3600 / slots
@@ -100,90 +99,13 @@ def _plan_search(
         print(json.dumps(plan, indent=1))
         return 0
     print(f"search {opened.study.name}: {describe_counts(outlook.states, outlook.undrawn)}")
-    if hours is None:
+    if seconds is None:
         print("left: unknown, as a model has neither records nor a place in the table")
         return 0
-    print(f"left: about {hours * slots:,.1f} hours of trials, {hours:,.1f} with {slots} at once")
-    if money is not None:
-        print(f"money: {money:,.2f} at {args.price:g} an hour")
+    print(time_left(seconds, slots, args.price))
     if opened.study.search and opened.study.search.asha:
         print("this is as if asha stopped none of them early")
     return 0
-
-
-def _show(opened: "OpenedStudy", outlook: "Outlook", slots: int, price: float | None) -> None:
-    from rich.console import Console
-
-    console = Console(highlight=False, soft_wrap=True, markup=False)
-    tables = Console(width=None if console.is_terminal else TABLE_WIDTH, markup=False)
-    for phase in outlook.phases:
-        title = f"study {opened.study.name}"
-        if len(outlook.phases) > 1:
-            title += f", phase {phase.phase.name}: {phase.points:,} points"
-        tables.print(_table(phase, title))
-    for error in opened.missing.values():
-        console.print(f"counted as to do: {error}")
-    points = " + ".join(f"{phase.points:,}" for phase in outlook.phases)
-    repeated = sum(cell.repeated for cell in outlook.cells)
-    if repeated:
-        points += f", {repeated:,} of them twice: {outlook.distinct:,} to train in all"
-    console.print(f"points: {points}; {outlook.reported:,} reported")
-    trial_hours = outlook.known_seconds_left / 3600
-    hours = trial_hours / slots
-    money = f", {hours * price:,.2f} at {price:g} an hour" if price else ""
-    console.print(
-        f"left: about {trial_hours:,.1f} hours of trials, {hours:,.1f} with {slots} at once{money}"
-    )
-    console.print(_source(outlook))
-
-
-def _source(outlook: "Outlook") -> str:
-    """Where the hours are from."""
-    sources = Counter(
-        cell.trial.source if cell.trial else "" for cell in outlook.cells if cell.left
-    )
-    parts = {
-        "from records": sources["records"],
-        "from a calibration of this machine": sources["calibration"],
-        "from a table made on one CPU thread": sources["table"],
-        "unknown, and left out": sources[""],
-    }
-    shown = [
-        f"{source} for {count} of {sources.total()} cells"
-        for source, count in parts.items()
-        if count
-    ]
-    return f"hours are {'; '.join(shown)}" if shown else "nothing is left to do"
-
-
-def _table(phase: "PhaseOutlook", title: str) -> Any:
-    from rich.table import Table
-
-    from tune_jobs.records.state import POINT_STATES
-
-    waiting = any(cell.waiting for cell in phase.cells)
-    heads = [*POINT_STATES, "waiting"] if waiting else list(POINT_STATES)
-    table = Table("model", "dataset", "scenario", "lr", *heads, "hours left", title=title)
-    for column in table.columns[2:]:
-        column.justify = "right"
-    for cell in phase.cells:
-        table.add_row(
-            cell.cell.model,
-            cell.cell.dataset,
-            str(cell.cell.scenario),
-            ", ".join(f"{lr:g}" for lr in cell.rates) or "?",
-            *(str(cell.states[state]) for state in POINT_STATES),
-            *([str(cell.waiting)] if waiting else []),
-            f"{cell.seconds_left / 3600:,.1f}" if cell.trial else "?",
-        )
-    table.add_section()
-    table.add_row(
-        *("all", "", "", ""),
-        *(str(sum(cell.states[state] for cell in phase.cells)) for state in POINT_STATES),
-        *([str(sum(cell.waiting for cell in phase.cells))] if waiting else []),
-        f"{sum(cell.seconds_left for cell in phase.cells) / 3600:,.1f}",
-    )
-    return table
 
 
 def _as_json(

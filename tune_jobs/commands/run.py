@@ -3,6 +3,7 @@
 import argparse
 import os
 import re
+import shlex
 import sys
 from typing import TYPE_CHECKING
 
@@ -61,10 +62,12 @@ def add_study(parser: argparse.ArgumentParser) -> None:
 def _run(args: argparse.Namespace) -> int:
     from tune_jobs.driver.phases import counts, run_study
     from tune_jobs.plan.opened import open_study
+    from tune_jobs.plan.scores import read_scores
     from tune_jobs.records.state import TrialState
     from tune_jobs.storage import Storage
     from tune_jobs.study.file import load_study
     from tune_jobs.study.subset import Only
+    from tune_jobs.terminal.scores import show_scores
 
     if os.environ.get("SICONVNET_BACKEND"):
         from tune_jobs.trial.provenance import check_backend
@@ -84,6 +87,8 @@ def _run(args: argparse.Namespace) -> int:
         only=only,
         say=lambda line: print(line, flush=True),
     )
+    finished = [point_id for point_id, state in summary.states.items() if state.has_record]
+    show_scores(read_scores(storage, finished).values(), f"results of {study.name}")
     waiting = f", {summary.held:,} waiting for a learning rate" if summary.held else ""
     print(f"study {study.name}: {counts(summary.states)}{waiting}")
     options.name_strays(summary.strays)
@@ -96,12 +101,22 @@ def _run(args: argparse.Namespace) -> int:
         return options.INTERRUPTED
     if TrialState.FAILED in summary.states.values():
         print("failures/ in the storage says why; --retry-failed tries again", file=sys.stderr)
+    if finished:
+        print(_next_step(args.storage))
     return int(not summary.is_complete)
+
+
+def _next_step(storage: str) -> str:
+    """What to do with results."""
+    collect = f"stir-analysis collect --storage {shlex.quote(storage)} --out results"
+    return f"next: {collect} && stir-analysis report --results results --out ."
 
 
 def _run_search(opened: "OpenedStudy", storage: "Storage", args: argparse.Namespace) -> int:
     from tune_jobs.driver.search import describe_counts, run_search
+    from tune_jobs.plan.status import take_status
     from tune_jobs.records.state import TrialState
+    from tune_jobs.terminal.status import best_sample
 
     summary = run_search(
         opened,
@@ -110,6 +125,9 @@ def _run_search(opened: "OpenedStudy", storage: "Storage", args: argparse.Namesp
         say=lambda line: print(line, flush=True),
     )
     print(f"search {opened.study.name}: {describe_counts(summary.states, summary.undrawn)}")
+    for one in take_status(storage).searches:
+        if one.search.study == opened.study.name and one.best:
+            print(best_sample(one))
     options.name_strays(summary.strays)
     for line in summary.broken:
         print(f"tune-jobs: {line}", file=sys.stderr)
@@ -118,6 +136,8 @@ def _run_search(opened: "OpenedStudy", storage: "Storage", args: argparse.Namesp
         return options.INTERRUPTED
     if TrialState.FAILED in summary.states:
         print("failures/ in the storage says why; --retry-failed tries again", file=sys.stderr)
+    if any(state.has_record for state in summary.states):
+        print(_next_step(args.storage))
     return int(not summary.is_complete)
 
 

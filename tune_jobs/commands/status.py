@@ -3,27 +3,32 @@
 import argparse
 import json
 import time
-from collections.abc import Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from tune_jobs.commands import options
-from tune_jobs.records.text import visible
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
+    from tune_jobs.plan.scores import Scores
     from tune_jobs.plan.searches import SearchStatus
     from tune_jobs.plan.status import Status
+
+
+WATCH_SECONDS = 10.0
 
 
 def add(commands) -> None:
     parser = options.declare(
         commands,
         "status",
-        "show what a storage holds: finished, failed and why, in flight, to do",
+        "show what a storage holds: accuracies so far, finished, failed and why, in flight, to do",
         "tune-jobs status --storage s3://bucket/prefix",
+        "tune-jobs status --watch",
     )
+    parser.add_argument(
+        "--watch", type=options.positive_number, nargs="?", const=WATCH_SECONDS, metavar="SEC",
+        help=f"look again every SEC seconds ({WATCH_SECONDS:g}), until nothing runs or is to do",
+    )  # fmt: skip
     parser.add_argument("--json", action="store_true", help="for scripts")
     options.add_storage(parser)
     parser.set_defaults(run=_status)
@@ -32,83 +37,23 @@ def add(commands) -> None:
 def _status(args: argparse.Namespace) -> int:
     from tune_jobs.plan.status import take_status
     from tune_jobs.storage import Storage
+    from tune_jobs.terminal.status import clear, show_status
 
     storage = Storage(args.storage)
     storage.require_there()
-    status = take_status(storage)
-    options.name_strays(status.strays)
-    if args.json:
-        print(json.dumps(_as_json(status), indent=1))
-    else:
-        _show(status, args.storage)
-    return 0
-
-
-def _show(status: "Status", title: str) -> None:
-    from rich.console import Console
-
-    console = Console(highlight=False, soft_wrap=True, markup=False)
-    if not (status.cells or status.searches or status.running or status.damaged):
-        console.print(f"{title} holds no trial")
-        return
-    if status.cells:
-        Console(markup=False).print(_table(status, title))
-    for line in _lines(status):
-        console.print(visible(line))
-
-
-def _lines(status: "Status") -> Iterator[str]:
-    """The lines below the table."""
-    for study in status.studies:
-        chosen = sum(choice.lr is not None for choice in study.choices)
-        rates = f", a learning rate for {chosen} of {len(study.choices)} cells"
-        points = f"study {study.study}, phase {study.phase}: {len(study.points):,} points"
-        yield points + (rates if study.rule else "")
-        for choice in study.choices:
-            if choice.lr is None:
-                yield f"undecided {choice.cell.label}: {choice.undecided}"
-    for one in status.searches:
-        yield _search_line(one)
-    for one in status.running:
-        label = one.point.label if one.point else one.point_id
-        ago = time.time() - one.claim.heartbeat
-        epoch, _ = one.claim.position
-        host = one.claim.host
-        yield f"in flight {label}: on {host}, from epoch {epoch}, heartbeat {ago:.0f} s ago"
-    for one in status.failed:
-        yield f"failed    {one.point.label}, attempt {one.attempts}: {one.error}"
-    for line in status.damaged:
-        yield f"damaged   {line}"
-
-
-def _table(status: "Status", title: str) -> "Table":
-    from rich.table import Table
-
-    from tune_jobs.records.state import POINT_STATES
-
-    table = Table("dataset", "scenario", "model", *POINT_STATES, title=title)
-    for cell, states in status.cells.items():
-        numbers = (str(states.get(state, 0)) for state in POINT_STATES)
-        table.add_row(visible(cell.dataset), str(cell.scenario), visible(cell.model), *numbers)
-    table.add_section()
-    totals = (
-        sum(states.get(state, 0) for states in status.cells.values()) for state in POINT_STATES
-    )
-    table.add_row("all", "", "", *map(str, totals))
-    return table
-
-
-def _search_line(one: "SearchStatus") -> str:
-    from tune_jobs.driver.search import describe_counts
-
-    line = (
-        f"search {one.search.study}: {describe_counts(one.states, one.search.trials - one.drawn)}"
-    )
-    if one.best:
-        sample, outcome = one.best
-        drawn = ", ".join(f"{name} {value}" for name, value in sample.drawn.items())
-        line += f"; best validation {outcome.best_valid_accuracy:.1%} at {drawn} ({outcome.status})"
-    return line
+    known: Scores = {}
+    while True:
+        status = take_status(storage, known)
+        if args.watch:
+            clear()
+        options.name_strays(status.strays)
+        if args.json:
+            print(json.dumps(_as_json(status), indent=1))
+        else:
+            show_status(status, args.storage)
+        if not (args.watch and status.is_unfinished):
+            return 0
+        time.sleep(args.watch)
 
 
 def _search_as_json(one: "SearchStatus") -> dict[str, Any]:
@@ -132,12 +77,18 @@ def _search_as_json(one: "SearchStatus") -> dict[str, Any]:
 
 
 def _as_json(status: "Status") -> dict[str, Any]:
+    from tune_jobs.plan.scores import standings
     from tune_jobs.records.state import POINT_STATES
 
     return {
         "cells": [
             asdict(cell) | {state.replace(" ", "_"): states.get(state, 0) for state in POINT_STATES}
             for cell, states in status.cells.items()
+        ],
+        "accuracies": [
+            asdict(one.cell)
+            | {"lr": one.lr, "seeds": len(one.accuracies), "mean_test_accuracy": one.mean}
+            for one in standings(status.scores.values())
         ],
         "studies": [
             {

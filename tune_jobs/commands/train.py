@@ -11,6 +11,7 @@ from tune_jobs.errors import TuneJobsError
 if TYPE_CHECKING:
     from stir import DatasetSummary
     from tune_jobs.point import TrialSpec
+    from tune_jobs.storage import Storage
     from tune_jobs.trial.outcome import Outcome, TrialProgress
 
 
@@ -95,7 +96,7 @@ def _train(args: argparse.Namespace) -> int:
             stop_asked=stop.is_set,
             report=lambda progress: _show(spec, progress),
         )
-    return _end(outcome)
+    return _end(outcome, storage, spec.point_id)
 
 
 def _trial(args: argparse.Namespace) -> "tuple[TrialSpec, DatasetSummary]":
@@ -127,7 +128,7 @@ def _show(spec: "TrialSpec", progress: "TrialProgress") -> None:
         print(f"epoch {progress.epoch}: validation {progress.valid_accuracy:.2%}", flush=True)
 
 
-def _end(outcome: "Outcome") -> int:
+def _end(outcome: "Outcome", storage: "Storage", point_id: str) -> int:
     """Say how the trial ended; the command's exit status."""
     from tune_jobs.records.state import TrialState
 
@@ -146,8 +147,28 @@ def _end(outcome: "Outcome") -> int:
     if outcome.status is TrialState.ELSEWHERE:
         print("tune-jobs: another process is training this point", file=sys.stderr)
     else:
-        print(f"tune-jobs: the trial failed: {outcome.error}", file=sys.stderr)
+        _show_failure(outcome.error, storage, point_id)
     return 1
+
+
+def _show_failure(error: str, storage: "Storage", point_id: str) -> None:
+    """Where it failed and why, and where the rest of that is kept."""
+    from tune_jobs.records.keys import failure_key
+    from tune_jobs.storage.reader import last_failure
+
+    failure = last_failure(storage, point_id)
+    print(last_frame(failure.traceback), file=sys.stderr)
+    print(f"tune-jobs: the trial failed: {error}", file=sys.stderr)
+    key = failure_key(point_id, failure.attempt)
+    print(f"tune-jobs: all of it is in {storage.uri}/{key}", file=sys.stderr)
+
+
+def last_frame(traceback: str) -> str:
+    """The file, line and code of a traceback that raised."""
+    lines = traceback.splitlines()
+    begins = [number for number, line in enumerate(lines) if line.startswith('  File "')]
+    frame = lines[begins[-1] :] if begins else lines[-1:]
+    return "\n".join(line for line in frame if line.startswith("  "))
 
 
 def _require_device(device: str) -> None:

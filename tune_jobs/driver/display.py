@@ -7,53 +7,60 @@ from statistics import fmean
 from types import MappingProxyType, TracebackType
 from typing import Self
 
-from rich.console import Console
+from rich.console import Console, Group
+from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
+from rich.table import Column
 
 from tune_jobs.plan.cost import Expectation
 from tune_jobs.trial.outcome import TrialProgress
+from tune_jobs.wording import count, duration
 
 PLAIN_SECONDS = 15.0  # between two lines about what is running, where there are no bars
 LEAST_SECONDS, LEAST_PROGRESS = 3.0, 0.02  # before a rate is shown; progress counts in trials
 MOST_SHARE = 0.97  # of a trial that still runs
+BAR_WIDTH = 12  # characters; names and numbers are to fit beside it on a terminal of 80
 
 
 class Display:
     """Progress of the trials of one run, on standard error; may be called from several threads.
 
-    ``total`` trials are to be run; ``price`` is money per hour. A trial that was paused to go on
-    later does not count as done. ``forecast`` says what trials are expected to take, by label, so
-    that the time left is right while the costliest ones run first.
+    ``total`` trials are to be run, ``slots`` of them at once if that is known; ``price`` is money
+    per hour. A trial that was paused to go on later does not count as done. ``forecast`` says what
+    trials are expected to take, by label, so that the time left is right while the costliest ones
+    run first, and is that of ``plan`` before any has got far. ``names`` are what bars say instead
+    of labels: what differs.
     """
 
     def __init__(
         self,
         total: int,
         *,
+        slots: int | None = None,
         forecast: Mapping[str, Expectation] = MappingProxyType({}),
+        names: Mapping[str, str] = MappingProxyType({}),
         price: float | None = None,
         console: Console | None = None,
     ) -> None:
         self._console = console or Console(stderr=True)
         self._lock = threading.RLock()
-        self._total, self._price, self._forecast = total, price, forecast
+        self._total, self._slots, self._price = total, slots, price
+        self._forecast, self._names = forecast, names
         self._mean_seconds = fmean(trial.seconds for trial in forecast.values()) if forecast else 1
         self._progress = 0.0  # of trials that are done, in trials of average cost
         self._done = self._failed = self._paused = 0
         self._running: dict[str, tuple[TaskID, float]] = {}  # label: bar, share done
         self._began = self._last_line = time.monotonic()
-        self._bars = Progress(
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[note]}", markup=False),
-            console=self._console,
-            disable=not self._console.is_terminal,
-        )
-        self._all = self._bars.add_task("trials", total=total, note="")
+        self._summary, self._bars = self._rows(), self._rows()
+        self._all = self._summary.add_task("trials", total=total, note="")
+        self._live = Live(Group(self._summary, self._bars), console=self._console)
 
     def __enter__(self) -> Self:
-        self._bars.start()
+        if expected := self._expected():
+            self.say(f"{count(self._total, 'trial')}: about {duration(expected)}, as plan expects")
+        if self._console.is_terminal:
+            self._live.start()
+        self._refresh()
         return self
 
     def __exit__(
@@ -62,7 +69,22 @@ class Display:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._bars.stop()
+        if self._console.is_terminal:
+            self._live.stop()
+
+    def _rows(self) -> Progress:
+        """A bar between what it is of and what is said of it; long texts go on in a next line."""
+
+        def text(what: str) -> TextColumn:
+            return TextColumn(what, markup=False, table_column=Column(overflow="fold"))
+
+        return Progress(
+            text("{task.description}"),
+            BarColumn(BAR_WIDTH),
+            MofNCompleteColumn(),
+            text("{task.fields[note]}"),
+            console=self._console,
+        )
 
     def say(self, line: str) -> None:
         """Print a line that stays."""
@@ -72,7 +94,8 @@ class Display:
         """A trial has begun, has resumed from a checkpoint, or has finished an epoch."""
         with self._lock:
             if label not in self._running:
-                bar = self._bars.add_task(label, total=progress.max_epochs, note="")
+                name = self._names.get(label, label)
+                bar = self._bars.add_task(name, total=progress.max_epochs, note="")
                 self._running[label] = (bar, 0.0)
                 if progress.resumed_at:
                     epoch, batch = progress.resumed_at
@@ -80,7 +103,7 @@ class Display:
             bar, _ = self._running[label]
             self._running[label] = (bar, self._share(label, progress))
             valid = progress.valid_accuracy
-            note = "" if valid is None else f"epochs, validation {valid:.1%}"
+            note = "" if valid is None else f"validation {valid:.1%}"
             self._bars.update(bar, completed=progress.epoch, note=note)
             self._refresh()
 
@@ -110,17 +133,18 @@ class Display:
                 self.say(message)
 
     def _refresh(self) -> None:
-        counts = [f"{len(self._running)} running", f"{self._failed} failed"]
+        counts = [f"{len(self._running)} running"]
+        counts += [f"{self._failed} failed"] * bool(self._failed)
         counts += [f"{self._paused} paused"] * bool(self._paused)
         note = ", ".join([*counts, *self._pace()])
-        self._bars.update(self._all, completed=self._done, note=note)
+        self._summary.update(self._all, completed=self._done, note=note)
         now = time.monotonic()
         if not self._console.is_terminal and now - self._last_line >= PLAIN_SECONDS:
             self._last_line = now
-            self.say(f"{self._done}/{self._total} trials done, {note}")
+            self.say(f"{self._done} of {count(self._total, 'trial')} done, {note}")
 
     def _pace(self) -> list[str]:
-        """Rate, time left and money spent, as far as they are known."""
+        """Time left, rate and money spent, as far as they are known."""
         elapsed = time.monotonic() - self._began
         progress = self._progress + sum(
             share * self._weight(label) for label, (_, share) in self._running.items()
@@ -128,10 +152,17 @@ class Display:
         parts = []
         if progress >= LEAST_PROGRESS and elapsed >= LEAST_SECONDS:
             left = elapsed / progress * max(0.0, self._total - progress)
-            parts += [f"{progress / elapsed * 3600:,.0f} per hour", f"about {_duration(left)} left"]
+            parts += [f"about {duration(left)} left", f"{progress / elapsed * 3600:,.0f} per hour"]
+        elif expected := self._expected():
+            parts.append(f"about {duration(expected)} left")
         if self._price is not None:
             parts.append(f"cost so far {self._price * elapsed / 3600:,.2f}")
         return parts
+
+    def _expected(self) -> float:
+        """Seconds that all trials take by the forecast; 0 where that is not known."""
+        known = len(self._forecast) == self._total and self._slots
+        return self._mean_seconds * self._total / self._slots if known and self._slots else 0.0
 
     def _weight(self, label: str) -> float:
         """What a trial costs, in trials of average cost."""
@@ -143,9 +174,3 @@ class Display:
         trial = self._forecast.get(label)
         epochs = min(trial.epochs, progress.max_epochs) if trial else progress.max_epochs
         return min(progress.epoch / epochs, MOST_SHARE)
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02} min" if hours else f"{minutes}:{rest:02} min"

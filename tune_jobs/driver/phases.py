@@ -12,6 +12,7 @@ from tune_jobs.plan.choices import choices_of, points_at, rates_of, read_runs, s
 from tune_jobs.plan.cost import costliest_first
 from tune_jobs.plan.inventory import Inventory, take_inventory
 from tune_jobs.plan.opened import OpenedStudy, Plan
+from tune_jobs.plan.outlook import expect_trials
 from tune_jobs.point import Cell, GridPoint, cell_of
 from tune_jobs.records.state import POINT_STATES, TrialState
 from tune_jobs.records.study import Choice
@@ -76,8 +77,16 @@ def run_study(
 
     def run(plan: Plan, stop_after_seconds: float | None) -> "RunSummary":
         from tune_jobs.driver.runner import run_plan
+        from tune_jobs.trial.calibrate import calibrated_models
 
-        return run_plan(plan, storage, replace(options, stop_after_seconds=stop_after_seconds))
+        trials = expect_trials(
+            opened,
+            storage,
+            take_inventory(storage),
+            calibrated=calibrated_models(storage, opened.study.resources),
+        )
+        limited = replace(options, stop_after_seconds=stop_after_seconds)
+        return run_plan(plan, storage, limited, trials)
 
     return run_phases(opened, storage, run, options, only=only, say=say)
 

@@ -13,6 +13,7 @@ import ray
 
 from stir import DatasetSummary
 from stir.cores import available_cores
+from stir.terminal import step
 from tune_jobs.cluster.address import LOCAL
 from tune_jobs.cluster.connection import count_nodes, ray_session, scratch_folder
 from tune_jobs.driver.display import Display
@@ -21,11 +22,11 @@ from tune_jobs.driver.options import RunOptions
 from tune_jobs.driver.stop import Stop
 from tune_jobs.driver.trainable import Shared
 from tune_jobs.driver.turns import Slots, TrialList, Trials
-from tune_jobs.plan.cost import Expectation, forecast
+from tune_jobs.plan.cost import Expectation
 from tune_jobs.plan.inventory import survey
 from tune_jobs.plan.opened import Plan
 from tune_jobs.plan.resources import batches, resources_of
-from tune_jobs.point import TrialSpec
+from tune_jobs.point import Cell, TrialSpec, cell_of, short_labels
 from tune_jobs.records.state import TrialState
 from tune_jobs.storage import Storage
 from tune_jobs.storage.datasets import put_dataset
@@ -112,26 +113,34 @@ class PlanSource:
         ]
 
 
-def run_plan(plan: Plan, storage: Storage, options: RunOptions) -> RunSummary:
+def run_plan(
+    plan: Plan,
+    storage: Storage,
+    options: RunOptions,
+    trials: Mapping[Cell, Expectation | None] = MappingProxyType({}),
+) -> RunSummary:
     """Run what a study still has to do, on this machine or on a cluster; what is done stays.
 
     Points that another driver runs are left alone and waited for. Ctrl-C, like the end of
     ``stop_after_seconds``, asks the trials to write their checkpoints and end; a second Ctrl-C
-    ends at once.
+    ends at once. ``trials`` are what trials of cells are expected to take.
     """
     states = survey(plan.specs, storage)
     wanted = {TrialState.TO_DO, TrialState.FAILED} if options.retry_failed else {TrialState.TO_DO}
     expected = [
         spec for spec in plan.specs if states[spec.point_id] in wanted | {TrialState.IN_FLIGHT}
     ]
-    sizes = {name: data.num_classes * data.instances for name, data in plan.datasets.items()}
+    forecast = {
+        spec.point.label: trial for spec in expected if (trial := trials.get(cell_of(spec.point)))
+    }
     with driving(
         plan.study,
         plan.datasets,
         storage,
         options,
         total=len(expected),
-        expected=forecast(expected, sizes),
+        expected=forecast,
+        names=short_labels([spec.point for spec in expected]),
     ) as run:
         run.until_done(PlanSource(plan, wanted, storage))
     return RunSummary(stopped=run.stop.asked, broken=tuple(run.broken))
@@ -146,24 +155,30 @@ def driving(
     *,
     total: int,
     expected: Mapping[str, Expectation] = MappingProxyType({}),
+    names: Mapping[str, str] = MappingProxyType({}),
 ) -> Iterator["Run"]:
-    """Be ready to run ``total`` trials; ``expected`` is what some take, by their labels."""
+    """Be ready to run ``total`` trials.
+
+    ``expected`` is what some take and ``names`` what they are called for short, by their labels.
+    """
     resources, slots = study.resources, options.max_concurrent
     if options.address == LOCAL:
         slots = slots or max(1, available_cores() // resources.cpus)
     with ExitStack() as stack:
         scratch = stack.enter_context(scratch_folder())
-        check = stack.enter_context(
-            ray_session(
-                scratch / "ray",
-                address=options.address,
-                cpus=(slots or 0) * resources.cpus,
-                gpus_per_trial=resources.gpus,
-            )
+        session = ray_session(
+            scratch / "ray",
+            address=options.address,
+            cpus=(slots or 0) * resources.cpus,
+            gpus_per_trial=resources.gpus,
         )
+        with step("starting Ray"):
+            check = stack.enter_context(session)
         stop = Stop()
         shared = _shared(study, datasets, storage, options, stop)
-        display = stack.enter_context(Display(total, forecast=expected, price=options.price))
+        display = Display(total, slots=slots, forecast=expected, names=names, price=options.price)
+        stack.enter_context(display)
+        stack.enter_context(step("running trials"))
         stack.enter_context(_stopping_after(options.stop_after_seconds, stop))
         stack.enter_context(first_interrupt_asks(lambda: _stop(stop, display)))
         if storage.is_local and count_nodes() > 1:

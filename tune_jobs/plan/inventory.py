@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
 
+from stir.terminal import step
 from tune_jobs.point import TrialSpec
 from tune_jobs.records.state import TrialState
 from tune_jobs.storage import Storage, StoredObject
@@ -55,9 +56,10 @@ def take_inventory(storage: Storage) -> Inventory:
 
     Claims come first, so that a trial that ends meanwhile is finished and not to do.
     """
-    claims, records, failures = (
-        list_folder(storage, folder) for folder in ("claims", "records", "failures")
-    )
+    with step(f"listing {storage.uri}"):
+        claims, records, failures = (
+            list_folder(storage, folder) for folder in ("claims", "records", "failures")
+        )
     finished, claimed = _by_point(records), _by_point(claims)
     attempts: dict[str, int] = {}
     for key, _ in failures.objects:

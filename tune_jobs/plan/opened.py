@@ -9,6 +9,7 @@ import stir
 from siconvnet import MODELS
 from stir import DATASETS, DatasetSummary, StirError
 from stir.catalogue import BUILT_IN
+from stir.terminal import step
 from tune_jobs.errors import TuneJobsError
 from tune_jobs.point import GridPoint, OpenPoint, Recipe, TrialSpec, require_name
 from tune_jobs.study.study import Phase, Study
@@ -89,7 +90,8 @@ def open_study(
     missing: dict[str, StirError] = {}
     for asked in dict.fromkeys(wanted):
         try:
-            dataset = opened.get(asked) or _summary(asked, data_dir, study.folder)
+            with step(f"reading the dataset {asked}"):
+                dataset = opened.get(asked) or _summary(asked, data_dir, study.folder)
         except StirError as error:
             names[asked], missing[asked] = asked, error
         else:

@@ -100,7 +100,7 @@ def look_ahead(
         point: opened.spec(point).point_id if opened.is_here(point) else None
         for point in opened.study.points
     }
-    trials = _expectations(opened, ids, inventory, storage, calibrated)
+    trials = expect_trials(opened, storage, inventory, calibrated=calibrated)
     rates: dict[Cell, float] = {}
     selected = {cell_of(p) for phase in opened.study.phases if phase.select for p in phase.points}
     seen: set[GridPoint | OpenPoint] = set()
@@ -158,16 +158,17 @@ class _Tally:
         )
 
 
-def _expectations(
+def expect_trials(
     opened: OpenedStudy,
-    ids: Mapping[GridPoint, str | None],
-    inventory: Inventory,
     storage: Storage,
-    calibrated: Mapping[str, ModelSeconds],
+    inventory: Inventory,
+    *,
+    calibrated: Mapping[str, ModelSeconds] = MappingProxyType({}),
 ) -> dict[Cell, Expectation | None]:
     """What a trial of each cell takes, from a few of its records where there are any."""
     sample: dict[Cell, list[str]] = {}
-    for point, point_id in ids.items():
+    for point in opened.study.points:
+        point_id = opened.spec(point).point_id if opened.is_here(point) else None
         of_cell = sample.setdefault(cell_of(point), [])
         if point_id and point_id in inventory.finished and len(of_cell) < SAMPLE:
             of_cell.append(point_id)

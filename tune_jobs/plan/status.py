@@ -5,17 +5,18 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from tune_jobs.plan.inventory import Inventory, take_inventory
+from tune_jobs.plan.scores import Scores, read_scores
 from tune_jobs.plan.searches import SearchStatus, searches_in
 from tune_jobs.point import Cell, GridPoint, cell_of
-from tune_jobs.records.keys import failure_key, point_id_of, record_key
+from tune_jobs.records.keys import failure_key
 from tune_jobs.records.state import TrialState
 from tune_jobs.records.study import StudyRecord
+from tune_jobs.records.trial import Score
 from tune_jobs.storage import Storage
 from tune_jobs.storage.claim import Claim
 from tune_jobs.storage.reader import (
     list_folder,
     parse_failure,
-    parse_point,
     parse_study,
     read_each,
 )
@@ -42,43 +43,61 @@ class RunningPoint:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Status:
-    """Points of each cell by state: all that have a record or a failure, and all of studies.
+    """Points of each cell and learning rate by state: all with an object, and all of studies.
 
-    Trials of searches that were stopped early are in ``searches`` only.
+    Trials of searches that were stopped early are in ``searches`` only. ``scores`` are the
+    accuracies of finished points, by point_id.
 
     ``damaged`` names objects that could not be read, and why; ``strays`` are files that are no
     objects of the storage.
     """
 
-    cells: Mapping[Cell, Mapping[TrialState, int]]
+    rates: Mapping[tuple[Cell, float], Mapping[TrialState, int]]
     failed: tuple[FailedPoint, ...]
     running: tuple[RunningPoint, ...]
     studies: tuple[StudyRecord, ...]
     searches: tuple[SearchStatus, ...]
+    scores: Mapping[str, Score]
     damaged: tuple[str, ...]
     strays: tuple[str, ...]
 
+    @property
+    def cells(self) -> dict[Cell, Counter[TrialState]]:
+        """Points of each cell by state."""
+        counted: dict[Cell, Counter[TrialState]] = {}
+        for (cell, _), states in self.rates.items():
+            counted.setdefault(cell, Counter()).update(states)
+        return counted
 
-def take_status(storage: Storage) -> Status:
-    """Look at everything in a storage. Records are opened only if no study has their points."""
+    @property
+    def is_unfinished(self) -> bool:
+        """Whether a point is to do or a process trains one."""
+        states = (TrialState.TO_DO, TrialState.IN_FLIGHT)
+        counted = (*self.rates.values(), *(one.states for one in self.searches))
+        return bool(self.running) or any(each.get(state) for each in counted for state in states)
+
+
+def take_status(storage: Storage, known: Scores | None = None) -> Status:
+    """Look at everything in a storage.
+
+    Of records only point and accuracy are read, and not those ``known`` from a look before.
+    """
     damaged: list[str] = []
     inventory = take_inventory(storage)
     listed, of_searches = list_folder(storage, "studies"), list_folder(storage, "searches")
     keys = (item.key for _, item in listed.objects)
     studies = tuple(study for _, study in read_each(storage, keys, parse_study, damaged))
     points = {entry.point_id: entry.point for study in studies for entry in study.points}
-    alone = map(record_key, sorted(inventory.finished - points.keys()))
-    points |= {
-        point_id_of(key) or "": point
-        for key, point in read_each(storage, alone, parse_point, damaged)
-    }
+    scores = read_scores(storage, sorted(inventory.finished), known, damaged)
+    points |= {point_id: score.point for point_id, score in scores.items()}
     failed = tuple(_failed(inventory, storage, damaged))
     points |= {one.point_id: one.point for one in failed}
-    cells: dict[Cell, Counter[TrialState]] = {}
+    rates: dict[tuple[Cell, float], Counter[TrialState]] = {}
     for point_id, point in sorted(points.items(), key=lambda item: _order(item[1])):
-        cells.setdefault(cell_of(point), Counter())[inventory.state(point_id)] += 1
+        key = (cell_of(point), point.lr)
+        rates.setdefault(key, Counter())[inventory.state(point_id)] += 1
     return Status(
-        cells=cells,
+        rates=rates,
         failed=failed,
         running=tuple(
             RunningPoint(point_id=point_id, point=points.get(point_id), claim=claim)
@@ -86,6 +105,7 @@ def take_status(storage: Storage) -> Status:
         ),
         studies=studies,
         searches=searches_in(storage, of_searches, inventory, damaged),
+        scores=scores,
         damaged=tuple(damaged),
         strays=(*inventory.strays, *listed.strays, *of_searches.strays),
     )

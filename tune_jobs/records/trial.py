@@ -192,6 +192,23 @@ def point_of_record(data: bytes) -> GridPoint:
     return from_python(GridPoint, point)
 
 
+@dataclass(frozen=True, slots=True)
+class Score:
+    """What a record says first: its point, and how well it did on the test images (0..1)."""
+
+    point: GridPoint
+    test_accuracy: float
+
+
+def score_of_record(data: bytes) -> Score:
+    """Only the point and accuracy of a record, the rest unchecked; RecordError if they are none."""
+    point = point_of_record(data)
+    accuracy = json.loads(data).get("test_accuracy")
+    if not isinstance(accuracy, float | int) or not 0 <= accuracy <= 1:
+        raise RecordError(f"test_accuracy of a record must be in 0..1; got {accuracy!r:.60}.")
+    return Score(point, float(accuracy))
+
+
 def has_collapsed(best_valid_accuracy: float, num_classes: int) -> bool:
     """Whether a run never got to twice chance on the validation images."""
     return best_valid_accuracy < 2 / num_classes

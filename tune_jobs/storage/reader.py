@@ -25,7 +25,13 @@ from tune_jobs.records.keys import (
 from tune_jobs.records.schema import RecordError
 from tune_jobs.records.search import Sample, SearchOutcome, SearchRecord, samples_from_lines
 from tune_jobs.records.study import StudyRecord
-from tune_jobs.records.trial import FailureRecord, TrialRecord, point_of_record
+from tune_jobs.records.trial import (
+    FailureRecord,
+    Score,
+    TrialRecord,
+    point_of_record,
+    score_of_record,
+)
 from tune_jobs.storage.seal import DamagedError
 from tune_jobs.storage.storage import Storage, StoredObject
 
@@ -169,6 +175,11 @@ def parse_record(key: str, content: bytes) -> TrialRecord:
 def parse_point(key: str, content: bytes) -> GridPoint:
     """Only the point of a record, which is quicker than to check it whole."""
     return point_of_record(content)
+
+
+def parse_score(key: str, content: bytes) -> Score:
+    """Only how well a record's point did."""
+    return score_of_record(content)
 
 
 def parse_failure(key: str, content: bytes) -> FailureRecord:

@@ -1,7 +1,7 @@
 """How long this machine takes for an image, in training and in inference, model by model."""
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from statistics import median
 
@@ -12,6 +12,9 @@ from siconvnet.fit import Fit, Images
 from stir.cores import processor_name
 from tune_jobs.records.calibration import Calibration, ModelSeconds
 from tune_jobs.records.trial import utc_now
+from tune_jobs.storage import Storage
+from tune_jobs.storage.reader import read_calibration
+from tune_jobs.study.study import Resources
 from tune_jobs.trial.provenance import backend_on
 
 BATCH = 16  # images, as in the published protocol
@@ -29,6 +32,17 @@ def this_machine(threads: int) -> Calibration:
         models={},
         measured_at=utc_now(),
     )
+
+
+def calibration_here(storage: Storage, *, threads: int) -> Calibration | None:
+    """What was measured on a machine like this one, if anything was."""
+    return read_calibration(storage, this_machine(threads).name)
+
+
+def calibrated_models(storage: Storage, resources: Resources) -> Mapping[str, ModelSeconds]:
+    """What was measured of this machine, on which trials run unless they are given a GPU."""
+    found = None if resources.gpus else calibration_here(storage, threads=resources.cpus)
+    return found.models if found else {}
 
 
 def calibrate(

@@ -48,6 +48,35 @@ def test_a_trial_that_goes_on_says_from_where():
     assert shown.count("resumed   disco: from epoch 4, batch 17") == 1
 
 
+def test_bars_say_what_tells_trials_apart_and_are_never_cut_at_80_columns():
+    labels = [f"spatial_transform emoji-clutter s2 k=7 lr=0.001 seed={seed}" for seed in (1, 12)]
+    console = Console(file=io.StringIO(), force_terminal=True, width=80, color_system=None)
+    names = {label: label.replace(" s2 k=7 lr=0.001", "") for label in labels}
+    with Display(2, names=names, price=2.5, console=console) as display:
+        for label in labels:
+            progress = TrialProgress(
+                epoch=120, max_epochs=200, valid_accuracy=0.876, resumed_at=None
+            )
+            display.progressed(label, progress)
+    shown = console.file.getvalue()
+    assert "spatial_transform emoji-clutter seed=12" in shown
+    assert "120/200 validation 87.6%" in shown
+    assert "…" not in shown
+
+
+def test_before_any_trial_has_got_far_the_time_left_is_the_expected_one():
+    console = Console(file=io.StringIO(), force_terminal=True, width=200, color_system=None)
+    expected = {
+        label: Expectation(seconds=seconds, source=Source.TABLE, epochs=20)
+        for label, seconds in (("a", 500.0), ("b", 700.0))
+    }
+    with Display(2, slots=2, forecast=expected, console=console):
+        pass
+    shown = console.file.getvalue()
+    assert "2 trials: about 10 min, as plan expects" in shown
+    assert "about 10 min left" in shown
+
+
 def test_the_time_left_is_weighed_by_what_trials_are_expected_to_take(monkeypatch):
     """The costly trial is half done after 90 s: 45 of the 100 that both cost, so 110 s are left."""
     now = 0.0
@@ -63,4 +92,4 @@ def test_the_time_left_is_weighed_by_what_trials_are_expected_to_take(monkeypatc
             "costly",
             TrialProgress(epoch=10, max_epochs=200, valid_accuracy=0.5, resumed_at=None),
         )
-    assert "about 1:50 min left" in console.file.getvalue()
+    assert "about 2 min left" in console.file.getvalue()

@@ -1,0 +1,52 @@
+import re
+from importlib import import_module
+
+import pytest
+
+COMMANDS = [("stir", "stir"), ("tune-jobs", "tune_jobs"), ("stir-analysis", "analysis")]
+
+
+def said(package: str, words: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
+    with pytest.raises(SystemExit) as end:
+        import_module(f"{package}.cli").main(words)
+    assert isinstance(end.value.code, int)
+    shown = capsys.readouterr()
+    return end.value.code, shown.out + shown.err
+
+
+@pytest.mark.parametrize(("command", "package"), COMMANDS)
+def test_every_command_line_says_its_version_and_those_that_results_may_depend_on(
+    command: str, package: str, capsys: pytest.CaptureFixture[str]
+):
+    status, shown = said(package, ["--version"], capsys)
+    number = r"\d+\.\d+\S*"
+    assert status == 0
+    assert re.fullmatch(
+        rf"{command} {number}, Python {number}, PyTorch {number}, Ray {number}\n", shown
+    )
+
+
+@pytest.mark.parametrize(("command", "package"), COMMANDS)
+def test_the_first_help_has_examples_on_lines_of_their_own(
+    command: str, package: str, capsys: pytest.CaptureFixture[str]
+):
+    status, shown = said(package, ["--help"], capsys)
+    assert status == 0
+    assert f"\nexample: {command} " in shown
+    assert f"\n         {command} " in shown
+
+
+@pytest.mark.parametrize(
+    ("package", "asked", "meant"),
+    [
+        ("stir", "biuld", "build"),
+        ("tune_jobs", "evalute", "evaluate"),
+        ("analysis", "qery", "query"),
+    ],
+)
+def test_a_misspelt_command_hints_at_the_nearest_one(
+    package: str, asked: str, meant: str, capsys: pytest.CaptureFixture[str]
+):
+    status, shown = said(package, [asked], capsys)
+    assert status == 2
+    assert shown.endswith(f"Did you mean '{meant}'?\n")

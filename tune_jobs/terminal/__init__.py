@@ -1,0 +1,1 @@
+"""What commands show on a terminal: tables that fit it, and the lines around them."""

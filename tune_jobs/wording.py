@@ -1,0 +1,35 @@
+"""How numbers are said to a person: counts with their nouns, and times. Pure."""
+
+
+def count(number: int, noun: str, plural: str = "") -> str:
+    """A number with its noun.
+
+    >>> count(1, "point"), count(2_000, "point"), count(0, "entry", "entries")
+    ('1 point', '2,000 points', '0 entries')
+    """
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
+def duration(seconds: float) -> str:
+    """A time, in seconds below a minute, in minutes below an hour, else in hours.
+
+    >>> duration(44.6), duration(59.6), duration(3_000), duration(5_400)
+    ('45 s', '1 min', '50 min', '1.5 h')
+    """
+    if round(seconds) < 60:
+        return f"{seconds:.0f} s"
+    if round(seconds / 60) < 60:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:,.1f} h"
+
+
+def span(numbers: list[int]) -> str:
+    """Whole numbers in order, as a range where there is no gap.
+
+    >>> span([1, 2, 3]), span([1, 3]), span([2])
+    ('1-3', '1, 3', '2')
+    """
+    first, last = numbers[0], numbers[-1]
+    if len(numbers) > 2 and numbers == list(range(first, last + 1)):
+        return f"{first}-{last}"
+    return ", ".join(map(str, numbers))
