@@ -77,7 +77,7 @@ MODELS: Mapping[str, ModelStyle] = MappingProxyType(
         "pixel_pool": ModelStyle("Pixel Pool", "#d55e00", "X"),
         "slice_pool": ModelStyle("Slice Pool", "#f0a30a", "P"),
         "energy_pool": ModelStyle("Energy Pool", "#9a6a3a", "d", _DASHED),
-        "energy_pool_valid": ModelStyle("Energy Pool, valid", "#c9a27a", "d", _DOTTED),
+        "energy_pool_valid": ModelStyle("Energy Pool, valid (ours)", "#c9a27a", "d", _DOTTED),
         "conv3d": ModelStyle("Conv3D", "#7e6fd0", "h", _DOTTED),
         "scale_select": ModelStyle("Scale Select (ours)", "#c2185b", "D"),
         "scale_select_k": ModelStyle("Scale Select, several (ours)", "#e0609a", "d"),

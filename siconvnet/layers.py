@@ -22,7 +22,7 @@ from siconvnet.resample import (
     resize_matrix,
 )
 
-POOL_MODES = ("pixel", "slice", "energy")
+POOL_MODES = ("pixel", "slice", "energy", "energy_valid")
 FEW_TAPS = 100  # of all kernels together; up to here convolving by the book is faster
 
 
@@ -152,6 +152,8 @@ class ScalePool(nn.Module):
     largest activation of an image and channel; ``energy`` the one whose activations sum to most.
     A tie goes to the smallest scale. ``energy`` sums the zeros around a big kernel's answer too, so
     a channel that answers negatively picks the largest kernel: that is how it was published.
+    ``energy_valid``, ours, takes the mean without those zeros, the s outermost rows and columns of
+    scale s; after a ``SiConv2d`` with padding, which has none of them, use ``energy``.
 
     Shape:   (N, C, S, H, W) -> (N, C, H, W); indices (N, C, H, W) for ``pixel``, else (N, C).
     Learned: nothing.
@@ -182,10 +184,25 @@ class ScalePool(nn.Module):
         if self.mode == "pixel":
             pooled, indices = x.max(dim=2)
         else:
-            loudness = x.amax(dim=(3, 4)) if self.mode == "slice" else x.sum(dim=(3, 4))
-            indices = loudness.max(dim=2).indices
+            indices = self.loudness(x).max(dim=2).indices
             pooled = take_scale(x, indices)
         return (pooled, indices) if return_indices else pooled
+
+    def loudness(self, x: Tensor) -> Tensor:
+        """What the scales of an image and channel compete with, (N, C, S); not for ``pixel``."""
+        if self.mode == "slice":
+            return x.amax(dim=(3, 4))
+        if self.mode == "energy":
+            return x.sum(dim=(3, 4))
+        num_scales, height, width = x.shape[2:]
+        if min(height, width) < 2 * num_scales - 1:
+            raise ValueError(
+                f"energy_valid leaves out the s outermost rows and columns of scale s, so that "
+                f"{num_scales} scales need maps of at least {2 * num_scales - 1} pixels a side; "
+                f"got {height} x {width}."
+            )
+        valid = [x[:, :, s, s : height - s, s : width - s] for s in range(num_scales)]
+        return torch.stack([answers.mean(dim=(2, 3)) for answers in valid], dim=2)
 
     def extra_repr(self) -> str:
         return repr(self.mode)
@@ -214,6 +231,11 @@ class PooledSiConv2d(nn.Module):
 
     def __init__(self, conv: SiConv2d, pool: ScalePool) -> None:
         super().__init__()
+        if conv.padding and pool.mode == "energy_valid":
+            raise ValueError(
+                "energy_valid leaves out a border of zeros, which a SiConv2d with padding does not "
+                "have; use energy."
+            )
         self.conv = conv
         self.pool = pool
 

@@ -1,5 +1,6 @@
 """The trunk that the paper's models share, the two models that wrap it, and one of our own."""
 
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import torch
@@ -8,7 +9,13 @@ from torch.nn import functional as F
 
 from siconvnet.modes.constants import constant
 from siconvnet.modes.precision import above_autocast
-from siconvnet.selection import CanonicalPatch, GaussianJetConv2d, ScaleSelection, Selection
+from siconvnet.selection import (
+    CanonicalPatch,
+    ContrastFloor,
+    GaussianJetConv2d,
+    ScaleSelection,
+    Selection,
+)
 from siconvnet.stages import peak_of_stages
 
 
@@ -147,7 +154,7 @@ class SpatialTransformer(nn.Module):
 
 
 class ScaleSelectNetwork(nn.Module):
-    """Find the most salient objects by their own scale, then classify each in canonical size.
+    """Find the most salient object by its own scale, then classify it in canonical size.
 
     Selection and patches do not learn and know no scale from training, so that an object of any
     size in the range of ``ScaleSelection`` looks the same to what learns: three layers of Gaussian
@@ -155,14 +162,16 @@ class ScaleSelectNetwork(nn.Module):
     subtracted, and each patch divided by its root mean square and multiplied by the sign of its
     blob, so that replacing f by a f + b, a not 0, changes nothing.
 
+    With several ``floors`` a ``ContrastFloor`` makes a view of the image for each, and every view
+    has a candidate of its own: where there is a background, the object is what stands out above a
+    floor that is high enough. Each candidate is classified and has a learned score; the answer is
+    the logarithm of their class probabilities' average, weighted by the softmax of the scores.
+
     An image with a pixel that is not finite has logits NaN and counts as black for the others, with
     which batch norm brings it together.
 
-    With several ``candidates`` each is classified and has a learned score; the answer is the
-    logarithm of the average of their class probabilities, weighted by the softmax of the scores.
-
     Shape:   (N, C, side, side) -> (N, num_classes).
-    Learned: the jets' weights, batch norms, ``lin`` and, with several candidates, ``score``.
+    Learned: the jets' weights, batch norms, ``lin`` and, with several floors, ``score``, ``prior``.
     Source:  ours; scale selection after Lindeberg (1998), jets after Lindeberg (2022).
     """
 
@@ -170,10 +179,16 @@ class ScaleSelectNetwork(nn.Module):
     patch_side, tiles = 32, 4
 
     def __init__(
-        self, in_channels: int, num_classes: int, *, side: int, candidates: int = 1
+        self,
+        in_channels: int,
+        num_classes: int,
+        *,
+        side: int,
+        floors: Sequence[float] = (0.0,),
     ) -> None:
         super().__init__()
-        self.selection = ScaleSelection(side, side, candidates=candidates)
+        self.floor = ContrastFloor(floors)
+        self.selection = ScaleSelection(side, side)
         self.patch = CanonicalPatch(self.patch_side)
         layers: list[nn.Module] = []
         channels, patch_side = in_channels, self.patch_side
@@ -184,34 +199,46 @@ class ScaleSelectNetwork(nn.Module):
         self.jets = nn.Sequential(*layers)
         features = channels * self.tiles**2
         self.lin = nn.Linear(features, num_classes)
-        self.score = nn.Linear(features + 1, 1) if candidates > 1 else None
+        several = len(self.floor.floors) > 1
+        self.score = nn.Linear(features, 1) if several else None
+        self.prior = nn.Parameter(torch.zeros(len(self.floor.floors))) if several else None
 
     def forward(self, x: Tensor) -> Tensor:
         if not len(x):
             return self.lin(x.new_zeros(0, self.lin.in_features))
         nothing = x.detach().mul(0).sum(dim=(1, 2, 3))  # NaN where a pixel is not finite
         x = x.where((nothing == 0)[:, None, None, None], 0)
-        return self._logits(x) + nothing[:, None]
-
-    def _logits(self, x: Tensor) -> Tensor:
         patches, selection = self.patches(x)
+        return self.classify(patches, selection.sign != 0) + nothing[:, None]
+
+    def classify(self, patches: Tensor, found: Tensor) -> Tensor:
+        """Logits of candidates (N, K, C, s, s); those not ``found`` (N, K) count for nothing."""
         n, k = patches.shape[:2]
         maps = self.jets(patches.flatten(0, 1))
         features = F.adaptive_max_pool2d(maps, self.tiles).flatten(1).view(n, k, -1)
         logits = self.lin(features)
-        if self.score is None:
+        if self.score is None or self.prior is None:
             return logits[:, 0]
-        loudness = (selection.salience / selection.salience[:, :1].clamp(min=1e-6)).clamp(min=1e-3)
-        score = self.score(torch.cat([features, loudness.log()[..., None]], dim=2))
-        score = score.masked_fill(selection.sign[..., None] == 0, -1e4)
+        score = self.score(features) + self.prior[:, None]
+        score = score.masked_fill(~found[..., None], -1e4)
         return (score.log_softmax(dim=1) + logits.log_softmax(dim=2)).logsumexp(dim=1)
 
     @above_autocast
     def patches(self, x: Tensor) -> tuple[Tensor, Selection]:
-        """What was selected, in canonical size and contrast, (N, K, C, side, side), and where."""
+        """What was selected, in canonical size and contrast, (N, K, C, s, s), and where, (N, K)."""
+        views = self.views(x)
+        shape = views.shape[:2]
+        selection = self.selection(views.flatten(0, 1))
+        patches = self.patch(views.flatten(0, 1), selection)
+        selection = Selection(*(part.view(shape) for part in selection))
+        return self.normalised(patches.view(*shape, *patches.shape[2:]), selection), selection
+
+    def views(self, x: Tensor) -> Tensor:
+        """Images without their ground, once for each floor, (N, K, C, side, side)."""
         rim = torch.cat([x[..., 0, :], x[..., -1, :], x[..., 0], x[..., -1]], dim=-1)
-        x = x - rim.median(dim=-1).values[..., None, None]
-        selection = self.selection(x)
-        patches = self.patch(x, selection)
+        return self.floor(x - rim.median(dim=-1).values[..., None, None])
+
+    def normalised(self, patches: Tensor, selection: Selection) -> Tensor:
+        """Patches (N, K, C, s, s) of bright objects, whose root mean square is 1."""
         contrast = patches.square().mean(dim=(2, 3, 4)).sqrt().clamp(min=1e-3)
-        return patches * (selection.sign / contrast)[..., None, None, None], selection
+        return patches * (selection.sign / contrast)[..., None, None, None]

@@ -35,7 +35,7 @@ def pooled_choice(
         return pixel_choice(x, layer, scan)
     if mode == "slice":
         return slice_choice(x, layer, scan)
-    sums = answer_sums(x.double(), weight.double(), bias.double(), ladder)
+    sums = answer_sums(x.double(), weight.double(), bias.double(), ladder, mode)
     choice = sums.float().max(dim=0).indices
     return as_maps(pooled_maps(scan, mode, choice)[0], scan), choice
 

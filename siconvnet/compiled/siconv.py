@@ -129,9 +129,7 @@ class _PooledResponse(torch.autograd.Function):
         ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, ladder: Ladder, mode: str
     ) -> Tensor:
         scan = make_scan(x, weight, bias, ladder)
-        pooled, choice = pooled_maps(
-            scan, mode, loudest_sum(x, weight, bias, ladder) if mode == "energy" else None
-        )
+        pooled, choice = pooled_maps(scan, mode, loudest_sum(x, weight, bias, ladder, mode))
         ctx.save_for_backward(x, weight, choice)
         ctx.library, ctx.tables = scan.library, scan.tables
         return pooled[..., : scan.outputs].permute(2, 3, 0, 1)
@@ -159,8 +157,7 @@ def pooled_maps(scan: Scan, mode: str, choice: Tensor | None) -> tuple[Tensor, T
         scan.call("pixel_pooled", scan.noise, pooled, choice, None)
         return pooled, choice
     pooled = scan.maps().zero_()
-    if mode == "energy":
-        assert choice is not None
+    if choice is not None:
         choice = F.pad(choice, (0, scan.struct.outputs - scan.outputs), value=-1).int()
         scan.call("chosen_answers", choice, pooled)
         return pooled, choice
@@ -217,13 +214,17 @@ def reach(tables: LadderTables) -> Tensor:
 
 
 @torch.no_grad()
-def loudest_sum(x: Tensor, weight: Tensor, bias: Tensor, ladder: Ladder) -> Tensor:
-    """The scale whose answers sum to most, (n, o), without answering."""
-    return answer_sums(x, weight, bias, ladder).max(dim=0).indices
+def loudest_sum(
+    x: Tensor, weight: Tensor, bias: Tensor, ladder: Ladder, mode: str
+) -> Tensor | None:
+    """The scale that energy pooling keeps, (n, o), without answering; None for other modes."""
+    if mode not in ("energy", "energy_valid"):
+        return None
+    return answer_sums(x, weight, bias, ladder, mode).max(dim=0).indices
 
 
-def answer_sums(x: Tensor, weight: Tensor, bias: Tensor, ladder: Ladder) -> Tensor:
-    """The sums of each scale's answers, (S, n, o).
+def answer_sums(x: Tensor, weight: Tensor, bias: Tensor, ladder: Ladder, mode: str) -> Tensor:
+    """The sums of each scale's answers, for ``energy_valid`` their means, (S, n, o).
 
     The sum of all answers weighs each pixel by the sum of the kernel's taps that meet it.
     """
@@ -234,7 +235,8 @@ def answer_sums(x: Tensor, weight: Tensor, bias: Tensor, ladder: Ladder) -> Tens
     sums = seen.flatten(2) @ weight.flatten(1).T
     sides = zip(ladder.inner_sides(height), ladder.inner_sides(width), strict=True)
     counts = x.new_tensor([inner_height * inner_width for inner_height, inner_width in sides])
-    return sums + counts[:, None, None] * bias
+    counts = counts[:, None, None]
+    return sums / counts + bias if mode == "energy_valid" else sums + counts * bias
 
 
 @functools.lru_cache(maxsize=32)
@@ -257,7 +259,7 @@ def pooled_peak(x: Tensor, weight: Tensor, bias: Tensor, ladder: Ladder, mode: s
     """What a global maximum finds in ``pooled_response``: (N, C, H, W) -> (N, O)."""
     with torch.no_grad():
         scan = make_scan(x, weight, bias, ladder)
-        choice = loudest_sum(x, weight, bias, ladder) if mode == "energy" else None
+        choice = loudest_sum(x, weight, bias, ladder, mode)
         rows = peak_rows(scan, choice)
     value = _Peak.apply(x, weight, rows, scan.library, scan.tables) + bias
     if ladder.padding or ladder.num_scales == 1:

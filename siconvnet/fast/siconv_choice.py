@@ -129,11 +129,16 @@ def pairs_of_groups(choice: Tensor, spectrum: Spectrum) -> list[tuple[ScaleGroup
     return [(group, members) for group, members in chosen if len(members)]
 
 
-def loudest_sum(x: Tensor, weight: Tensor, bias: Tensor, ladder: Ladder) -> Tensor:
-    """The scale whose answers sum to most for each image and channel, (n, o), without answering.
+def loudest_sum(
+    x: Tensor, weight: Tensor, bias: Tensor, ladder: Ladder, mode: str
+) -> Tensor | None:
+    """The scale that energy pooling keeps for each image and channel, (n, o), without answering.
 
-    The sum of all answers weighs each pixel by the sum of the kernel's taps that meet it.
+    The sum of all answers weighs each pixel by the sum of the kernel's taps that meet it. None for
+    a mode that asks for no sums.
     """
+    if mode not in ("energy", "energy_valid"):
+        return None
     with torch.no_grad():
         height, width = x.shape[2:]
         rows = meeting_taps(height, ladder, x.dtype, x.device)
@@ -141,8 +146,9 @@ def loudest_sum(x: Tensor, weight: Tensor, bias: Tensor, ladder: Ladder) -> Tens
         seen = torch.einsum("sah,nchw->scanw", rows, x)
         seen = torch.einsum("scanw,sbw->sncab", seen, columns)
         sums = seen.flatten(2) @ weight.flatten(1).T
-        sums += answer_counts(height, width, ladder, x.dtype, x.device) * bias
-        return sums.max(dim=0).indices
+        counts = answer_counts(height, width, ladder, x.dtype, x.device)
+        loudness = sums / counts + bias if mode == "energy_valid" else sums + counts * bias
+        return loudness.max(dim=0).indices
 
 
 @constant

@@ -34,7 +34,7 @@ def pooled_peak(x: Tensor, weight: Tensor, bias: Tensor, ladder: Ladder, mode: s
 def peak_of_pass(x: Tensor, weight: Tensor, bias: Tensor, spectrum: Spectrum, mode: str) -> Tensor:
     """The peaks of as many images as are searched at once."""
     ladder = spectrum.ladder
-    choice = loudest_sum(x, weight, bias, ladder) if mode == "energy" else None
+    choice = loudest_sum(x, weight, bias, ladder, mode)
     value = answers_at(x, weight, ladder, *winners(x, weight, spectrum, choice)) + bias
     if ladder.padding or ladder.num_scales == 1:
         return value

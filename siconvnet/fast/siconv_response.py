@@ -44,8 +44,8 @@ def pooled_response(x: Tensor, weight: Tensor, bias: Tensor, ladder: Ladder, mod
         parts = spectrum.kernel_parts(weight)
         pooled = []
         for images in spectrum.passes(x):
-            choice = loudest_sum(images, weight, bias, ladder) if mode == "energy" else None
-            noise = None if mode == "energy" else rounding(images, weight.detach())
+            choice = loudest_sum(images, weight, bias, ladder, mode)
+            noise = rounding(images, weight.detach()) if choice is None else None
             found = PooledResponse.apply(images, parts, bias, spectrum, mode, choice, noise)
             pooled.append(found)
         return joined(pooled)

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from siconvnet.baselines import Conv2d, Conv3d, KanazawaConv2d, SESConv2d, XuConv2d
 from siconvnet.bases import steerable_basis
-from siconvnet.layers import POOL_MODES, PooledSiConv2d, ScalePool, SiConv2d
+from siconvnet.layers import PooledSiConv2d, ScalePool, SiConv2d
 from siconvnet.models.spec import ModelSpec
 from siconvnet.networks import (
     LastStage,
@@ -133,16 +133,20 @@ def benchmark_model(
     return ModelSpec(name, build, version, uses_interpolation, kernel_sizes)
 
 
-def scale_select_model(name: str, *, candidates: int) -> ModelSpec:
+def scale_pool_model(name: str, mode: str) -> ModelSpec:
+    """A model whose stages keep one scale, chosen as ``ScalePool(mode)`` does."""
+    stages = functools.partial(scale_pool_stages, mode)
+    return benchmark_model(name, stages, uses_interpolation=True)
+
+
+def scale_select_model(name: str, floors: tuple[float, ...], *, version: int) -> ModelSpec:
     """A network that selects scales; its stencils have no kernel size, for which 7 stands."""
 
     def build(*, in_channels: int, num_classes: int, **_: Any) -> nn.Module:
-        network = ScaleSelectNetwork(
-            in_channels, num_classes, side=IMAGE_SIDE, candidates=candidates
-        )
+        network = ScaleSelectNetwork(in_channels, num_classes, side=IMAGE_SIDE, floors=floors)
         return checked(network, in_channels)
 
-    return ModelSpec(name, build, 1, uses_interpolation=False, kernel_sizes=(7,))
+    return ModelSpec(name, build, version, uses_interpolation=False, kernel_sizes=(7,))
 
 
 def checked(model: nn.Module, in_channels: int) -> nn.Module:
@@ -154,12 +158,9 @@ def checked(model: nn.Module, in_channels: int) -> nn.Module:
 
 PAPER = (
     benchmark_model("standard", conv_stages),
-    *(
-        benchmark_model(
-            f"{mode}_pool", functools.partial(scale_pool_stages, mode), uses_interpolation=True
-        )
-        for mode in POOL_MODES
-    ),
+    scale_pool_model("pixel_pool", "pixel"),
+    scale_pool_model("slice_pool", "slice"),
+    scale_pool_model("energy_pool", "energy"),
     benchmark_model("conv3d", conv3d_stages, uses_interpolation=True),
     benchmark_model(
         "ensemble", same_size_conv_stages, wrap=lambda network, _: PyramidEnsemble(network)
@@ -174,6 +175,7 @@ PAPER = (
     benchmark_model("disco", functools.partial(steerable_stages, "disco"), kernel_sizes=(7,)),
 )
 OURS = (
-    scale_select_model("scale_select", candidates=1),
-    scale_select_model("scale_select_k", candidates=4),
+    scale_pool_model("energy_pool_valid", "energy_valid"),
+    scale_select_model("scale_select", (0.0,), version=1),
+    scale_select_model("scale_select_k", (0.0, 0.4, 0.6, 0.8), version=2),
 )

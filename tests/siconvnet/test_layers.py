@@ -5,6 +5,7 @@ import torch
 from torch.nn import functional as F
 
 from siconvnet import GlobalMaxPool, PooledSiConv2d, ScalePool, SiConv2d
+from siconvnet.layers import POOL_MODES
 from siconvnet.resample import INTERPOLATIONS
 
 MODES = pytest.mark.parametrize("plain", [True, False], ids=["plain", "fast"])
@@ -124,9 +125,9 @@ def test_of_equal_scales_the_smallest_is_kept(mode: str):
     assert indices.eq(0).all()
 
 
-@pytest.mark.parametrize("mode", ["slice", "energy"])
+@pytest.mark.parametrize("mode", ["slice", "energy", "energy_valid"])
 def test_a_slice_is_kept_whole(mode: str):
-    x = images(2, 3, 5, 4, 4)
+    x = images(2, 3, 5, 9, 10)
     pooled, indices = ScalePool(mode)(x, return_indices=True)
     for n in range(2):
         for c in range(3):
@@ -141,8 +142,23 @@ def test_slice_follows_the_loudest_pixel_and_energy_the_largest_sum():
     assert ScalePool("energy")(x, return_indices=True)[1].item() == 1
 
 
+def test_valid_energy_is_the_mean_of_answers_without_the_zeros_around_them():
+    x = torch.zeros(1, 1, 2, 4, 4)
+    x[0, 0, 0] = -1.0
+    x[0, 0, 1, 1:3, 1:3] = -2.0
+    assert ScalePool("energy")(x, return_indices=True)[1].item() == 1  # -16 to -8
+    assert ScalePool("energy_valid")(x, return_indices=True)[1].item() == 0
+
+
+def test_valid_energy_is_refused_where_there_is_no_border_of_zeros():
+    with pytest.raises(ValueError, match=r"padding does not have; use energy\."):
+        PooledSiConv2d(layer(num_scales=3, padding=True), ScalePool("energy_valid"))
+    with pytest.raises(ValueError, match=r"5 scales need maps of at least 9 .*; got 8 x 9\."):
+        ScalePool("energy_valid")(torch.zeros(1, 1, 5, 8, 9))
+
+
 def test_an_unknown_mode_and_other_axes_are_refused():
-    with pytest.raises(ValueError, match=r"one of pixel, slice, energy; got 'max'\."):
+    with pytest.raises(ValueError, match=r"one of pixel, slice, energy, energy_valid; got 'max'\."):
         ScalePool("max")
     with pytest.raises(ValueError, match=r"five axes .*; got 4, of shape \(1, 2, 3, 4\)\."):
         ScalePool("pixel")(torch.zeros(1, 2, 3, 4))
@@ -155,7 +171,7 @@ def test_of_equal_largest_values_the_first_receives_the_gradient():
     assert x.grad.flatten().tolist() == [0, 1, 0, 0]
 
 
-@pytest.mark.parametrize("mode", ["pixel", "slice", "energy"])
+@pytest.mark.parametrize("mode", POOL_MODES)
 def test_a_pooled_stage_is_its_convolution_then_its_pool(mode: str):
     stage = PooledSiConv2d(layer(num_scales=3), ScalePool(mode))
     plain = PooledSiConv2d(layer(num_scales=3, plain=True), ScalePool(mode))

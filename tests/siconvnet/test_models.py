@@ -21,6 +21,7 @@ PAPER = (
     "standard", "pixel_pool", "slice_pool", "energy_pool", "conv3d", "ensemble",
     "spatial_transform", "xu", "kanazawa", "hermite", "disco",
 )  # fmt: skip
+TWO_STAGES = (*PAPER, "xu_corrected", "energy_pool_valid")
 
 
 def build(name: str, **options) -> nn.Module:
@@ -39,21 +40,21 @@ def clean_table() -> Iterator[None]:
     siconvnet.models.registry._models.update(known)
 
 
-def test_the_papers_models_and_the_corrected_one_are_known():
-    assert {*PAPER, "xu_corrected"} <= set(MODELS)
-    assert {name for name in PAPER if MODELS[name].uses_interpolation} == {
-        "pixel_pool", "slice_pool", "energy_pool", "conv3d",
+def test_the_papers_models_and_the_corrected_ones_are_known():
+    assert set(TWO_STAGES) <= set(MODELS)
+    assert {name for name in TWO_STAGES if MODELS[name].uses_interpolation} == {
+        "pixel_pool", "slice_pool", "energy_pool", "energy_pool_valid", "conv3d",
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", [*PAPER, "xu_corrected"])
+@pytest.mark.parametrize("name", TWO_STAGES)
 def test_state_dict_keys_do_not_depend_on_the_mode_and_hold_parameters_only(name: str):
     fast, plain = build(name), build(name, plain=True)
     assert fast.state_dict().keys() == plain.state_dict().keys()
     assert fast.state_dict().keys() == dict(fast.named_parameters()).keys()
 
 
-@pytest.mark.parametrize("name", [*PAPER, "xu_corrected"])
+@pytest.mark.parametrize("name", TWO_STAGES)
 def test_the_seed_decides_the_initial_weights_whatever_the_mode(name: str):
     torch.manual_seed(3)
     fast = build(name).state_dict()
@@ -120,7 +121,7 @@ def test_a_model_that_cannot_be_is_refused_in_one_sentence(options: dict, messag
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("name", [*PAPER, "xu_corrected"])
+@pytest.mark.parametrize("name", TWO_STAGES)
 @pytest.mark.parametrize("shape", [(2, 1, 32, 32), (2, 3, 64, 64), (1, 64, 64)])
 def test_images_other_than_the_benchmarks_are_refused(name: str, shape: tuple[int, ...]):
     with pytest.raises(ValueError, match=r"images of shape \(N, 1, 64, 64\); got \("):
@@ -142,7 +143,7 @@ def test_a_registered_model_is_built_by_its_name():
     assert build("flat", num_classes=7)(torch.zeros(2, 1, 64, 64)).shape == (2, 7)
 
 
-@pytest.mark.parametrize("name", [*PAPER, "xu_corrected"])
+@pytest.mark.parametrize("name", TWO_STAGES)
 def test_the_table_says_which_kernel_sizes_a_model_can_be_built_with(name: str):
     special = {"xu": (3, 7, 11), "xu_corrected": (3, 7, 11), "disco": (7,)}
     assert MODELS[name].kernel_sizes == special.get(name, (3, 7, 11, 15))

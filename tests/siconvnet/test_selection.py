@@ -11,6 +11,7 @@ from siconvnet import build_model
 from siconvnet.networks import ScaleSelectNetwork
 from siconvnet.selection import (
     CanonicalPatch,
+    ContrastFloor,
     GaussianJetConv2d,
     ScaleSelection,
     blur_matrix,
@@ -119,6 +120,43 @@ def test_a_flat_image_gives_finite_logits_and_gradients(name: str, fill: float):
     assert sum(p.grad is not None for p in model.parameters()) == len([*model.parameters()])
 
 
+@pytest.mark.parametrize("side", [18, 30, 45])
+def test_above_a_floor_an_object_is_selected_as_on_black_in_spite_of_noise_and_fragments(side: int):
+    clean = face(side, 6, 12)
+    image = clean.clone()
+    for top, left in ((54, 3), (3, 54), (54, 54)):
+        image[:, :, top : top + 8, left : left + 8] += 0.5
+    noise = torch.randn(image.shape, generator=torch.Generator().manual_seed(0))
+    image = (image + 0.1 * noise).clamp(0, 1)
+    wanted = select(clean)
+    found = select(ContrastFloor((0.7,))(image)[:, 0])
+    for after, before in zip(found[:2], wanted[:2], strict=True):
+        assert float(after) == pytest.approx(float(before), abs=0.05 * side)
+    assert float(found[2] / wanted[2]) == pytest.approx(1, abs=0.1)
+
+
+def test_a_floor_keeps_colours_and_signs_and_follows_the_contrast_of_the_image():
+    floor = ContrastFloor((0.0, 0.4))
+    image = torch.randn(2, 3, 8, 9, generator=torch.Generator().manual_seed(0))
+    views = floor(image)
+    assert torch.equal(views[:, 0], image)
+    kept = views[:, 1].square().sum(1, keepdim=True) > 0
+    assert 0.1 < float(kept.float().mean()) < 0.9
+    directions = (F.normalize(x, dim=1).where(kept, 0) for x in (image, views[:, 1]))
+    torch.testing.assert_close(*directions)
+    torch.testing.assert_close(floor(-3 * image), -3 * views)
+
+
+def test_a_candidate_that_is_alone_answers_for_all():
+    torch.manual_seed(0)
+    network = ScaleSelectNetwork(1, 5, side=SIDE, floors=(0.0, 0.5, 0.8)).eval()
+    patches = torch.rand(2, 3, 1, 32, 32)
+    alone = torch.tensor([[False, True, False], [False, False, True]])
+    answer = network.classify(patches, alone)
+    same = network.classify(patches[[0, 1], [1, 2]][:, None].expand(-1, 3, -1, -1, -1), ~alone)
+    torch.testing.assert_close(answer, same)
+
+
 def test_several_candidates_answer_with_the_logarithm_of_probabilities():
     torch.manual_seed(0)
     model = build_model("scale_select_k", in_channels=1, num_classes=7)
@@ -182,6 +220,8 @@ def test_patches_of_objects_moved_and_enlarged_pass_the_assertion_of_scale_equiv
     [
         (lambda: ScaleSelection(4, 64), r"at least 6 x 6 pixels.*got 4 x 64"),
         (lambda: ScaleSelection(64, 64, candidates=0), r"at least 1; got 0"),
+        (lambda: ContrastFloor(()), r"at least one, each from 0 to below 1; got \(\)"),
+        (lambda: ContrastFloor((0.2, 1.0)), r"from 0 to below 1; got \(0.2, 1.0\)"),
         (lambda: CanonicalPatch(1), r"at least 2 samples.*got side 1"),
         (lambda: GaussianJetConv2d(1, 1, side=8, sigma=0), r"positive sigma.*sigma 0"),
         (

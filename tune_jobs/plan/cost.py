@@ -20,6 +20,7 @@ PRIOR_MS: Mapping[str, tuple[float, float]] = {
     "pixel_pool": (5.2, 3.6),
     "slice_pool": (4.4, 3.5),
     "energy_pool": (3.7, 2.7),
+    "energy_pool_valid": (3.7, 2.7),
     "conv3d": (11.4, 13.4),
     "ensemble": (1.3, 0.9),
     "spatial_transform": (2.1, 0.8),

@@ -17,6 +17,7 @@ STEP_MB: Mapping[str, tuple[int, int]] = {
     "pixel_pool": (73, 74),
     "slice_pool": (72, 73),
     "energy_pool": (80, 83),
+    "energy_pool_valid": (80, 83),
     "conv3d": (499, 499),
     "ensemble": (84, 85),
     "spatial_transform": (45, 46),

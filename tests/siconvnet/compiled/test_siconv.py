@@ -69,7 +69,7 @@ def choices(answers: Tensor, mode: str) -> Tensor:
     """What the scales compete with, on the last axis."""
     if mode == "pixel":
         return answers.movedim(2, -1)
-    return answers.amax((3, 4)) if mode == "slice" else answers.sum((3, 4))
+    return ScalePool(mode).loudness(answers)
 
 
 def with_gradients(answer: Tensor, *inputs: Tensor) -> list[Tensor]:
@@ -81,6 +81,7 @@ def with_gradients(answer: Tensor, *inputs: Tensor) -> list[Tensor]:
 @given(convolutions(), st.sampled_from(POOL_MODES))
 def test_a_pooled_stage_answers_and_learns_as_in_the_plain_form(form, case, mode):
     conv, x = case
+    assume(mode != "energy_valid" or not conv.padding)
     answers = plain_answers(conv, x)
     assume(decided(choices(answers, mode)))
     plain = ScalePool(mode)(answers)
@@ -98,11 +99,12 @@ def test_a_pooled_stage_answers_and_learns_as_in_the_plain_form(form, case, mode
 @given(convolutions(), st.sampled_from(POOL_MODES))
 def test_a_peak_and_its_gradients_are_those_of_the_plain_form(form, case, mode):
     conv, x = case
+    assume(mode != "energy_valid" or not conv.padding)
     x.requires_grad_()
     answers = plain_answers(conv, x)
     pooled = ScalePool(mode)(answers)
     assume(decided(pooled.flatten(2)))
-    assume(mode != "energy" or decided(choices(answers, mode)))
+    assume(not mode.startswith("energy") or decided(choices(answers, mode)))
     assume(bool((pooled.flatten(2).amax(2) != 0).all()))  # a tie that a ReLU makes no matter
     plain = GlobalMaxPool()(pooled)
     ours = siconv.pooled_peak(x, conv.weight, conv.bias, conv.ladder, mode)
@@ -118,9 +120,10 @@ def test_a_peak_and_its_gradients_are_those_of_the_plain_form(form, case, mode):
 @given(convolutions(), st.sampled_from(POOL_MODES))
 def test_chosen_scales_are_those_of_exact_answers_near_ties_and_black_included(form, case, mode):
     conv, x = case
+    assume(mode != "energy_valid" or not conv.padding)
     with torch.no_grad():
         answers = plain_answers(conv, x)
-        assume(mode != "energy" or decided(choices(answers, mode)))
+        assume(not mode.startswith("energy") or decided(choices(answers, mode)))
         pooled, indices = PooledSiConv2d(conv, ScalePool(mode))(x, return_indices=True)
         plain, expected = ScalePool(mode)(answers.float(), return_indices=True)
     assert torch.equal(indices, expected)
@@ -155,7 +158,8 @@ def test_the_first_of_the_equal_answers_to_a_flat_image_receives_the_gradient(fo
 @pytest.mark.parametrize("bias", [0.5, 0.0])
 def test_answers_to_black_are_the_bias_to_the_last_bit(form, bias, mode):
     torch.manual_seed(0)
-    conv = SiConv2d(1, 4, num_scales=9, kernel_size=7)
+    # With more scales the mean prefers a kernel so large that it meets the object everywhere.
+    conv = SiConv2d(1, 4, num_scales=3 if mode == "energy_valid" else 9, kernel_size=7)
     conv.weight.data.abs_().neg_()
     conv.bias.data.fill_(bias)
     x = torch.zeros(2, 1, 24, 24)

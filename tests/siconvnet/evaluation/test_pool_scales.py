@@ -30,7 +30,7 @@ def objects(seed: int = 0) -> ObjectImages:
     return ObjectImages(images, positions, SCALES)
 
 
-@pytest.fixture(params=["pixel", "slice", "energy"])
+@pytest.fixture(params=["pixel", "slice", "energy", "energy_valid"])
 def model(request: pytest.FixtureRequest) -> TwoStages:
     torch.manual_seed(0)
     return TwoStages(request.param)

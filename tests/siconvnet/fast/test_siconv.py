@@ -72,9 +72,10 @@ def plain_stage(conv: SiConv2d, mode: str) -> PooledSiConv2d:
     return PooledSiConv2d(twin, ScalePool(mode))
 
 
-def sums_decide(conv: SiConv2d, x: Tensor) -> bool:
+def sums_decide(conv: SiConv2d, x: Tensor, mode: str) -> bool:
     """Whether no two scales' answers sum to the same, up to rounding."""
-    sums = conv.plain_response(x).sum((3, 4)).topk(min(2, conv.num_scales), dim=2).values
+    loudness = ScalePool(mode).loudness(conv.plain_response(x))
+    sums = loudness.topk(min(2, conv.num_scales), dim=2).values
     return bool(((sums[:, :, 0] - sums[:, :, -1]).abs() > 1e-9).all()) or conv.num_scales == 1
 
 
@@ -96,7 +97,9 @@ def test_every_scale_answers_as_in_the_plain_form(case, groups):
 @given(convolutions(), st.sampled_from(POOL_MODES), st.booleans(), GROUPS)
 def test_a_pooled_stage_and_its_peak_answer_as_in_the_plain_form(case, mode, only_peak, groups):
     conv, x = case
-    if mode == "energy" and not sums_decide(conv, x):
+    if mode == "energy_valid" and conv.padding:
+        return
+    if mode.startswith("energy") and not sums_decide(conv, x, mode):
         return
     fast, plain = PooledSiConv2d(conv, ScalePool(mode)), plain_stage(conv, mode)
     name = "peak" if only_peak else "forward"
@@ -109,7 +112,9 @@ def test_a_pooled_stage_and_its_peak_answer_as_in_the_plain_form(case, mode, onl
 @given(convolutions(), st.sampled_from(POOL_MODES), GROUPS)
 def test_the_scales_chosen_from_all_answers_are_those_of_the_plain_form(case, mode, groups):
     conv, x = case
-    if mode == "energy" and not sums_decide(conv, x):
+    if mode == "energy_valid" and conv.padding:
+        return
+    if mode.startswith("energy") and not sums_decide(conv, x, mode):
         return
     pool = ScalePool(mode)
     with in_groups(groups):
@@ -179,7 +184,7 @@ def test_what_is_chosen_on_a_mostly_black_image_does_not_depend_on_rounding(bias
     assert_same(*gradients)
 
 
-@pytest.mark.parametrize("name", [f"{mode}_pool" for mode in POOL_MODES])
+@pytest.mark.parametrize("name", ["pixel_pool", "slice_pool", "energy_pool", "energy_pool_valid"])
 def test_a_whole_model_learns_the_same_from_64_pixel_images(name):
     options = {"in_channels": 1, "num_classes": 4}
     torch.manual_seed(1)
