@@ -76,7 +76,7 @@ FLOORS = {
         {"errors", "protocol", "stats", "text"},
         {"style", "tables"},
         {"results"},
-        {"collection", "figures"},
+        {"charts", "collection", "figures"},
         {"report"},
         {"commands"},
         {"cli"},

@@ -7,6 +7,7 @@ from matplotlib.patches import Patch
 
 from analysis import style
 from analysis.figures import canvas
+from analysis.results.curves import by_scale
 from stir.scenarios import SCALES, SCENARIOS
 
 _COLUMNS = ("model", "dataset", "scenario", "scale", "accuracy")
@@ -49,27 +50,24 @@ def generalization(scales: pd.DataFrame, failed: pd.DataFrame | None = None) -> 
 
 
 def _draw(axes: Axes, cell: pd.DataFrame, styles: dict[str, style.ModelStyle], failed: int) -> None:
-    counts: list[int] = []
-    places = {model: place for place, model in enumerate(styles)}
     canvas.note_unknown(axes, cell, "scale", what=_WHAT)
-    for model, seeds in cell[cell["scale"].notna()].groupby("model"):
+    found = by_scale(cell)
+    places = {model: place for place, model in enumerate(styles)}
+    for model, curve in found.groupby("model"):
         look = styles[str(model)]
-        by_scale = seeds.groupby("scale").agg(
-            mean=("accuracy", "mean"), spread=("accuracy", "std"), count=("accuracy", "size")
-        )
-        mean, spread = by_scale["mean"], by_scale["spread"]
-        counts += by_scale["count"].tolist()
         axes.plot(
-            mean.index,
-            mean,
+            curve["scale"],
+            curve["mean"],
             color=look.colour,
             linestyle=look.dash,
             marker=look.marker,
             markevery=(places[str(model)] % _MARK_EVERY, _MARK_EVERY),
         )
-        low, high = (mean - spread).clip(0, 1), (mean + spread).clip(0, 1)
-        axes.fill_between(mean.index, low, high, color=look.colour, alpha=0.15, linewidth=0)
+        axes.fill_between(
+            curve["scale"], curve["low"], curve["high"], color=look.colour, alpha=0.15, linewidth=0
+        )
     axes.set(xlim=(SCALES[0] - 0.5, SCALES[-1] + 0.5), ylim=(0, 1.02))
     axes.set_xticks([17, 33, 48, 64])
-    if counts:
-        axes.set_title(canvas.counted(counts, failed=failed), loc="right", fontsize="small")
+    if len(found):
+        counts = canvas.counted(found["seeds"].tolist(), failed=failed)
+        axes.set_title(counts, loc="right", fontsize="small")

@@ -7,6 +7,7 @@ from matplotlib.ticker import MaxNLocator
 
 from analysis import style
 from analysis.figures import canvas
+from analysis.results.curves import by_epoch
 
 _COLUMNS = ("point_id", "model", "dataset", "scenario", "epoch", "valid_accuracy")
 _WHAT = "epochs"
@@ -39,25 +40,20 @@ def learning_curves(epochs: pd.DataFrame, failed: pd.DataFrame | None = None) ->
 
 
 def _draw(axes: Axes, cell: pd.DataFrame, styles: dict[str, style.ModelStyle], failed: int) -> None:
-    counts: list[int] = []
     canvas.note_unknown(axes, cell, "epoch", what=_WHAT)
-    for model, runs in cell[cell["epoch"].notna()].groupby("model"):
+    found = by_epoch(cell)
+    for model, curve in found.groupby("model"):
         look = styles[str(model)]
-        seeds = runs["point_id"].nunique()
-        counts.append(seeds)
-        by_epoch = runs.groupby("epoch").agg(
-            mean=("valid_accuracy", "mean"), training=("valid_accuracy", "size")
-        )
-        line = by_epoch.loc[by_epoch["training"] > seeds / 2, "mean"]
         axes.plot(
-            line.index,
-            line,
+            curve["epoch"],
+            curve["mean"],
             color=look.colour,
             linestyle=look.dash,
             marker=look.marker,
-            markevery=[len(line) - 1],
+            markevery=[len(curve) - 1],
         )
     axes.set_ylim(0, 1.02)
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
-    if counts:
-        axes.set_title(canvas.counted(counts, failed=failed), loc="right", fontsize="small")
+    if len(found):
+        counts = canvas.counted(found["seeds"].tolist(), failed=failed)
+        axes.set_title(counts, loc="right", fontsize="small")

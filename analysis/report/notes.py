@@ -24,14 +24,7 @@ def notes(folder: ResultsFolder) -> list[str]:
             f"Not on this page, but in the same tables: {counted(left, 'trial')} of another "
             "source; --source shows them."
         )
-    lines += _unfinished_studies(folder)
     lines += folder.disagreements
-    for row in folder.cells[folder.cells["undecided"] != ""].to_dict("records"):
-        lines.append(
-            f"Study {row['study']} has no learning rate for {row['model']} on {row['dataset']}, "
-            f"{style.scenario_name(row['scenario'])}, yet and reports none of its runs: "
-            f"{row['undecided']}."
-        )
     for choice in rate_choices(eligible(trials, folder.study_points)):
         medians = ", ".join(f"{rate:g}: {median:.3f}" for rate, median in choice.medians.items())
         lines.append(
@@ -42,7 +35,17 @@ def notes(folder: ResultsFolder) -> list[str]:
     return [line for line in lines if line]
 
 
-def _unfinished_studies(folder: ResultsFolder) -> list[str]:
+def undecided(folder: ResultsFolder) -> list[str]:
+    """A sentence for each cell of a study that has no learning rate yet."""
+    return [
+        f"Study {row['study']} has no learning rate for {row['model']} on {row['dataset']}, "
+        f"{style.scenario_name(row['scenario'])}, yet and reports none of its runs: "
+        f"{row['undecided']}."
+        for row in folder.cells[folder.cells["undecided"] != ""].to_dict("records")
+    ]
+
+
+def unfinished(folder: ResultsFolder) -> list[str]:
     """A sentence for each study of which points have no record."""
     trials = folder.all_trials
     finished = trials.loc[trials["status"] == "finished", "point_id"]

@@ -1,34 +1,53 @@
 """A table as HTML, Markdown, LaTeX (booktabs) or CSV."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
+from typing import Any
 
 from analysis import style
-from analysis.report.table import MISSING, Grid, Table, shown
+from analysis.report.table import MISSING, Column, Grid, Table, shown
 from analysis.text import as_html, as_latex, as_markdown
 
 Cells = tuple[tuple[str, ...], ...]
 
 
-def html(table: Table) -> str:
-    """A table that the page's script can sort and filter; the caption stands above it."""
+def html(table: Table, *, name: str = "", models: Sequence[str] = ()) -> str:
+    """A table that the page's script can sort and filter; the caption stands above it.
+
+    ``name`` is the table's id in the page. Rows say their cell, and the places of their models in
+    ``models``, so that the script can show those that were chosen.
+    """
     columns = table.columns.values()
-    kinds = [" class=number" if column.number else "" for column in columns]
+    kinds = [_kind(column) for column in columns]
     titles = zip(kinds, columns, strict=True)
     head = "".join(f"<th{kind}>{as_html(column.title)}</th>" for kind, column in titles)
+    places = {label: str(place) for place, label in enumerate(models)}
     rows: list[str] = []
-    for values in table.frame[list(table.columns)].itertuples(index=False, name=None):
+    for record in table.frame.to_dict("records"):
         row = ""
-        for kind, value, column in zip(kinds, values, columns, strict=True):
-            text = shown(value, column)
-            dot = _dot(table.styles[value]) if column.of_models else ""
+        for kind, (key, column) in zip(kinds, table.columns.items(), strict=True):
+            text = shown(record[key], column)
+            dot = _dot(table.styles[record[key]]) if column.of_models else ""
             row += f"<td{kind}>{dot}{'&ndash;' if text == MISSING else as_html(text)}</td>"
-        rows.append(f"<tr>{row}</tr>")
+        rows.append(f"<tr{_where(record, places)}>{row}</tr>")
     return (
         f"<p>{as_html(table.note)}</p>"
-        f'<div class="scroll"><table class="data"><thead><tr>{head}</tr></thead>'
-        f"<tbody>{''.join(rows)}</tbody></table></div>"
+        f'<div class="scroll" tabindex="0"><table class="data" id="{as_html(name)}">'
+        f"<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
     )
+
+
+def _kind(column: Column) -> str:
+    return " class=number" if column.number else " class=text" if column.long else ""
+
+
+def _where(record: Mapping[Any, Any], places: Mapping[str, str]) -> str:
+    if not places or "scenario" not in record:
+        return ""
+    cell = f"{record['dataset']}/{record['scenario']}"
+    models = [record[key] for key in ("model", "other_model") if key in record]
+    known = " ".join(places[model] for model in models if model in places)
+    return f' data-cell="{as_html(cell)}" data-models="{known}"'
 
 
 def _dot(look: style.ModelStyle) -> str:

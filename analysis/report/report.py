@@ -1,21 +1,22 @@
 """One self-contained HTML page with everything a results folder holds."""
 
 import shlex
-from collections.abc import Callable
-from importlib.resources import files
-from string import Template
+from collections.abc import Callable, Mapping
 
 import pandas as pd
 from matplotlib.figure import Figure
 
 from analysis import style
+from analysis.charts.charts import charts
 from analysis.errors import AnalysisError
 from analysis.figures import canvas
 from analysis.figures.catalogue import CAPTIONS
 from analysis.figures.gallery import draw_figures
 from analysis.report import page, renderers, tables
-from analysis.report.notes import notes
+from analysis.report.notes import notes, undecided, unfinished
+from analysis.report.payload import packed, payload
 from analysis.report.table import Column, Table, counted, number, short, time, whole
+from analysis.report.words import alt_text
 from analysis.results.cells import CELL, in_order
 from analysis.results.folder import ResultsFolder
 from analysis.text import as_html
@@ -40,39 +41,81 @@ def report(
             "Run a study, then: stir-analysis collect --storage STORAGE --out RESULTS"
         )
     keys: list[str] = []
-    drawings: list[str] = []
-    missing: list[str] = []
+    drawings: dict[str, str] = {}
+    missing: dict[str, str] = {}
     figures = draw_figures(folder) if len(folder.reported) else ()
     for done, (name, figure) in enumerate(figures, start=1):
         if isinstance(figure, AnalysisError):
-            missing.append(f"<p>{as_html(CAPTIONS[name].title)}: {as_html(str(figure))}</p>")
+            missing[CAPTIONS[name].title] = str(figure)
         else:
             keys += canvas.save(figure, store, name)
-            drawings.append(_drawing(name, figure, results))
+            drawings[name] = _drawing(name, figure, folder)
         if progress:
             progress(done, len(CAPTIONS))
-    sections = {
-        "": "".join(map(page.note, notes(folder))),
-        "Figures": "".join(drawings),
-        "Figures that these results do not allow": "".join(missing),
-        **_tables(folder),
-        "How to make this page again": _command(results, out, source),
-    }
-    body = "\n".join(page.section(title, text) for title, text in sections.items())
-    template = Template(files("analysis.report").joinpath("page.html").read_text("utf-8"))
-    html = template.substitute(summary=_summary(folder.chosen), body=body)
+    html = _page(folder, drawings, missing, _command(results, out, source))
     store.write("report.html", html.encode())
     return [*keys, "report.html"]
 
 
-def _drawing(name: str, figure: Figure, results: str) -> str:
+def _page(
+    folder: ResultsFolder, drawings: Mapping[str, str], missing: Mapping[str, str], command: str
+) -> str:
+    """The page from its drawings, and from the reasons why there are not more of them."""
+    found, without = _tables(folder)
+    models = list(style.model_styles(folder.reported["model"])) if len(folder.reported) else []
+    sections = {
+        "": "".join(map(page.note, notes(folder))),
+        "Figures": f'<div class="figures">{"".join(drawings.values())}</div>' if drawings else "",
+        "Side by side": _SIDE_BY_SIDE if models else "",
+        **{
+            table.title: _folded(table, renderers.html(table, name=name, models=models))
+            for name, table in found.items()
+        },
+        "Missing": _missing(folder, {**missing, **without}),
+        "How to make this page again": command,
+    }
+    charts_made = charts(folder) if models else ()
+    frames = {name: table.frame for name, table in found.items()}
+    data = payload(folder, charts_made, frames)
+    start = f"{data['start']['dataset']}/{data['start']['scenario']}"
+    return page.page(
+        title=_title(folder.chosen),
+        headline=data["headlines"].get(start, ""),
+        summary=_summary(folder.chosen),
+        contents=page.contents(
+            [heading for heading, body in sections.items() if heading and body],
+            {name: CAPTIONS[name].title for name in drawings},
+        ),
+        body="\n".join(page.section(heading, body) for heading, body in sections.items()),
+        data=packed(data),
+    )
+
+
+_SIDE_BY_SIDE = (
+    '<div class="pair" id="pair"><p>Two models, or two runs of them, of the dataset and scenario '
+    "chosen above: where their configurations differ, and their curves.</p>"
+    "<noscript><p>This part needs scripts.</p></noscript></div>"
+)
+
+
+def _drawing(name: str, figure: Figure, folder: ResultsFolder) -> str:
+    title = CAPTIONS[name].title
     return page.drawing(
         name,
-        title=CAPTIONS[name].title,
+        title=title,
         caption=CAPTIONS[name].caption,
+        alt=alt_text(name, title, folder),
         svg=canvas.to_svg(figure),
-        command=f"stir-analysis figures {name} --results {shlex.quote(results)}",
+        command=f"stir-analysis figures {name} --results {shlex.quote(folder.uri)}",
     )
+
+
+def _title(trials: pd.DataFrame) -> str:
+    sources = set(trials["source"])
+    if sources == {"published"}:
+        return "STIR benchmark: the published results"
+    beside = ", beside the published ones" if "published" in sources else ""
+    return f"STIR benchmark: our results{beside}"
 
 
 def _summary(trials: pd.DataFrame) -> str:
@@ -87,33 +130,51 @@ def _summary(trials: pd.DataFrame) -> str:
     return ", ".join(counts) + (f"; {counted(failed, 'failed point')}" if failed else "")
 
 
-def _tables(folder: ResultsFolder) -> dict[str, str]:
-    """The tables of the page by heading; in place of one that cannot be made, why not."""
-    found: dict[str, str] = {}
-    for heading, make in _MADE_OF.items():
+def _tables(folder: ResultsFolder) -> tuple[dict[str, Table], dict[str, str]]:
+    """The tables of the page by name, and why others could not be made, by title."""
+    found: dict[str, Table] = {}
+    without: dict[str, str] = {}
+    for name in _SHOWN:
         try:
-            table = make(folder)
+            found[name] = tables.TABLES[name](folder)
         except AnalysisError as error:
-            if heading not in _LEFT_OUT:
-                found[heading] = f"<p>{as_html(str(error))}</p>"
-            continue
-        found[heading] = renderers.html(table)
-        if make is tables.differences:
-            pairs = counted(len(table.frame), "pair")
-            found[heading] = f"<details><summary>{pairs}</summary>{found[heading]}</details>"
-    for table in (_gaps(folder), _machines(folder.chosen), _failures(folder.chosen)):
-        if len(table.frame):
-            found[table.title] = renderers.html(table)
-    return found
+            without[f"Table of {name}"] = str(error)
+    more = {"machines": _machines(folder.chosen), "failures": _failures(folder.chosen)}
+    return found | {name: table for name, table in more.items() if len(table.frame)}, without
 
 
-_MADE_OF = {
-    "Test accuracy": tables.accuracy,
-    "Differences between models": tables.differences,
-    "Evaluations of trained weights": tables.evaluations,
-    "Ours against the published results": tables.comparison,
-}
-_LEFT_OUT = ("Test accuracy", "Differences between models")  # where they cannot be made
+_SHOWN = ("accuracy", "differences", "evaluations", "comparison")
+
+
+def _folded(table: Table, html: str) -> str:
+    """A table; a very long one is folded away until it is asked for."""
+    if len(table.frame) <= _LONG:
+        return html
+    rows = counted(len(table.frame), "row")
+    return f"<details><summary>{rows}</summary>{html}</details>"
+
+
+_LONG = 200  # rows
+
+
+def _missing(folder: ResultsFolder, why: Mapping[str, str]) -> str:
+    """What these results do not hold, folded into one line."""
+    studies, open_cells, gaps = unfinished(folder), undecided(folder), _gaps(folder)
+    sentences = [*studies, *open_cells, *(f"{title}: {reason}" for title, reason in why.items())]
+    parts = [f"<p>{as_html(sentence)}</p>" for sentence in sentences]
+    counts = (
+        ["points of " + ("a study" if len(studies) == 1 else f"{len(studies)} studies")]
+        if studies
+        else []
+    )
+    counts += [counted(len(open_cells), "learning rate")] if open_cells else []
+    counts += [f"{len(why)} of the figures and tables"] if why else []
+    if len(gaps.frame):
+        parts.append(renderers.html(gaps, name="gaps"))
+        counts.append(f"{counted(len(gaps.frame), 'cell')} without a finished run")
+    if not parts:
+        return ""
+    return f"<details><summary>{', '.join(counts)}</summary>{''.join(parts)}</details>"
 
 
 def _gaps(folder: ResultsFolder) -> Table:
@@ -183,7 +244,7 @@ def _failures(trials: pd.DataFrame) -> Table:
         **tables.cell_columns(styles),
         "lr": number("Learning rate", short),
         "seed": number("Seed", str),
-        "error": Column("Why"),
+        "error": Column("Why", long=True),
     }
     return Table(
         "Failed",

@@ -19,6 +19,7 @@ class Column:
     show: Show = str
     number: bool = False
     of_models: bool = False  # a page puts a dot of the model's colour before the name
+    long: bool = False  # a page lets the text run over several lines
 
 
 @dataclass(frozen=True, slots=True)

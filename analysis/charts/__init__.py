@@ -1,0 +1,1 @@
+"""Interactive charts of the report page: Vega-Lite specifications and the rows that they draw."""

@@ -1,0 +1,8 @@
+if (DATA.datasets.length) {
+  readAddress();
+  choiceBar();
+  figures();
+  pair();
+}
+contents();
+tables();
