@@ -39,6 +39,7 @@ WANTED_RATIO = {  # of training steps: plain to PyTorch, PyTorch to compiled
     "pixel_pool": (15, 2.8),
     "slice_pool": (15, 2.1),
     "energy_pool": (15, 1.8),
+    "energy_pool_valid": (15, 1.8),
     "conv3d": (5, 5.0),
     "ensemble": (2, 1.5),
     "spatial_transform": (1.4, None),
@@ -46,6 +47,8 @@ WANTED_RATIO = {  # of training steps: plain to PyTorch, PyTorch to compiled
     "kanazawa": (2.2, 1.5),
     "hermite": (5, 2.1),
     "disco": (3.5, 2.3),
+    "scale_select": (None, None),  # has one form only
+    "scale_select_k": (None, None),
 }
 HEADINGS = (
     "model",
