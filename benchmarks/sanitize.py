@@ -19,7 +19,16 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from siconvnet import Conv2d, Conv3d, PooledSiConv2d, ScalePool, SESConv2d, SiConv2d, XuConv2d
+from siconvnet import (
+    Conv2d,
+    Conv3d,
+    KanazawaConv2d,
+    PooledSiConv2d,
+    ScalePool,
+    SESConv2d,
+    SiConv2d,
+    XuConv2d,
+)
 from siconvnet.compiled import library
 from siconvnet.networks import LastStage, TwoStageNetwork
 
@@ -57,6 +66,7 @@ def networks() -> list[tuple[TwoStageNetwork, torch.Tensor]]:
     cases += [
         (Conv2d(2, 3, 3), Conv2d(3, 5, 3), (3, 2, 11, 8)),
         (Conv2d(1, 3, 5, padding=2), Conv2d(3, 5, 5, padding=2), (1, 1, 5, 9)),
+        (KanazawaConv2d(2, 3, 3), KanazawaConv2d(3, 17, 5), (3, 2, 14, 11)),
         (XuConv2d(1, 3, 7), XuConv2d(3, 17, 7), (2, 1, 12, 15)),
         (
             SESConv2d(1, 3, basis=basis, lifting=True),

@@ -1,4 +1,4 @@
-"""Enlarge square kernels: the sizes they take, and the resizing matrix for each size."""
+"""Enlarge square kernels, and zoom images in their frame: the sizes and the matrices for it."""
 
 from dataclasses import dataclass
 
@@ -161,3 +161,29 @@ def zoom_matrix(size: int, factor: float, dtype: torch.dtype, device: torch.devi
             impulses, scale_factor=(factor, 1.0), mode="bilinear", align_corners=True
         )
     return F.pad(impulses[0, :, :, 0], frame(size, impulses.shape[2])).T.contiguous().to(device)
+
+
+@constant
+def kept(size: int, factor: float) -> slice:
+    """The pixels along an axis that ``zoom`` does not cut off."""
+    used = zoom_matrix(size, factor, torch.float64, torch.device("cpu")).any(dim=0).nonzero()
+    return slice(int(used[0]), int(used[-1]) + 1)
+
+
+@constant
+def sight(
+    size: int, side: int, factors: tuple[float, ...], dtype: torch.dtype, device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """How each answer along an axis is made of the image's pixels, for each size of the image.
+
+    The first matrix, (S, I, k, H), says what an answer sees at each pixel of the kernel; the
+    second, (S, I), how much of the bias it has: none in the frame around what shrank.
+    """
+    answers = size - side + 1
+    seen, lit = [], []
+    for factor in factors:
+        windows = zoom_matrix(size, factor, dtype, device).unfold(0, side, 1)  # I H k
+        back = zoom_matrix(answers, 1 / factor, dtype, device)
+        seen.append(torch.einsum("ip,phk->ikh", back, windows))
+        lit.append(back.sum(dim=1))
+    return torch.stack(seen), torch.stack(lit)

@@ -6,10 +6,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from siconvnet.baselines import Conv2d, Conv3d, SESConv2d, XuConv2d
+from siconvnet.baselines import Conv2d, Conv3d, KanazawaConv2d, SESConv2d, XuConv2d
 from siconvnet.compiled.library import covers
 from siconvnet.compiled.stages import covers_banks, two_stage_peak
 from siconvnet.compiled.volume import volume_peak
+from siconvnet.compiled.zoomed import zoomed_stages_peak
 from siconvnet.layers import SiConv2d
 from siconvnet.modes.precision import full_precision
 from siconvnet.modes.transformed import needs_plain_form
@@ -36,6 +37,13 @@ def compiled_peak(stage1: nn.Module, stage2: nn.Module, x: Tensor) -> Tensor | N
             return None
         stage1.check_input(x)
         return volume_peak(x, stage1.weight, stage1.bias, stage1.ladder, stage2.weight, stage2.bias)
+    if isinstance(stage1, KanazawaConv2d) and isinstance(stage2, KanazawaConv2d):
+        stage1.check_input(x)
+        side = stage1.weight.shape[-1] + stage2.weight.shape[-1] - 1
+        if stage1.factors != stage2.factors or min(x.shape[2:]) < side:
+            return None
+        first, last = (stage1.weight, stage1.bias), (stage2.weight, stage2.bias)
+        return zoomed_stages_peak(x, first, last, stage1.factors)
     assert isinstance(stage1, BANKS)
     assert isinstance(stage2, BANKS)
     first, last = stage1.bank(), stage2.bank()
@@ -44,7 +52,7 @@ def compiled_peak(stage1: nn.Module, stage2: nn.Module, x: Tensor) -> Tensor | N
 
 def covers_stages(stage1: nn.Module, stage2: nn.Module, x: Tensor) -> bool:
     """Whether both are layers that compiled loops know, and no hook watches their answers."""
-    banks = type(stage1) in BANKS and type(stage2) is type(stage1)
+    banks = type(stage1) in (*BANKS, KanazawaConv2d) and type(stage2) is type(stage1)
     volume = type(stage1) is SiConv2d and type(stage2) is Conv3d
     if torch.compiler.is_compiling() or needs_plain_form(x):
         return False

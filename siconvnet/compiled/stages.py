@@ -15,12 +15,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from siconvnet.compiled.library import Library, chosen_library, threads
+from siconvnet.compiled.peaks import RowPeaks, empty_peaks
 from siconvnet.compiled.tables import (
     COLUMNS,
     ROWS,
     AxisTables,
     ImagesStruct,
-    Pointer,
     ProblemStruct,
     axis_tables,
     filled,
@@ -37,50 +37,6 @@ from siconvnet.compiled.windows import (
 )
 from siconvnet.kernel_bank import KernelBank
 from siconvnet.modes.transformed import differentiable_once
-
-ROUNDING_UNITS = 64  # of the largest answer's last place; as in src/peaks.h
-
-
-class PeaksStruct(ctypes.Structure):
-    """The peaks of rows of answers."""
-
-    _fields_ = (("largest", Pointer), ("column", Pointer), ("lowest", Pointer))
-
-
-@dataclass(frozen=True, slots=True)
-class RowPeaks:
-    """The peaks of all rows of all scales, (S, I, n filled o)."""
-
-    largest: Tensor
-    column: Tensor
-    lowest: Tensor
-
-    def struct(self, scale: int = 0) -> PeaksStruct:
-        """Where the peaks from a scale on are to be written."""
-        return PeaksStruct(
-            *(peaks[scale].data_ptr() for peaks in (self.largest, self.column, self.lowest))
-        )
-
-    def first(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Scale, row and column of the largest answer, the first within rounding of it.
-
-        (n filled o) each.
-        """
-        largest = self.largest.amax((0, 1))
-        loudest = torch.maximum(largest.abs(), self.lowest.amin((0, 1)).abs())
-        enough = largest - loudest * (ROUNDING_UNITS * torch.finfo(largest.dtype).eps)
-        line = (self.largest.flatten(0, 1) >= enough).to(torch.uint8).argmax(0)
-        column = self.column.flatten(0, 1).gather(0, line[None]).squeeze(0)
-        return line // self.largest.shape[1], line % self.largest.shape[1], column
-
-
-def empty_peaks(scales: int, rows: int, lanes: int) -> RowPeaks:
-    """Peaks of rows that were not searched yet."""
-    return RowPeaks(
-        torch.full((scales, rows, lanes), -torch.inf),
-        torch.zeros(scales, rows, lanes, dtype=torch.int32),
-        torch.zeros(scales, rows, lanes),
-    )
 
 
 @functools.lru_cache(maxsize=64)
@@ -197,7 +153,8 @@ class _TwoStagePeak(torch.autograd.Function):
         assert library is not None
         stack = answer_stack(library, x, first)
         peaks = search_planes(library, stack, last)
-        corners = corners_of(peaks, len(x), last_kernels.shape[1], last.padding)
+        places = peaks.first(library, len(x), last_kernels.shape[1])
+        corners = corners_of(places, last.padding)
         window = LastKernels.of_planes(last_kernels.detach(), stack.shape[-1], last.margins)
         values, seen = window_answers(library, stack, window, corners)
         ctx.save_for_backward(x, last_kernels, *corners, seen)
@@ -271,7 +228,7 @@ def search_planes(library: Library, stack: Tensor, bank: KernelBank) -> RowPeaks
     return found
 
 
-def corners_of(peaks: RowPeaks, n: int, o: int, padding: int) -> Corners:
-    """Scale, first row and first column of each winner's window, (n, o), integers of 32 bits."""
-    scale, row, column = (place.view(n, -1)[:, :o].int() for place in peaks.first())
-    return scale.contiguous(), (row - padding).contiguous(), (column - padding).contiguous()
+def corners_of(places: Corners, padding: int) -> Corners:
+    """Scale, first row and first column of each winner's window."""
+    scale, row, column = places
+    return (scale, row - padding, column - padding) if padding else places

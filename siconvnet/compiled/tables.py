@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from siconvnet.compiled.library import CHANNEL_BLOCK
+from siconvnet.modes.constants import constant
 from siconvnet.resample import Ladder, resize_matrix
 
 # What frequency 0 and what another counts for in an answer.
@@ -116,6 +117,8 @@ def laid_out(x_nchw: Tensor, *, fill_channels: bool = False) -> Layout:
     if stride > c or n * c % CHANNEL_BLOCK:
         memory = x_nchw.new_zeros(height, width, filled(n * stride))
         memory[..., : n * stride].view(height, width, n, stride)[..., :c] = x_hwnc
+    elif x_nchw.is_contiguous():  # PyTorch transposes matrices faster than it permutes axes
+        memory = x_nchw.detach().view(n * c, -1).T.contiguous().view(height, width, -1)
     else:
         memory = x_hwnc.contiguous().flatten(2)
     pixels = memory.shape[2]
@@ -183,6 +186,7 @@ def from_middle(count: int) -> Tensor:
     return torch.arange((count + 1) // 2, dtype=torch.float64) + (0.0 if count % 2 else 0.5)
 
 
+@constant
 def fold_matrices(kernel_size: int, *, mirrored: bool) -> tuple[Tensor, Tensor]:
     """What the cosine and the sine part see of a kernel: its sum and difference with its mirror.
 

@@ -15,8 +15,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from siconvnet.compiled.library import Library, chosen_library, threads
+from siconvnet.compiled.peaks import RowPeaks, empty_peaks
 from siconvnet.compiled.siconv import make_scan
-from siconvnet.compiled.stages import RowPeaks, corners_of, empty_peaks
 from siconvnet.compiled.tables import (
     COLUMNS,
     ROWS,
@@ -105,7 +105,7 @@ class _VolumePeak(torch.autograd.Function):
         assert library is not None
         stack, tables = framed_stack(x, first_weight, first_bias, ladder)
         peaks = search_volume(library, stack, weight.detach())
-        corners = corners_of(peaks, len(x), len(weight), padding=0)
+        corners = peaks.first(library, len(x), len(weight))
         last = last_kernels(weight.detach(), stack.shape[-1])
         values, seen = window_answers(library, stack, last, corners)
         ctx.save_for_backward(x, first_weight, weight, *corners, seen)

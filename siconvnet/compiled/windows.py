@@ -96,7 +96,7 @@ def window_answers(
 ) -> tuple[Tensor, Tensor]:
     """Values at the winners, (n, o), and what each sees, (n, o, depth, K, K, filled c)."""
     n, o = corners[0].shape
-    values, seen = torch.empty(n, o), torch.zeros(n, *last.kernels.shape[1:])
+    values, seen = torch.empty(n, o), torch.empty(n, *last.kernels.shape[1:])
     library.call(
         "window_answers",
         StackStruct(stack.data_ptr(), *stack.shape),

@@ -12,10 +12,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from siconvnet.modes.constants import constant
 from siconvnet.modes.precision import above_autocast, full_precision
 from siconvnet.modes.transformed import differentiable_once, not_compiled
-from siconvnet.resample import zoom, zoom_matrix
+from siconvnet.resample import kept, sight, zoom, zoom_matrix
 
 
 def zoomed_answer(x: Tensor, weight: Tensor, bias: Tensor, factor: float) -> Tensor:
@@ -37,13 +36,6 @@ def seen_by(x: Tensor, rows: slice, columns: slice, side: int) -> Tensor:
     """The part of an image that a kernel needs to answer in these rows and columns."""
     last_row, last_column = rows.stop + side - 1, columns.stop + side - 1
     return x[:, :, rows.start : last_row, columns.start : last_column]
-
-
-@constant
-def kept(size: int, factor: float) -> slice:
-    """The pixels along an axis that ``zoom`` does not cut off."""
-    used = zoom_matrix(size, factor, torch.float64, torch.device("cpu")).any(dim=0).nonzero()
-    return slice(int(used[0]), int(used[-1]) + 1)
 
 
 @not_compiled
@@ -142,22 +134,3 @@ def zoomed_winners(
     at, size = place.masked_fill(value < value.amax(dim=2, keepdim=True), last).min(dim=2)
     width = x.shape[3] - weight.shape[3] + 1
     return size, at // width, at % width
-
-
-@constant
-def sight(
-    size: int, side: int, factors: tuple[float, ...], dtype: torch.dtype, device: torch.device
-) -> tuple[Tensor, Tensor]:
-    """How each answer along an axis is made of the image's pixels, for each size of the image.
-
-    The first matrix, (S, I, k, H), says what an answer sees at each pixel of the kernel; the
-    second, (S, I), how much of the bias it has: none in the frame around what shrank.
-    """
-    answers = size - side + 1
-    seen, lit = [], []
-    for factor in factors:
-        windows = zoom_matrix(size, factor, dtype, device).unfold(0, side, 1)  # I H k
-        back = zoom_matrix(answers, 1 / factor, dtype, device)
-        seen.append(torch.einsum("ip,phk->ikh", back, windows))
-        lit.append(back.sum(dim=1))
-    return torch.stack(seen), torch.stack(lit)

@@ -64,7 +64,7 @@ def test_a_trial_that_fails_says_why_and_exits_1(
     assert f"all of it is in {failure}" in said
 
 
-@pytest.mark.parametrize("command", ["train", "run"])
+@pytest.mark.parametrize("command", ["train", "run", "plan", "calibrate"])
 def test_a_pinned_backend_that_is_not_there_is_refused_before_anything_starts(
     bars: Path,
     tmp_path: Path,
@@ -77,7 +77,8 @@ def test_a_pinned_backend_that_is_not_there_is_refused_before_anything_starts(
     if command == "train":
         assert train(bars, tmp_path) == 2
     else:
-        assert main(["run", study_file(tmp_path, bars), *storage]) == 2
+        study = [] if command == "calibrate" else [study_file(tmp_path, bars)]
+        assert main([command, *study, *storage]) == 2
     out = capsys.readouterr()
     assert "SICONVNET_BACKEND must be one of torch, compiled, compiled-avx512" in out.err
     assert out.out == ""

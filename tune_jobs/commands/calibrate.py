@@ -39,9 +39,9 @@ def _calibrate(args: argparse.Namespace) -> int:
 
     import_models(args.imports)
     models = _usable(args.models)
+    here = this_machine(args.threads)
     storage = Storage(args.storage)
     storage.check_writable()
-    here = this_machine(args.threads)
     options.say(f"{here.processor}, {count(here.threads, 'thread')}, layers by {here.backend}")
     print(f"{'model':20} {'training':>10} {'inference':>10}   ms per image")
     before = calibration_here(storage, threads=args.threads)

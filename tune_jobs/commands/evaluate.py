@@ -47,6 +47,7 @@ def _evaluate(args: argparse.Namespace) -> int:
     from tune_jobs.evaluation.points import evaluable, evaluate_points
     from tune_jobs.records.evaluation import Wanted
     from tune_jobs.storage import Storage
+    from tune_jobs.trial.provenance import check_backend
 
     study, imports, folder = _identify(args.study)
     what = f"study {study}" if study else "finished points"
@@ -62,6 +63,8 @@ def _evaluate(args: argparse.Namespace) -> int:
     )
     if not points.todo:
         return int(bool(points.unfinished))
+    if args.address == "local":
+        check_backend()
     storage.check_writable()
     failed = 0
     with progress_bar("evaluating") as progress:

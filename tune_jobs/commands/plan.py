@@ -42,13 +42,14 @@ def add(commands) -> None:
 
 
 def _plan(args: argparse.Namespace) -> int:
+    from tune_jobs.plan.cost import Here
     from tune_jobs.plan.inventory import take_inventory
     from tune_jobs.plan.opened import open_study
     from tune_jobs.plan.outlook import look_ahead
     from tune_jobs.storage import Storage
     from tune_jobs.study.file import load_study
     from tune_jobs.terminal.plan import show_outlook
-    from tune_jobs.trial.calibrate import calibrated_models
+    from tune_jobs.trial.calibrate import machine_of_trials
 
     opened = open_study(load_study(args.study), args.data)
     cpus = opened.study.resources.cpus
@@ -59,8 +60,8 @@ def _plan(args: argparse.Namespace) -> int:
     options.name_strays(inventory.strays)
     if opened.study.search:
         return _plan_search(opened, storage, inventory, slots, args)
-    calibrated = calibrated_models(storage, opened.study.resources)
-    outlook = look_ahead(opened, storage, inventory, calibrated=calibrated)
+    here = Here.of_calibration(machine_of_trials(storage, opened.study.resources))
+    outlook = look_ahead(opened, storage, inventory, here=here)
     if args.json:
         print(json.dumps(_as_json(opened, outlook, slots, args.price), indent=1))
     else:
@@ -76,12 +77,13 @@ def _plan_search(
     args: argparse.Namespace,
 ) -> int:
     from tune_jobs.driver.search import describe_counts
+    from tune_jobs.plan.cost import Here
     from tune_jobs.search.outlook import search_outlook
     from tune_jobs.terminal.plan import time_left
-    from tune_jobs.trial.calibrate import calibrated_models
+    from tune_jobs.trial.calibrate import machine_of_trials
 
-    calibrated = calibrated_models(storage, opened.study.resources)
-    outlook = search_outlook(opened, storage, inventory, calibrated=calibrated)
+    here = Here.of_calibration(machine_of_trials(storage, opened.study.resources))
+    outlook = search_outlook(opened, storage, inventory, here=here)
     options.name_strays(outlook.strays)
     seconds = outlook.trial_seconds_left
     hours = None if seconds is None else seconds / 3600 / slots

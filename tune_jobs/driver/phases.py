@@ -9,7 +9,7 @@ from tune_jobs.driver.budget import Budget
 from tune_jobs.driver.options import RunOptions
 from tune_jobs.errors import TuneJobsError
 from tune_jobs.plan.choices import choices_of, points_at, rates_of, read_runs, store_phase
-from tune_jobs.plan.cost import costliest_first
+from tune_jobs.plan.cost import Here, costliest_first
 from tune_jobs.plan.inventory import Inventory, take_inventory
 from tune_jobs.plan.opened import OpenedStudy, Plan
 from tune_jobs.plan.outlook import expect_trials
@@ -77,13 +77,13 @@ def run_study(
 
     def run(plan: Plan, stop_after_seconds: float | None) -> "RunSummary":
         from tune_jobs.driver.runner import run_plan
-        from tune_jobs.trial.calibrate import calibrated_models
+        from tune_jobs.trial.calibrate import machine_of_trials
 
         trials = expect_trials(
             opened,
             storage,
             take_inventory(storage),
-            calibrated=calibrated_models(storage, opened.study.resources),
+            here=Here.of_calibration(machine_of_trials(storage, opened.study.resources)),
         )
         limited = replace(options, stop_after_seconds=stop_after_seconds)
         return run_plan(plan, storage, limited, trials)

@@ -1,16 +1,21 @@
-"""How long trials will take: from records, else a calibration, else a table; pure."""
+"""How long trials will take: from records, else a calibration, else a table; pure.
+
+Times hold for the kind of machine and the form of the layers that they were taken with; those of
+others are scaled by what is known of both.
+"""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from itertools import chain
 from math import inf
 from statistics import median
-from types import MappingProxyType
+from typing import Self
 
 from stir import SCALES, SCENARIOS
 from tune_jobs.point import Cell, Recipe, TrialSpec, cell_of
-from tune_jobs.records.calibration import ModelSeconds
-from tune_jobs.records.trial import TrialRecord
+from tune_jobs.records.calibration import Calibration, ModelSeconds
+from tune_jobs.records.trial import Provenance, TrialRecord
 
 # Milliseconds per image, in training and in inference, on one thread of an AMD EPYC with AVX-512,
 # layers by compiled loops, kernels of 7 pixels, batches of 16; measured with `tune-jobs calibrate`
@@ -61,6 +66,7 @@ class Source(StrEnum):
 
     RECORDS = "records"
     CALIBRATION = "calibration"
+    OTHER_RECORDS = "other records"
     TABLE = "table"
 
 
@@ -73,75 +79,168 @@ class Expectation:
     epochs: float
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Kind:
+    """What decides how long an image takes, as far as it is known: None is not."""
+
+    gpu: bool
+    threads: int | None
+    backend: str | None
+    processor: str | None
+
+    @classmethod
+    def of_record(cls, provenance: Provenance) -> Self:
+        """Of the machine that a trial ran on; on a GPU its processor counts for little."""
+        if not provenance.device.startswith("cpu"):
+            return cls(gpu=True, threads=None, backend=None, processor=None)
+        return cls(
+            gpu=False,
+            threads=provenance.threads,
+            backend=provenance.backend,
+            processor=provenance.processor,
+        )
+
+    def is_like(self, other: "Kind") -> bool:
+        """Whether times of the one hold for the other; a processor that is not stated may."""
+        processors = {self.processor, other.processor} - {None}
+        return len(processors) < 2 and replace(self, processor=None) == replace(
+            other, processor=None
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Here:
+    """The machine that trials will run on, and its seconds per image as far as calibrated."""
+
+    kind: Kind
+    models: Mapping[str, ModelSeconds] = field(default_factory=dict)
+
+    @classmethod
+    def of_calibration(cls, calibration: Calibration | None) -> Self:
+        """A machine's CPU, with what was measured of it, which may be nothing; None: a GPU."""
+        if calibration is None:
+            return cls(kind=Kind(gpu=True, threads=None, backend=None, processor=None))
+        kind = Kind(
+            gpu=False,
+            threads=calibration.threads,
+            backend=calibration.backend,
+            processor=calibration.processor,
+        )
+        return cls(kind=kind, models=calibration.models)
+
+
+ImageSeconds = Mapping[tuple[str, str], ModelSeconds]  # of a model and a dataset
+
+
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What records say of each model and dataset: seconds per image, and numbers of epochs.
+    """What is known of models: seconds per image, and of cells: numbers of epochs.
 
-    ``calibrated`` has seconds per image of models on the machine that the trials will run on.
+    ``records`` are those of machines like the one that trials will run on, ``calibrated`` was
+    measured on it, ``others`` are records of each other kind of machine, the most frequent first.
     """
 
-    image_seconds: Mapping[tuple[str, str], ModelSeconds]
+    records: ImageSeconds
     epochs: Mapping[Cell, float]
     calibrated: Mapping[str, ModelSeconds] = field(default_factory=dict)
+    others: tuple[ImageSeconds, ...] = ()
 
     def of(self, model: str, dataset: str) -> tuple[ModelSeconds, Source] | None:
         """Seconds per image: from records, of another dataset if need be, else a calibration.
 
-        Else from the table, corrected by how much longer or shorter other models took than it
-        says; None for a model that is in neither.
+        Else from records of other machines, then from the table, each corrected by how much longer
+        or shorter models take here; None for a model that is in none of them.
         """
-        found = self.image_seconds.get((model, dataset)) or self._elsewhere(model)
+        found = _model_seconds(self.records, model, dataset)
         if found:
             return found, Source.RECORDS
         if model in self.calibrated:
             return self.calibrated[model], Source.CALIBRATION
+        for other in self.others:
+            found = _model_seconds(other, model, dataset)
+            factor = _factor(self._known or _table(), _by_model(other))
+            if found and factor:
+                return _scaled(found, factor), Source.OTHER_RECORDS
         if model not in PRIOR_MS:
             return None
-        prior = _prior(model)
-        return (
-            ModelSeconds(train=prior.train * self._factor, valid=prior.valid * self._factor),
-            Source.TABLE,
-        )
-
-    def _elsewhere(self, model: str) -> ModelSeconds | None:
-        return next((each for key, each in self.image_seconds.items() if key[0] == model), None)
+        return _scaled(_prior(model), _factor(self._known, _table()) or 1.0), Source.TABLE
 
     @property
-    def _factor(self) -> float:
-        """Seconds that models took over those of the table, the median over models."""
-        known = dict(self.calibrated) | {key[0]: each for key, each in self.image_seconds.items()}
-        ratios = [
-            (each.train + each.valid) / (_prior(model).train + _prior(model).valid)
-            for model, each in known.items()
-            if model in PRIOR_MS
-        ]
-        return median(ratios) if ratios else 1.0
+    def _known(self) -> dict[str, ModelSeconds]:
+        """What models take on the machine that trials will run on."""
+        return dict(self.calibrated) | _by_model(self.records)
+
+
+def _model_seconds(measured: ImageSeconds, model: str, dataset: str) -> ModelSeconds | None:
+    return measured.get((model, dataset)) or _by_model(measured).get(model)
+
+
+def _by_model(measured: ImageSeconds) -> dict[str, ModelSeconds]:
+    return {model: each for (model, _), each in reversed([*measured.items()])}
+
+
+def _table() -> dict[str, ModelSeconds]:
+    return {model: _prior(model) for model in PRIOR_MS}
+
+
+def _factor(here: Mapping[str, ModelSeconds], there: Mapping[str, ModelSeconds]) -> float | None:
+    """Seconds that models take here over those there, the median over models known of both."""
+    ratios = [
+        (here[model].train + here[model].valid) / (there[model].train + there[model].valid)
+        for model in here.keys() & there.keys()
+    ]
+    return median(ratios) if ratios else None
+
+
+def _scaled(seconds: ModelSeconds, factor: float) -> ModelSeconds:
+    return ModelSeconds(train=seconds.train * factor, valid=seconds.valid * factor)
 
 
 def measure(
-    records: Iterable[TrialRecord],
-    images_per_scale: Mapping[str, int],
-    calibrated: Mapping[str, ModelSeconds] = MappingProxyType({}),
+    records: Iterable[TrialRecord], images_per_scale: Mapping[str, int], here: Here | None = None
 ) -> Measured:
-    """Medians over records; ``images_per_scale`` of each dataset, in one split."""
-    seconds: dict[tuple[str, str], list[ModelSeconds]] = {}
+    """Medians over records; ``images_per_scale`` of each dataset, in one split.
+
+    Without ``here`` all records count as if they were of one kind of machine, which is meant. Of a
+    machine that is not known at all, those of another processor with the same form of the layers
+    are taken: trials will run where they ran, on a cluster, say.
+    """
+    of_kinds: dict[Kind, list[TrialRecord]] = {}
     epochs: dict[Cell, list[int]] = {}
+    for record in records:
+        of_kinds.setdefault(Kind.of_record(record.provenance), []).append(record)
+        epochs.setdefault(cell_of(record.point), []).append(len(record.epochs))
+    alike = [kind for kind in of_kinds if here is None or here.kind.is_like(kind)]
+    if here and not here.models and not alike:
+        anywhere = replace(here.kind, processor=None)
+        alike = [kind for kind in of_kinds if anywhere.is_like(kind)]
+    others = [of_kinds[kind] for kind in of_kinds if kind not in alike]
+    return Measured(
+        _image_seconds(chain.from_iterable(of_kinds[kind] for kind in alike), images_per_scale),
+        {cell: median(values) for cell, values in epochs.items()},
+        here.models if here else {},
+        tuple(
+            _image_seconds(of_kind, images_per_scale)
+            for of_kind in sorted(others, key=len, reverse=True)
+        ),
+    )
+
+
+def _image_seconds(
+    records: Iterable[TrialRecord], images_per_scale: Mapping[str, int]
+) -> ImageSeconds:
+    seconds: dict[tuple[str, str], list[ModelSeconds]] = {}
     for record in records:
         point = record.point
         images = images_per_scale[point.dataset] * len(SCENARIOS[point.scenario].train_scales)
         seconds.setdefault((point.model, point.dataset), []).append(_per_image(record, images))
-        epochs.setdefault(cell_of(point), []).append(len(record.epochs))
-    return Measured(
-        {
-            key: ModelSeconds(
-                train=median(value.train for value in values),
-                valid=median(value.valid for value in values),
-            )
-            for key, values in seconds.items()
-        },
-        {cell: median(values) for cell, values in epochs.items()},
-        calibrated,
-    )
+    return {
+        key: ModelSeconds(
+            train=median(value.train for value in values),
+            valid=median(value.valid for value in values),
+        )
+        for key, values in seconds.items()
+    }
 
 
 def expect(

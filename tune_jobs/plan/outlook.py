@@ -3,14 +3,12 @@
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 
 from tune_jobs.plan.choices import choices_of, points_at, rates_of, read_runs
-from tune_jobs.plan.cost import Expectation, expect, measure
+from tune_jobs.plan.cost import Expectation, Here, expect, measure
 from tune_jobs.plan.inventory import Inventory
 from tune_jobs.plan.opened import OpenedStudy
 from tune_jobs.point import Cell, GridPoint, OpenPoint, cell_of
-from tune_jobs.records.calibration import ModelSeconds
 from tune_jobs.records.state import POINT_STATES, TrialState
 from tune_jobs.storage import Storage
 from tune_jobs.storage.reader import read_records
@@ -87,11 +85,11 @@ def look_ahead(
     storage: Storage,
     inventory: Inventory,
     *,
-    calibrated: Mapping[str, ModelSeconds] = MappingProxyType({}),
+    here: Here | None = None,
 ) -> Outlook:
     """Count and time what a study has left to do.
 
-    ``calibrated`` are the times of models on the machine that the trials will run on.
+    ``here`` is the machine that the trials will run on; None: any that has left records.
 
     Points of a dataset that is not here are counted as to do, timed by the size that the
     catalogue gives.
@@ -100,7 +98,7 @@ def look_ahead(
         point: opened.spec(point).point_id if opened.is_here(point) else None
         for point in opened.study.points
     }
-    trials = expect_trials(opened, storage, inventory, calibrated=calibrated)
+    trials = expect_trials(opened, storage, inventory, here=here)
     rates: dict[Cell, float] = {}
     selected = {cell_of(p) for phase in opened.study.phases if phase.select for p in phase.points}
     seen: set[GridPoint | OpenPoint] = set()
@@ -163,20 +161,26 @@ def expect_trials(
     storage: Storage,
     inventory: Inventory,
     *,
-    calibrated: Mapping[str, ModelSeconds] = MappingProxyType({}),
+    here: Here | None = None,
 ) -> dict[Cell, Expectation | None]:
     """What a trial of each cell takes, from a few of its records where there are any."""
     sample: dict[Cell, list[str]] = {}
     for point in opened.study.points:
         point_id = opened.spec(point).point_id if opened.is_here(point) else None
         of_cell = sample.setdefault(cell_of(point), [])
-        if point_id and point_id in inventory.finished and len(of_cell) < SAMPLE:
+        if point_id and point_id in inventory.finished:
             of_cell.append(point_id)
+    # The last ones of a cell may come from another machine than the first ones.
     records = read_records(
-        storage, (point_id for of_cell in sample.values() for point_id in of_cell)
+        storage,
+        (
+            point_id
+            for of_cell in sample.values()
+            for point_id in (*of_cell[:1], *of_cell[1:][-(SAMPLE - 1) :])
+        ),
     )
     sizes = opened.images_per_scale
-    measured = measure(records.values(), sizes, calibrated)
+    measured = measure(records.values(), sizes, here)
     cells = {cell_of(point) for phase in opened.study.phases for point in phase.points}
     return {
         cell: expect(cell, opened.study.recipe, sizes[cell.dataset], measured)

@@ -4,15 +4,13 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from statistics import fmean
-from types import MappingProxyType
 
 import numpy as np
 
-from tune_jobs.plan.cost import expect, measure
+from tune_jobs.plan.cost import Here, expect, measure
 from tune_jobs.plan.inventory import Inventory
 from tune_jobs.plan.opened import OpenedStudy
 from tune_jobs.point import GridPoint, Recipe, cell_of
-from tune_jobs.records.calibration import ModelSeconds
 from tune_jobs.records.state import TrialState
 from tune_jobs.search.ledger import Ledger
 from tune_jobs.storage import Storage
@@ -40,11 +38,11 @@ def search_outlook(
     storage: Storage,
     inventory: Inventory,
     *,
-    calibrated: Mapping[str, ModelSeconds] = MappingProxyType({}),
+    here: Here | None = None,
 ) -> SearchOutlook:
     """Count and time what a search has left to do; every dataset of it must be here.
 
-    ``calibrated`` are the times of models on the machine that the trials will run on.
+    ``here`` is the machine that the trials will run on; None: any that has left records.
     """
     ledger = Ledger(opened, storage)
     ledger.foresee()
@@ -52,7 +50,7 @@ def search_outlook(
     finished = [point_id for point_id, state in states.items() if state == TrialState.FINISHED]
     sizes = opened.images_per_scale
     records = read_records(storage, finished[:SAMPLE]).values()
-    measured = measure(records, sizes, calibrated)
+    measured = measure(records, sizes, here)
 
     def seconds(point: GridPoint, recipe: Recipe) -> float | None:
         trial = expect(cell_of(point), recipe, sizes[point.dataset], measured)

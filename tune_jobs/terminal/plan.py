@@ -61,6 +61,7 @@ def _source(outlook: Outlook) -> str:
     parts = {
         "from records": sources["records"],
         "from a calibration of this machine": sources["calibration"],
+        "scaled from records of other machines or forms of the layers": sources["other records"],
         "from a table made on one CPU thread": sources["table"],
         "unknown, and left out": sources[""],
     }

@@ -1,7 +1,7 @@
 """How long this machine takes for an image, in training and in inference, model by model."""
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from statistics import median
 
@@ -39,10 +39,11 @@ def calibration_here(storage: Storage, *, threads: int) -> Calibration | None:
     return read_calibration(storage, this_machine(threads).name)
 
 
-def calibrated_models(storage: Storage, resources: Resources) -> Mapping[str, ModelSeconds]:
-    """What was measured of this machine, on which trials run unless they are given a GPU."""
-    found = None if resources.gpus else calibration_here(storage, threads=resources.cpus)
-    return found.models if found else {}
+def machine_of_trials(storage: Storage, resources: Resources) -> Calibration | None:
+    """This machine, on which trials run, as far as it was calibrated; None if they have a GPU."""
+    if resources.gpus:
+        return None
+    return calibration_here(storage, threads=resources.cpus) or this_machine(resources.cpus)
 
 
 def calibrate(
@@ -56,8 +57,8 @@ def calibrate(
 
     What is ``known`` of other models stays, unless another version of torch was timed.
     """
-    here = this_machine(threads)
-    kept = known.models if known and known.torch_version == here.torch_version else {}
+    machine = this_machine(threads)
+    kept = known.models if known and known.torch_version == machine.torch_version else {}
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
@@ -67,7 +68,7 @@ def calibrate(
             report(name, found[name])
     finally:
         torch.set_num_threads(before)
-    return replace(here, models=kept | found)
+    return replace(machine, models=kept | found)
 
 
 def time_model(name: str) -> ModelSeconds:

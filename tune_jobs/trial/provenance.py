@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from siconvnet.fast import backend
+from stir.cores import processor_name
 from tune_jobs.errors import TuneJobsError
 from tune_jobs.records.trial import Provenance
 
@@ -34,28 +35,34 @@ def provenance(*, device: str, threads: int, ray_version: str | None) -> Provena
         threads=threads,
         host=platform.node(),
         backend=_backend_if_there(device),
+        processor=processor_name(),
     )
 
 
 def backend_on(device: str) -> str:
-    """What computes the layers on a device: compiled loops serve the CPU only."""
-    return backend() if device == "cpu" else "torch"
+    """What computes the layers on a device: compiled loops serve the CPU only.
+
+    TuneJobsError where a form is pinned that is not there.
+    """
+    if device != "cpu":
+        return "torch"
+    try:
+        return backend()
+    except ValueError as error:
+        raise TuneJobsError(str(error)) from None
 
 
 def _backend_if_there(device: str) -> str | None:
     """None where a form is pinned that is not there: then the trial fails and says so."""
     try:
         return backend_on(device)
-    except ValueError:
+    except TuneJobsError:
         return None
 
 
 def check_backend() -> None:
     """Refuse a pinned form of the layers that is not there, before anything is trained."""
-    try:
-        backend()
-    except ValueError as error:
-        raise TuneJobsError(str(error)) from None
+    backend_on("cpu")
 
 
 @cache

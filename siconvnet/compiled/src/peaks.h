@@ -18,6 +18,12 @@ namespace {
 // How many units in the last place of the largest answer count as rounding.
 constexpr float ROUNDING = 64 * 1.1920929e-7f;
 
+// The least of the answers that rounding cannot tell from the largest.
+inline Vector within_rounding(Vector largest, Vector lowest) {
+  const Vector zero = {};
+  return largest - all(ROUNDING) * larger(larger(largest, zero - lowest), zero);
+}
+
 // Keeps the peak of a row of answers, (columns, LANES). `first`: the column of the first of them.
 inline void keep_peak(const float* answers, int columns, int first, const Peaks& peaks,
                       std::size_t at) {
@@ -27,8 +33,7 @@ inline void keep_peak(const float* answers, int columns, int first, const Peaks&
     largest = larger(answer, largest);
     lowest = answer < lowest ? answer : lowest;
   }
-  const Vector zero = {};
-  const Vector enough = largest - all(ROUNDING) * larger(larger(largest, zero - lowest), zero);
+  const Vector enough = within_rounding(largest, lowest);
   Mask column = {};
   for (int j = columns - 1; j >= 0; --j) {
     column = load(answers + j * LANES) >= enough ? all(first + j) : column;

@@ -76,6 +76,12 @@ void each_pixel(const Stack& stack, const LastStage& stage, const Window& window
   }
 }
 
+// Whether no zeros are in a window, neither of the stack's surroundings nor of the kernel's.
+bool whole(const Stack& stack, const Window& window) {
+  return window.first == 0 && window.last == window.side && window.row >= 0 && window.column >= 0 &&
+         window.row + window.side <= stack.height && window.column + window.side <= stack.width;
+}
+
 std::size_t window_pixels(const LastStage& stage) {
   return std::size_t(stage.depth) * stage.side * stage.side;
 }
@@ -88,7 +94,7 @@ const float* kernel_of(const Stack& stack, const LastStage& stage, int scale, in
 }  // namespace
 
 // Values (images, outputs), and what each winner saw: (images, outputs, depth, side, side,
-// channels), zeros before.
+// channels).
 EXPORT int window_answers(const Stack* stack, const LastStage* stage, const Corners* corners,
                           int threads, float* values, float* seen) {
   return guarded([&] {
@@ -98,6 +104,7 @@ EXPORT int window_answers(const Stack* stack, const LastStage* stage, const Corn
         const int image = pair / stage->outputs, output = pair % stage->outputs;
         const Window window = window_at(*stage, *corners, pair);
         const float* kernel = kernel_of(*stack, *stage, window.scale, output);
+        if (!whole(*stack, window)) std::memset(seen + pair * size, 0, size * sizeof(float));
         Vector total = {};
         each_pixel(*stack, *stage, window, image, [&](int d, int p, int q, const float* pixel) {
           const std::size_t at =

@@ -9,7 +9,15 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from siconvnet import Conv2d, Conv3d, SESConv2d, SiConv2d, XuConv2d, build_model
+from siconvnet import (
+    Conv2d,
+    Conv3d,
+    KanazawaConv2d,
+    SESConv2d,
+    SiConv2d,
+    XuConv2d,
+    build_model,
+)
 from siconvnet.networks import TwoStageNetwork
 from siconvnet.stages import covers_stages
 
@@ -31,10 +39,12 @@ def stages(draw: st.DrawFn) -> tuple[Stages, Tensor]:
     torch.manual_seed(draw(st.integers(0, 2**31)))
     c, middle, o = (draw(st.sampled_from(numbers)) for numbers in ((1, 2), (3, 16), (5, 17)))
     k = draw(st.sampled_from((3, 5)))
-    kind = draw(st.sampled_from((Conv2d, XuConv2d, SESConv2d, SiConv2d)))
+    kind = draw(st.sampled_from((Conv2d, KanazawaConv2d, XuConv2d, SESConv2d, SiConv2d)))
     if kind is Conv2d:
         padding = draw(st.sampled_from((0, k // 2)))
         pair = Conv2d(c, middle, k, padding=padding), Conv2d(middle, o, k, padding=padding)
+    elif kind is KanazawaConv2d:
+        pair = KanazawaConv2d(c, middle, k), KanazawaConv2d(middle, o, k)
     elif kind is XuConv2d:
         corrected = draw(st.booleans())
         pair = (
@@ -75,9 +85,20 @@ def undoubted(layers: Stages, x: Tensor) -> bool:
         first = layers[0](x)
         last = layers[1](F.relu(first)).flatten(2)
     passes = (first == 0) | (first.abs() > 2e-6 * first.abs().max())
+    if isinstance(layers[0], KanazawaConv2d):
+        passes &= sizes_differ(layers[0], x)
     largest = last.amax(2, keepdim=True)
     wins = (last == largest) | (last < largest - 3e-5 * last.abs().max())
     return bool(passes.all() and wins.all())
+
+
+def sizes_differ(layer: KanazawaConv2d, x: Tensor) -> Tensor:
+    """Whether no two sizes of the image answer almost alike, except to what is black."""
+    answers = torch.stack([layer.scale_response(x, factor) for factor in layer.factors])
+    largest = answers.amax(0)
+    near = answers > largest - 3e-6 * largest.abs().max()
+    bias = layer.bias[:, None, None]
+    return (near.sum(0) == 1) | (largest <= 0) | ((largest - bias).abs() < 1e-12)
 
 
 def answer_and_gradients(layers: Stages, x: Tensor) -> list[Tensor]:

@@ -1,12 +1,23 @@
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from lab.records import put_record
 from siconvnet import MODELS
-from tune_jobs.plan.cost import PRIOR_MS, Measured, Source, costliest_first, expect, measure
+from tune_jobs.plan.cost import (
+    PRIOR_MS,
+    Here,
+    Kind,
+    Measured,
+    Source,
+    costliest_first,
+    expect,
+    measure,
+)
 from tune_jobs.point import Cell, Recipe, TrialSpec, cell_of
 from tune_jobs.records.calibration import ModelSeconds
+from tune_jobs.records.trial import TrialRecord
 from tune_jobs.storage import Storage
 
 CELL = Cell(model="standard", dataset="emoji", scenario=2, kernel_size=7, interpolation=None)
@@ -23,6 +34,18 @@ def seconds(cell: Cell, measured: Measured = NOTHING, recipe: Recipe | None = No
     expected = expect(cell, recipe or Recipe(), PER_SCALE, measured)
     assert expected is not None
     return expected.seconds
+
+
+def machine(models: dict[str, ModelSeconds] | None = None) -> Here:
+    """The machine that trials will run on."""
+    kind = Kind(gpu=False, threads=1, backend="compiled-avx2", processor="Fast One")
+    return Here(kind=kind, models=models or {})
+
+
+def ran_on(record: TrialRecord, **provenance: Any) -> TrialRecord:
+    """The record as if its trial had run there; else on a machine like that of ``machine``."""
+    there = {"backend": "compiled-avx2", "processor": "Fast One"} | provenance
+    return replace(record, provenance=replace(record.provenance, **there))
 
 
 def test_without_records_the_table_is_used_and_says_so():
@@ -99,19 +122,19 @@ def test_costly_trials_come_first_and_equally_costly_ones_keep_their_order():
 
 
 def test_a_calibration_stands_before_the_table_and_behind_records(storage: Storage):
-    calibrated = {"standard": ModelSeconds(train=0.003, valid=0.001)}
-    expected = expect(CELL, Recipe(), PER_SCALE, measure([], {}, calibrated))
+    here = machine({"standard": ModelSeconds(train=0.003, valid=0.001)})
+    expected = expect(CELL, Recipe(), PER_SCALE, measure([], {}, here))
     assert expected is not None
     assert expected.source == Source.CALIBRATION
     assert expected.seconds == pytest.approx(PER_SCALE * (73 * 16 * 4 + 48 * 1) / 1000)
-    record = put_record(storage, spec(CELL), valid_accuracy=0.5, epochs=4, epoch_seconds=1.0)
-    run = expect(CELL, Recipe(), PER_SCALE, measure([record], {"emoji": PER_SCALE}, calibrated))
+    record = ran_on(put_record(storage, spec(CELL), valid_accuracy=0.5, epochs=4))
+    run = expect(CELL, Recipe(), PER_SCALE, measure([record], {"emoji": PER_SCALE}, here))
     assert run is not None
     assert run.source == Source.RECORDS
 
 
 def test_the_table_is_corrected_by_how_long_other_models_took():
-    twice = {"standard": ModelSeconds(train=0.0012, valid=0.001)}
+    twice = machine({"standard": ModelSeconds(train=0.0012, valid=0.001)})
     other = replace(CELL, model="kanazawa")
     corrected = expect(other, Recipe(), PER_SCALE, measure([], {}, twice))
     assert corrected is not None
@@ -130,3 +153,83 @@ def test_records_of_another_dataset_say_how_long_an_image_takes(storage: Storage
     assert expected.seconds == pytest.approx(
         PER_SCALE * (47 * 16 * (each.train + each.valid) + 48 * each.valid)
     )
+
+
+@pytest.mark.parametrize(
+    "there",
+    [
+        {"backend": "torch"},
+        {"backend": None, "processor": None},  # of a version that did not say
+        {"processor": "Slow One"},
+        {"threads": 2},
+        {"device": "cuda"},
+    ],
+)
+def test_records_of_another_kind_of_machine_are_scaled_by_models_known_of_both(storage, there):
+    conv3d = replace(CELL, model="conv3d")
+    slow = [
+        ran_on(
+            put_record(storage, spec(cell), valid_accuracy=0.5, epochs=4, epoch_seconds=seconds),
+            **there,
+        )
+        for cell, seconds in ((CELL, 10.0), (conv3d, 50.0))
+    ]
+    here = machine({"standard": ModelSeconds(train=2 / 576 * 6 / 11, valid=2 / 576 * 5 / 11)})
+    measured = measure(slow, {"emoji": PER_SCALE}, here)
+    calibrated, scaled = (measured.of(model, "emoji") for model in ("standard", "conv3d"))
+    assert calibrated == (here.models["standard"], Source.CALIBRATION)
+    assert scaled is not None
+    assert scaled[1] == Source.OTHER_RECORDS
+    assert (scaled[0].train + scaled[0].valid) * 576 == pytest.approx(10)  # a fifth of 50
+
+
+def test_records_of_this_kind_of_machine_stand_before_a_calibration_and_others(storage):
+    ours, theirs = (
+        put_record(storage, spec(CELL, seed), valid_accuracy=0.5, epochs=4, epoch_seconds=seconds)
+        for seed, seconds in ((1, 1.0), (2, 9.0))
+    )
+    records = [ran_on(theirs, backend="torch"), ran_on(ours)]
+    here = machine({"standard": ModelSeconds(train=1, valid=1)})
+    found = measure(records, {"emoji": PER_SCALE}, here).of("standard", "emoji")
+    assert found is not None
+    assert found[1] == Source.RECORDS
+    assert (found[0].train + found[0].valid) * 576 == pytest.approx(1)
+
+
+def test_a_record_that_does_not_name_its_processor_is_like_any_of_its_form(storage):
+    record = put_record(storage, spec(CELL), valid_accuracy=0.5, epochs=4)
+    records = [ran_on(record, processor=None)]
+    found = measure(records, {"emoji": PER_SCALE}, machine()).of("standard", "emoji")
+    assert found is not None
+    assert found[1] == Source.RECORDS
+
+
+def test_of_a_machine_that_is_not_known_the_table_says_how_fast_it_is(storage):
+    record = put_record(storage, spec(CELL), valid_accuracy=0.5, epochs=4, epoch_seconds=99.0)
+    measured = measure([ran_on(record, backend="torch")], {"emoji": PER_SCALE}, machine())
+    expected = expect(CELL, Recipe(), PER_SCALE, measured)
+    assert expected is not None
+    assert expected.source == Source.OTHER_RECORDS
+    assert expected.seconds == pytest.approx(PER_SCALE * (4 * 16 * 1.1 + 48 * 0.5) / 1000)
+
+
+def test_where_nothing_was_measured_here_trials_are_expected_to_run_where_they_ran(storage):
+    record = put_record(storage, spec(CELL), valid_accuracy=0.5, epochs=4, epoch_seconds=3.0)
+    elsewhere = [ran_on(record, processor="Slow One")]
+    found = measure(elsewhere, {"emoji": PER_SCALE}, machine()).of("standard", "emoji")
+    assert found is not None
+    assert found[1] == Source.RECORDS
+
+
+def test_times_on_a_gpu_are_learned_from_trials_on_gpus(storage):
+    record = put_record(storage, spec(CELL), valid_accuracy=0.5, epochs=4)
+    sizes = {"emoji": PER_SCALE}
+    on_gpu, on_cpu = (
+        measure([ran_on(record, device=device)], sizes, Here.of_calibration(None)).of(
+            "standard", "emoji"
+        )
+        for device in ("cuda:0", "cpu")
+    )
+    assert on_gpu is not None
+    assert on_cpu is not None
+    assert (on_gpu[1], on_cpu[1]) == (Source.RECORDS, Source.OTHER_RECORDS)
