@@ -14,8 +14,8 @@ from analysis.charts.specs import Spec
 from analysis.errors import AnalysisError
 from analysis.results.cells import CELL
 from analysis.results.comparison import MARGIN, compared
-from analysis.results.curves import by_epoch, by_scale
 from analysis.results.folder import ResultsFolder
+from analysis.results.summary import by_epoch, by_scale
 
 TOP = 3  # models of a panel whose dots are filled
 _ACCURACY = "test accuracy"
@@ -91,7 +91,7 @@ def _overview(folder: ResultsFolder, styles: Styles) -> Chart:
 
 def _generalization(folder: ResultsFolder, styles: Styles) -> Chart:
     rows = styles.named(by_scale(folder.scales).merge(_counts(folder), on=CELL))
-    tips = {
+    told = {
         "scale": ("Object scale [px]", "d"),
         "mean": ("Mean", ".2%"),
         "low": ("minus one deviation", ".2%"),
@@ -101,7 +101,7 @@ def _generalization(folder: ResultsFolder, styles: Styles) -> Chart:
     return Chart(
         "generalization",
         specs.lines(
-            styles.looks, x="scale", title="object scale [px]", y=_ACCURACY, tips=tips, shaded=True
+            styles.looks, x="scale", title="object scale [px]", y=_ACCURACY, told=told, shaded=True
         ),
         rows,
         "mean",
@@ -112,7 +112,7 @@ def _generalization(folder: ResultsFolder, styles: Styles) -> Chart:
 
 def _learning(folder: ResultsFolder, styles: Styles) -> Chart:
     rows = styles.named(by_epoch(folder.epochs).merge(_counts(folder), on=CELL))
-    tips = {
+    told = {
         "epoch": ("Epoch", "d"),
         "mean": ("Mean", ".2%"),
         "training": ("Seeds still training", "d"),
@@ -120,7 +120,7 @@ def _learning(folder: ResultsFolder, styles: Styles) -> Chart:
     }
     return Chart(
         "learning",
-        specs.lines(styles.looks, x="epoch", title="epoch", y="validation accuracy", tips=tips),
+        specs.lines(styles.looks, x="epoch", title="epoch", y="validation accuracy", told=told),
         rows.assign(low=np.nan, high=np.nan),
         "mean",
         "Means over the seeds that still train; a line ends where half of them have stopped.",

@@ -16,7 +16,7 @@ Spec = dict[str, Any]
 
 ROW = 22  # pixels, the height of a model's row
 _MARGIN = 10  # pixels on either side of the data, so that no mark is cut
-_HEIGHT = 320  # pixels, of a chart whose vertical axis is a quantity
+HEIGHT = 320  # pixels, of a chart whose vertical axis is a quantity
 _ROWS = alt.NamedData("rows")
 _TRAINED = alt.NamedData("trained")
 _SHARE = alt.Axis(format="%")
@@ -67,7 +67,7 @@ def means(looks: Looks) -> Spec:
         .then(_colour(looks, alt.Fill))
         .otherwise(alt.value("var(--page)")),
         shape=_shape(looks),
-        tooltip=_tips(
+        tooltip=tips(
             **_MODEL,
             mean=("Mean", ".2%"),
             mean_low=("from", ".2%"),
@@ -89,7 +89,7 @@ def seconds(looks: Looks) -> Spec:
             y=_model_rows(),
             color=_colour(looks),
             shape=_shape(looks),
-            tooltip=_tips(**_MODEL, train_seconds=("Seconds", ".3g"), **COUNTS),
+            tooltip=tips(**_MODEL, train_seconds=("Seconds", ".3g"), **COUNTS),
         )
     )  # fmt: skip
     return config(chart.properties(height=alt.Step(ROW)).add_params(_zoom("x")))
@@ -101,14 +101,16 @@ def lines(
     x: str,
     title: str,
     y: str,
-    tips: dict[str, tuple[str, str]],
+    told: dict[str, tuple[str, str]],
     shaded: bool = False,
 ) -> Spec:
     """A line per model over ``x``, a band from ``low`` to ``high``; the nearest point speaks.
 
     ``shaded``: grey from ``from`` to ``to`` of the dataset ``trained``.
     """
-    across = alt.X(x, type="quantitative", title=title, scale=alt.Scale(zero=False, nice=False))
+    whole = alt.Axis(tickMinStep=1, format="d")
+    scale = alt.Scale(zero=False, nice=False)
+    across = alt.X(x, type="quantitative", title=title, scale=scale, axis=whole)
     colour = _colour(looks)
     base = alt.Chart(_ROWS)
     share = alt.Scale(domain=[0, 1.02], nice=False)
@@ -134,7 +136,7 @@ def lines(
         color=colour,
         shape=_shape(looks),
         opacity=alt.when(near).then(alt.value(1)).otherwise(alt.value(0)),
-        tooltip=_tips(**_MODEL, **tips),
+        tooltip=tips(**_MODEL, **told),
     )
     trained = (
         alt.Chart(_TRAINED)
@@ -143,7 +145,7 @@ def lines(
     )
     below = (trained, band) if shaded else (band,)
     chart = alt.layer(*below, line.add_params(_zoom("x", "y")), spot.add_params(near))
-    return config(chart.properties(height=_HEIGHT))
+    return config(chart.properties(height=HEIGHT))
 
 
 def runs(looks: Looks) -> Spec:
@@ -159,7 +161,7 @@ def runs(looks: Looks) -> Spec:
             color=_colour(looks),
             fill=alt.when("datum.collapsed").then(alt.value("var(--page)"))
             .otherwise(_colour(looks, alt.Fill)),
-            tooltip=_tips(**_RUN, epochs=("Epochs", "d"), collapsed=("Collapsed", "")),
+            tooltip=tips(**_RUN, epochs=("Epochs", "d"), collapsed=("Collapsed", "")),
         )
     )  # fmt: skip
     return config(chart.properties(height=alt.Step(ROW + 4)).add_params(_zoom("x")))
@@ -181,7 +183,7 @@ def differences(looks: Looks, *, margin: float) -> Spec:
                         scale=alt.Scale(domain=["agrees", "differs", "too few runs"],
                                         range=["circle", "cross", "triangle-up"]),
                         legend=alt.Legend(orient="bottom")),
-        tooltip=_tips(name=("Model", ""), difference=("Points", "+.2f"), low=("from", "+.2f"),
+        tooltip=tips(name=("Model", ""), difference=("Points", "+.2f"), low=("from", "+.2f"),
                       high=("to", "+.2f"), seeds=("Seeds", "d"), failed=("Failed", "d"),
                       verdict=("Verdict", ""), test=("Test", "")),
     )  # fmt: skip
@@ -201,10 +203,10 @@ def scatter(looks: Looks, *, x: str, title: str) -> Spec:
                     scale=alt.Scale(zero=False, padding=_MARGIN)),
             color=_colour(looks),
             shape=_shape(looks),
-            tooltip=_tips(**_RUN, **{x: (title, ".3g")}),
+            tooltip=tips(**_RUN, **{x: (title, ".3g")}),
         )
     )  # fmt: skip
-    return config(chart.properties(height=_HEIGHT).add_params(_zoom("x", "y")))
+    return config(chart.properties(height=HEIGHT).add_params(_zoom("x", "y")))
 
 
 def _model_rows() -> alt.Y:
@@ -226,7 +228,7 @@ def _shape(looks: Looks) -> alt.Shape:
     return alt.Shape("name", type="nominal", scale=scale, legend=None)
 
 
-def _tips(**fields: tuple[str, str]) -> list[alt.Tooltip]:
+def tips(**fields: tuple[str, str]) -> list[alt.Tooltip]:
     """What is told of a mark: by field its title, and the format of a number or nothing."""
     return [
         alt.Tooltip(field, type="quantitative", title=title, format=form)

@@ -7,7 +7,7 @@ from matplotlib.patches import Patch
 
 from analysis import style
 from analysis.figures import canvas
-from analysis.results.curves import by_scale
+from analysis.results.summary import by_scale
 from stir.scenarios import SCALES, SCENARIOS
 
 _COLUMNS = ("model", "dataset", "scenario", "scale", "accuracy")

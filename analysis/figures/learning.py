@@ -7,7 +7,7 @@ from matplotlib.ticker import MaxNLocator
 
 from analysis import style
 from analysis.figures import canvas
-from analysis.results.curves import by_epoch
+from analysis.results.summary import by_epoch
 
 _COLUMNS = ("point_id", "model", "dataset", "scenario", "epoch", "valid_accuracy")
 _WHAT = "epochs"

@@ -14,6 +14,7 @@ from analysis import style
 from analysis.charts import specs
 from analysis.charts.charts import Chart, Styles
 from analysis.charts.looks import Looks
+from analysis.charts.searches import SearchChart, search_charts
 from analysis.report.headline import best_first, headlines
 from analysis.results.folder import ResultsFolder
 from stir.scenarios import SCALES, SCENARIOS
@@ -92,6 +93,7 @@ def payload(
             for number, one in SCENARIOS.items()
         },
         "charts": [_chart(chart) for chart in charts],
+        "searches": [_search(chart) for chart in search_charts(folder.searches)],
         "headlines": headlines(folder.summary, trials) if len(trials) else {},
         "best": found,
         "tables": {name: columns(frame) for name, frame in tables.items()},
@@ -115,6 +117,13 @@ def _chart(chart: Chart) -> Json:
         name: getattr(chart, name) for name in ("name", "spec", "value", "hint", "across", "unit")
     }
     return kept | {"rows": columns(chart.rows)}
+
+
+def _search(chart: SearchChart) -> Json:
+    kept = {
+        name: getattr(chart, name) for name in ("study", "name", "title", "spec", "told", "hint")
+    }
+    return kept | {"rows": columns(chart.rows), "ticks": columns(chart.ticks)}
 
 
 def _start(cells: pd.DataFrame) -> Json:
@@ -153,7 +162,7 @@ def _pair() -> list[Json]:
             "across": x,
             "spec": specs.lines(
                 _PAIR, x=x, title=title, y=y,
-                tips={x: (title, "d"), "mean": ("Accuracy", ".1%"), "seeds": ("Seeds", "d")},
+                told={x: (title, "d"), "mean": ("Accuracy", ".1%"), "seeds": ("Seeds", "d")},
                 shaded=x == "scale",
             ),
         }

@@ -35,7 +35,7 @@ def report(
     ``progress`` is called with the number of figures drawn and to draw.
     """
     folder, store = ResultsFolder(results, source), Storage(out)
-    if folder.chosen.empty:
+    if folder.chosen.empty and folder.searches.empty:
         raise AnalysisError(
             f"A report needs at least one trial; {results} holds none. "
             "Run a study, then: stir-analysis collect --storage STORAGE --out RESULTS"
@@ -67,6 +67,7 @@ def _page(
         "": "".join(map(page.note, notes(folder))),
         "Figures": f'<div class="figures">{"".join(drawings.values())}</div>' if drawings else "",
         "Side by side": _SIDE_BY_SIDE if models else "",
+        "Searches": _searches(folder),
         **{
             table.title: _folded(table, renderers.html(table, name=name, models=models))
             for name, table in found.items()
@@ -76,6 +77,7 @@ def _page(
     }
     charts_made = charts(folder) if models else ()
     frames = {name: table.frame for name, table in found.items()}
+    frames |= {_search_id(name): one for name, one in folder.searches.groupby("study")}
     data = payload(folder, charts_made, frames)
     start = f"{data['start']['dataset']}/{data['start']['scenario']}"
     return page.page(
@@ -108,6 +110,21 @@ def _drawing(name: str, figure: Figure, folder: ResultsFolder) -> str:
         svg=canvas.to_svg(figure),
         command=f"stir-analysis figures {name} --results {shlex.quote(folder.uri)}",
     )
+
+
+def _searches(folder: ResultsFolder) -> str:
+    """Each search with all its samples, the best first."""
+    parts: list[str] = []
+    for study, samples in folder.searches.groupby("study"):
+        table = tables.samples(samples)
+        html = renderers.html(table, name=_search_id(study))
+        name = as_html(str(study))
+        parts.append(f'<h3>{name}</h3><div class="search" data-study="{name}"></div>{html}')
+    return "".join(parts)
+
+
+def _search_id(study: object) -> str:
+    return f"search-{page.anchor(str(study))}"
 
 
 def _title(trials: pd.DataFrame) -> str:

@@ -20,9 +20,11 @@ from analysis.report.table import (
     points,
     short,
     signed,
+    whole,
 )
 from analysis.results.comparison import MARGIN, NOTHING_COMPARABLE, compared
 from analysis.results.folder import ResultsFolder
+from analysis.results.searching import varied
 from analysis.results.summary import ranked
 
 TIMED = 2  # Mid2Rest: the scenario of the paper's Table 2
@@ -211,6 +213,39 @@ def comparison(folder: ResultsFolder, margin: float = MARGIN) -> Table:
             "shared_seeds": number("Shared seeds", str),
             "correlation": number("r over seeds", hundredths),
             "verdict": Column("Verdict"),
+        },
+        styles=styles,
+    )
+
+
+def samples(search: pd.DataFrame) -> Table:
+    """The samples of one search, the best first: what was drawn, and what came of it."""
+    order = search.sort_values("best_valid_accuracy", ascending=False, kind="stable")
+    styles = style.model_styles(search["model"])
+    axes = {
+        name: {
+            "model": model_column(styles),
+            "dataset": Column("Dataset", style.dataset_name),
+            "scenario": Column("Scenario", style.scenario_name),
+            "lr": number("Learning rate", short),
+        }.get(name, number(name.replace("_", " ").capitalize(), str))
+        for name in varied(search)
+    }
+    counts = search["status"].value_counts().to_dict()
+    return Table(
+        f"Search {search['study'].iloc[0]}",
+        f"{', '.join(f'{count} {status}' for status, count in counts.items())}. Columns are the "
+        "axes that vary. The best of many validation accuracies is high also by chance; samples "
+        "are in no mean, figure or table but these.",
+        order,
+        {
+            "sample": number("Sample", str),
+            **axes,
+            "status": Column("Status"),
+            "epochs": number("Epochs", whole),
+            "best_valid_accuracy": number("Best validation", percent),
+            "test_accuracy": number("Test", percent),
+            "reason": Column("Why", long=True),
         },
         styles=styles,
     )

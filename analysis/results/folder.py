@@ -92,6 +92,11 @@ class ResultsFolder:
         return studies.disagreements(self._table("cells"))
 
     @cached_property
+    def searches(self) -> pd.DataFrame:
+        """A row per study and sample of a search, whatever came of it."""
+        return self._table("searches")
+
+    @cached_property
     def scales(self) -> pd.DataFrame:
         """A row per reported trial and object scale, with the trial's cell.
 

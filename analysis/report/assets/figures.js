@@ -44,9 +44,9 @@ const place = (chart, host, rowsNow, whereNow) => {
       return;
     }
     const spec = structuredClone(chart.spec);
-    spec.datasets = { ...spec.datasets, rows, trained: chart.across === "scale" ? DATA.trained[state.scenario] ?? [] : [] };
+    spec.datasets = { ...spec.datasets, ...chart.more, rows, trained: chart.across === "scale" ? DATA.trained[state.scenario] ?? [] : [] };
     if (spec.height.step) spec.height = spec.height.step * new Set(rows.map((row) => row.name)).size;
-    spec.description = describe(chart, rows, whereNow());
+    spec.description = chart.told ?? describe(chart, rows, whereNow());
     drawn = await vegaEmbed(host, spec, OPTIONS);
     const svg = host.querySelector("svg");
     if (svg) {

@@ -5,4 +5,5 @@ if (DATA.datasets.length) {
   pair();
 }
 contents();
+searches();
 tables();

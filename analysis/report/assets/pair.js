@@ -45,7 +45,7 @@ const difference = (a, b) => {
     el("th", { scope: "row" }, title), el("td", { class: "text" }, left[title]), el("td", { class: "text" }, right[title]))));
   const head = el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "Differs in"),
     el("th", { scope: "col" }, `A: ${a.title}`), el("th", { scope: "col" }, `B: ${b.title}`)));
-  const same = all.filter((title) => left[title] === right[title]).map((title) => `${title} ${left[title]}`);
+  const same = all.filter((title) => left[title] === right[title] && left[title] !== "–").map((title) => `${title} ${left[title]}`);
   return [
     el("div", { class: "scroll" }, el("table", {}, head, body)),
     el("p", { class: "hint" }, `The same in both: ${same.join(", ") || "nothing"}.`),

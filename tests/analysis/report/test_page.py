@@ -16,6 +16,11 @@ import analysis
 from analysis.collection.collect import collect
 from analysis.figures import gallery
 from analysis.report.report import report
+from tune_jobs.point import GridPoint, Recipe
+from tune_jobs.records.keys import outcome_key, samples_key
+from tune_jobs.records.search import Sample, SearchOutcome, samples_to_lines
+from tune_jobs.records.state import TrialState
+from tune_jobs.storage import Storage
 
 CHROMIUM = shutil.which("chromium")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
@@ -308,3 +313,52 @@ def test_the_page_allows_no_script_but_its_own(folder, visit):
     here.page.wait_for_timeout(200)
     assert here.page.evaluate("window.hacked") is None
     assert any("Content Security Policy" in fault for fault in here.faults)
+
+
+def test_a_search_is_shown_by_its_samples_and_by_what_mattered(tmp_path, visit):
+    runs = Storage(tmp_path / "runs")
+    rates = {1: 1e-4, 2: 1e-3, 3: 1e-2, 4: 1e-1}
+    samples = [sample_of(number, lr) for number, lr in rates.items()]
+    runs.write(samples_key("wide"), samples_to_lines(samples))
+    for one in samples:
+        runs.write(outcome_key("wide", one.point_id), outcome_of(one).to_json())
+    collect([runs.uri], str(tmp_path / "results"))
+    report(str(tmp_path / "results"), str(tmp_path))
+    here = visit(tmp_path)
+    charts = here.page.locator(".search .live svg")
+    charts.first.wait_for()
+    told = [chart.get_attribute("aria-label") for chart in charts.all()]
+    assert told[0].startswith(
+        "4 samples with an outcome; the best, number 4, had learning rate 0.1"
+    )
+    assert told[1].endswith("best validation accuracy: learning rate 1.00.")
+    assert len(here.seen("#search-wide tbody tr")) == 4
+    text = here.downloaded("The whole table, unrounded, as CSV: search-wide").decode()
+    taken = list(csv.DictReader(io.StringIO(text)))
+    kept = analysis.load("searches", tmp_path / "results").set_index("sample")
+    for row in taken:
+        assert float(row["lr"]) == kept.loc[int(row["sample"]), "lr"]
+    assert here.faults == []
+
+
+def sample_of(number: int, lr: float) -> Sample:
+    point = GridPoint(
+        model="standard", dataset="emoji", scenario=2, kernel_size=7,
+        interpolation=None, lr=lr, seed=1,
+    )  # fmt: skip
+    return Sample(
+        study="wide", number=number, point_id=f"{number:012}", drawn={"lr": lr},
+        point=point, recipe=Recipe(),
+    )  # fmt: skip
+
+
+def outcome_of(sample: Sample) -> SearchOutcome:
+    return SearchOutcome(
+        study="wide",
+        point_id=sample.point_id,
+        status=TrialState.FINISHED,
+        reason="",
+        valid_accuracies=(0.2 * sample.number,),
+        test_accuracy=0.1 * sample.number,
+        ended_at="2026-11-23T00:00:00.000+00:00",
+    )
