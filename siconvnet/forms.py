@@ -9,7 +9,7 @@ from torch import Tensor
 from siconvnet.compiled import choices
 from siconvnet.compiled import siconv as compiled_siconv
 from siconvnet.compiled.library import covers
-from siconvnet.fast import siconv_peak, siconv_response
+from siconvnet.fast import siconv_indices, siconv_peak, siconv_response
 from siconvnet.modes.precision import full_precision
 from siconvnet.modes.transformed import not_compiled
 from siconvnet.resample import Ladder
@@ -39,7 +39,9 @@ def pooled_choice(
 ) -> tuple[Tensor, Tensor] | None:
     """What ``ScalePool(mode)`` keeps and its indices, without gradient; None: by the book only."""
     learns = torch.is_grad_enabled() and any(each.requires_grad for each in (x, weight, bias))
-    if learns or not covers(x, weight, bias):
+    if learns:
         return None
+    if not covers(x, weight, bias):
+        return siconv_indices.pooled_choice(x, weight, bias, ladder, mode)
     with full_precision(x.device):
         return choices.pooled_choice(x, weight, bias, ladder, mode)

@@ -5,8 +5,6 @@ rounding. Those few are computed again from the very kernels of the plain form, 
 and of equal ones, as float32 numbers, the first is taken.
 """
 
-from typing import NamedTuple
-
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -14,15 +12,8 @@ from torch.nn import functional as F
 from siconvnet.compiled.library import Library
 from siconvnet.compiled.siconv import Scan, answer_sums, make_scan, pooled_maps, reach
 from siconvnet.compiled.tables import RunnersUpStruct, laid_out
-from siconvnet.resample import Ladder, resize_matrix
-
-
-class Layer(NamedTuple):
-    """A ``SiConv2d`` without its module."""
-
-    weight: Tensor
-    bias: Tensor
-    ladder: Ladder
+from siconvnet.exact import Layer, exact_map, plain_kernel
+from siconvnet.resample import Ladder
 
 
 @torch.no_grad()
@@ -92,13 +83,6 @@ def exact_answers(
     return answers
 
 
-def plain_kernel(layer: Layer, side: int) -> Tensor:
-    """The learned kernel resized as the plain form does."""
-    k = layer.ladder.kernel_size
-    resize = resize_matrix(k, side, layer.ladder.interpolation)
-    return (k / side) ** 2 * (resize @ layer.weight @ resize.T)
-
-
 def slice_choice(x: Tensor, layer: Layer, scan: Scan) -> tuple[Tensor, Tensor]:
     """The answers of the scale with the largest one, and that scale, (n, o)."""
     pooled = scan.maps().zero_()
@@ -116,15 +100,3 @@ def slice_choice(x: Tensor, layer: Layer, scan: Scan) -> tuple[Tensor, Tensor]:
         best = torch.stack([each.amax() for each in maps]).max(dim=0).indices
         pooled[n, o], indices[n, o] = maps[best], scales[best]
     return pooled, indices
-
-
-def exact_map(image: Tensor, layer: Layer, channel: int, scale: int) -> Tensor:
-    """One scale's answers to one image in one channel, with their border, (H', W')."""
-    side = layer.ladder.sides[scale]
-    answers = F.conv2d(
-        image[None].double(),
-        plain_kernel(layer, side)[channel : channel + 1].double(),
-        layer.bias[channel : channel + 1].double(),
-        padding=side // 2 if layer.ladder.padding else 0,
-    )
-    return F.pad(answers.float()[0, 0], (layer.ladder.border(scale),) * 4)

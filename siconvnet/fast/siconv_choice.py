@@ -62,13 +62,7 @@ def loudest_slice(
     pooled = choice = loudest = None
     for group in spectrum.groups:
         answers = correlator.answers(group)
-        if group.beyond is not None:
-            answers.masked_fill_(group.beyond, -torch.inf)
-        peak = answers.amax((0, 1))
-        # A black patch answers with the bias exactly, at every scale that it holds.
-        quiet = (blackest > group.numbers) & (peak <= noise[:, :, None])
-        peak = torch.maximum(peak.masked_fill_(quiet, 0) + bias[:, None], group.floor)
-        peak, place = peak.max(dim=-1)
+        peak, place = group_loudness(answers, group, bias, blackest, noise).max(dim=-1)
         found = scale_of_group(answers, place)
         if pooled is None or choice is None or loudest is None:
             pooled, choice, loudest = found.clone(), place, peak
@@ -80,6 +74,21 @@ def loudest_slice(
     assert pooled is not None
     assert choice is not None
     return surrounded(pooled + bias, choice, spectrum), choice
+
+
+def group_loudness(
+    answers: Tensor, group: ScaleGroup, bias: Tensor, blackest: Tensor, noise: Tensor
+) -> Tensor:
+    """The largest answer of each scale of a group, (n, o, s); overwrites what means nothing.
+
+    ``blackest`` says how many scales see nothing but black somewhere in an image, (n, 1, 1).
+    """
+    if group.beyond is not None:
+        answers.masked_fill_(group.beyond, -torch.inf)
+    peak = answers.amax((0, 1))
+    # A black patch answers with the bias exactly, at every scale that it holds.
+    quiet = (blackest > group.numbers) & (peak <= noise[:, :, None])
+    return torch.maximum(peak.masked_fill_(quiet, 0) + bias[:, None], group.floor)
 
 
 def chosen_slices(correlator: Correlator, bias: Tensor, choice: Tensor) -> Tensor:
@@ -129,26 +138,29 @@ def pairs_of_groups(choice: Tensor, spectrum: Spectrum) -> list[tuple[ScaleGroup
     return [(group, members) for group, members in chosen if len(members)]
 
 
+@torch.no_grad()
 def loudest_sum(
     x: Tensor, weight: Tensor, bias: Tensor, ladder: Ladder, mode: str
 ) -> Tensor | None:
-    """The scale that energy pooling keeps for each image and channel, (n, o), without answering.
-
-    The sum of all answers weighs each pixel by the sum of the kernel's taps that meet it. None for
-    a mode that asks for no sums.
-    """
+    """The scale that energy pooling keeps, (n, o), without answering; None for other modes."""
     if mode not in ("energy", "energy_valid"):
         return None
-    with torch.no_grad():
-        height, width = x.shape[2:]
-        rows = meeting_taps(height, ladder, x.dtype, x.device)
-        columns = meeting_taps(width, ladder, x.dtype, x.device)
-        seen = torch.einsum("sah,nchw->scanw", rows, x)
-        seen = torch.einsum("scanw,sbw->sncab", seen, columns)
-        sums = seen.flatten(2) @ weight.flatten(1).T
-        counts = answer_counts(height, width, ladder, x.dtype, x.device)
-        loudness = sums / counts + bias if mode == "energy_valid" else sums + counts * bias
-        return loudness.max(dim=0).indices
+    return answer_sums(x, weight, bias, ladder, mode).max(dim=0).indices
+
+
+def answer_sums(x: Tensor, weight: Tensor, bias: Tensor, ladder: Ladder, mode: str) -> Tensor:
+    """The sums of each scale's answers, for ``energy_valid`` their means, (s, n, o).
+
+    The sum of all answers weighs each pixel by the sum of the kernel's taps that meet it.
+    """
+    height, width = x.shape[2:]
+    rows = meeting_taps(height, ladder, x.dtype, x.device)
+    columns = meeting_taps(width, ladder, x.dtype, x.device)
+    seen = torch.einsum("sah,nchw->scanw", rows, x)
+    seen = torch.einsum("scanw,sbw->sncab", seen, columns)
+    sums = seen.flatten(2) @ weight.flatten(1).T
+    counts = answer_counts(height, width, ladder, x.dtype, x.device)
+    return sums / counts + bias if mode == "energy_valid" else sums + counts * bias
 
 
 @constant
