@@ -46,6 +46,7 @@ FLOORS = {
     "siconvnet": (
         {"kernel_bank", "modes"},
         {"resample"},
+        {"exact"},
         {"compiled"},
         {"bases", "fast"},
         {"forms"},
