@@ -8,7 +8,6 @@ from stir.terminal import Parser, exit_status
 from tune_jobs.commands import (
     calibrate,
     clean,
-    cluster_check,
     evaluate,
     export,
     jobs,
@@ -19,14 +18,15 @@ from tune_jobs.commands import (
     submit,
     train,
 )
+from tune_jobs.commands.cluster import check, destroy, init
 from tune_jobs.errors import TuneJobsError
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command.
 
-    The exit status is 0, 1 when a point has no good record, 2 after a sentence on bad input, 130
-    when it was stopped, 141 when the reader of its output has closed it.
+    The exit status is 0, 1 when a point has no good record, 2 after a sentence on bad input, 3 when
+    a budget is spent, 130 when it was stopped, 141 when the reader of its output has closed it.
     """
     args = _parser().parse_args(argv)
     try:
@@ -51,7 +51,7 @@ def _parser() -> Parser:
     )
     parser.add_version()
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    of_jobs = (submit, jobs, cluster_check)
+    of_jobs = (init, check, submit, jobs, destroy)
     for command in (train, plan, calibrate, run, *of_jobs, status, evaluate, export, clean):
         command.add(commands)
     return parser

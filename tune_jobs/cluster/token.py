@@ -1,6 +1,7 @@
 """This user's token for Ray clusters: where it is kept, read and protected."""
 
 import os
+import secrets
 from contextlib import suppress
 from pathlib import Path
 
@@ -29,3 +30,15 @@ def protect_token() -> None:
     with suppress(OSError):  # not there, or another user's
         if path.stat().st_mode & 0o077:
             path.chmod(0o600)
+
+
+def make_token() -> bool:
+    """Make this user's token if there is none, as Ray does; whether one was made."""
+    if read_token():
+        return False
+    path = token_path()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(handle, "w") as file:
+        file.write(secrets.token_hex(32))
+    return True

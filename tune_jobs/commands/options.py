@@ -9,6 +9,7 @@ from tune_jobs.records.text import visible
 from tune_jobs.trial.outcome import CHECKPOINT_SECONDS
 
 STRAYS_NAMED = 10
+OVER_BUDGET = 3
 INTERRUPTED = 130  # what a shell gives for a command that Ctrl-C ended
 DASHBOARD = "http://127.0.0.1:8265"  # of a Ray on this machine, and of a tunnel to a cluster's
 

@@ -54,7 +54,11 @@ def add_study(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--price", type=options.positive_number, metavar="P",
-        help="money an hour, of all machines together; what it adds up to is shown",
+        help="money an hour, of all machines together (what the cluster's machines say they cost)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--budget", type=options.positive_number, metavar="M",
+        help="the most money that the study may cost in all; then it stops, with exit status 3",
     )  # fmt: skip
     parser.add_argument("--retry-failed", action="store_true", help="try failed points again")
 
@@ -96,6 +100,8 @@ def _run(args: argparse.Namespace) -> int:
         print(f"tune-jobs: {choice.cell.label} is undecided: {choice.undecided}", file=sys.stderr)
     for line in summary.broken:
         print(f"tune-jobs: {line}", file=sys.stderr)
+    if summary.spent is not None and not summary.is_complete:
+        return _over_budget(summary.spent, args.budget)
     if summary.interrupted:
         print("stopped; the same command goes on from the checkpoints")
         return options.INTERRUPTED
@@ -131,6 +137,8 @@ def _run_search(opened: "OpenedStudy", storage: "Storage", args: argparse.Namesp
     options.name_strays(summary.strays)
     for line in summary.broken:
         print(f"tune-jobs: {line}", file=sys.stderr)
+    if summary.spent is not None and not summary.is_complete:
+        return _over_budget(summary.spent, args.budget)
     if summary.interrupted:
         print("stopped; the same command goes on from the checkpoints")
         return options.INTERRUPTED
@@ -139,6 +147,14 @@ def _run_search(opened: "OpenedStudy", storage: "Storage", args: argparse.Namesp
     if any(state.has_record for state in summary.states):
         print(_next_step(args.storage))
     return int(not summary.is_complete)
+
+
+def _over_budget(spent: float, budget: float) -> int:
+    print(
+        f"stopped: the budget of {budget:,.2f} is spent ({spent:,.2f} so far); the same command "
+        "with a larger --budget goes on from the checkpoints"
+    )
+    return options.OVER_BUDGET
 
 
 def _run_options(args: argparse.Namespace) -> "RunOptions":
@@ -152,6 +168,7 @@ def _run_options(args: argparse.Namespace) -> "RunOptions":
         stop_after_points=args.stop_after.get("points"),
         address=args.address,
         price=args.price,
+        budget=args.budget,
     )
 
 

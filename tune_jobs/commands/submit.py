@@ -135,7 +135,7 @@ def _run_options(args: argparse.Namespace) -> list[str]:
     arguments = ["--address", "auto", "--checkpoint-seconds", str(args.checkpoint_seconds)]
     for part in args.only:
         arguments += ["--only", part]
-    for name in ("max_concurrent", "price"):
+    for name in ("max_concurrent", "price", "budget"):
         if (value := getattr(args, name)) is not None:
             arguments += [f"--{name.replace('_', '-')}", str(value)]
     for unit, amount in args.stop_after.items():

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from statistics import fmean
 from types import MappingProxyType, TracebackType
 from typing import Self
@@ -25,11 +25,11 @@ BAR_WIDTH = 12  # characters; names and numbers are to fit beside it on a termin
 class Display:
     """Progress of the trials of one run, on standard error; may be called from several threads.
 
-    ``total`` trials are to be run, ``slots`` of them at once if that is known; ``price`` is money
-    per hour. A trial that was paused to go on later does not count as done. ``forecast`` says what
-    trials are expected to take, by label, so that the time left is right while the costliest ones
-    run first, and is that of ``plan`` before any has got far. ``names`` are what bars say instead
-    of labels: what differs.
+    ``total`` trials are to be run, ``slots`` of them at once if that is known; ``cost`` says what
+    they have cost. A trial that was paused to go on later does not count as done. ``forecast`` says
+    what trials are expected to take, by label, so that the time left is right while the costliest
+    ones run first, and is that of ``plan`` before any has got far. ``names`` are what bars say
+    instead of labels: what differs.
     """
 
     def __init__(
@@ -39,12 +39,12 @@ class Display:
         slots: int | None = None,
         forecast: Mapping[str, Expectation] = MappingProxyType({}),
         names: Mapping[str, str] = MappingProxyType({}),
-        price: float | None = None,
+        cost: Callable[[], float] | None = None,
         console: Console | None = None,
     ) -> None:
         self._console = console or Console(stderr=True)
         self._lock = threading.RLock()
-        self._total, self._slots, self._price = total, slots, price
+        self._total, self._slots, self._cost = total, slots, cost
         self._forecast, self._names = forecast, names
         self._mean_seconds = fmean(trial.seconds for trial in forecast.values()) if forecast else 1
         self._progress = 0.0  # of trials that are done, in trials of average cost
@@ -155,8 +155,8 @@ class Display:
             parts += [f"about {duration(left)} left", f"{progress / elapsed * 3600:,.0f} per hour"]
         elif expected := self._expected():
             parts.append(f"about {duration(expected)} left")
-        if self._price is not None:
-            parts.append(f"cost so far {self._price * elapsed / 3600:,.2f}")
+        if self._cost is not None:
+            parts.append(f"cost so far {self._cost():,.2f}")
         return parts
 
     def _expected(self) -> float:

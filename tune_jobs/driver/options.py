@@ -12,7 +12,9 @@ class RunOptions:
 
     ``address`` is ``local`` for a Ray of this machine, ``auto`` for the cluster that it belongs to,
     or HOST:PORT of a cluster. ``max_concurrent`` None lets as many trials run as there is room for.
-    ``price`` is money per hour, shown as it adds up.
+    ``price`` is money per hour of all machines together, where they do not say themselves what they
+    cost; what it adds up to is shown and stored. At ``budget`` the run stops, counted from the
+    study's beginning.
     """
 
     checkpoint_seconds: float = CHECKPOINT_SECONDS
@@ -22,3 +24,4 @@ class RunOptions:
     stop_after_points: int | None = None
     address: str = LOCAL
     price: float | None = None
+    budget: float | None = None

@@ -31,7 +31,8 @@ class StudySummary:
     """How the points that were asked for stand after a run.
 
     ``held`` points wait for the learning rate of a cell; ``undecided`` are the cells whose rule
-    was applied and chose none. ``broken`` are the errors of trials that could not even store their
+    was applied and chose none. ``spent`` is what the study has cost when that has reached its
+    budget, and so ended it. ``broken`` are the errors of trials that could not even store their
     failure, ``strays`` files in the storage that are no objects of it.
     """
 
@@ -39,6 +40,7 @@ class StudySummary:
     held: int = 0
     undecided: dict[Cell, Choice] = field(default_factory=dict)
     interrupted: bool = False
+    spent: float | None = None
     broken: list[str] = field(default_factory=list)
     strays: tuple[str, ...] = ()
 
@@ -132,6 +134,7 @@ def run_phases(
         if todo:
             say(f"{title}: {counts(states)}; storage {storage.uri}")
             ended = run(replace(plan, specs=todo), budget.seconds_left)
+            summary.spent = ended.spent
             summary.interrupted = ended.stopped and budget.seconds_left != 0
             summary.broken += ended.broken
             inventory = take_inventory(storage)

@@ -18,6 +18,7 @@ from tune_jobs.cluster.address import LOCAL
 from tune_jobs.cluster.connection import count_nodes, ray_session, scratch_folder
 from tune_jobs.driver.display import Display
 from tune_jobs.driver.experiment import Experiment, Setting
+from tune_jobs.driver.meter import Meter, price_labels, require_prices
 from tune_jobs.driver.options import RunOptions
 from tune_jobs.driver.stop import Stop
 from tune_jobs.driver.trainable import Shared
@@ -43,11 +44,13 @@ POLL_SECONDS = 0.1  # between two looks at what our own experiments are doing
 class RunSummary:
     """What a run has to report beside what is in the storage.
 
-    ``broken`` are the errors of trials that could not even store their failure.
+    ``spent`` is what the study has cost when that has reached its budget, else None. ``broken`` are
+    the errors of trials that could not even store their failure.
     """
 
     stopped: bool
     broken: tuple[str, ...]
+    spent: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +146,7 @@ def run_plan(
         names=short_labels([spec.point for spec in expected]),
     ) as run:
         run.until_done(PlanSource(plan, wanted, storage))
-    return RunSummary(stopped=run.stop.asked, broken=tuple(run.broken))
+    return RunSummary(stopped=run.stop.asked, broken=tuple(run.broken), spent=run.spent)
 
 
 @contextmanager
@@ -176,8 +179,12 @@ def driving(
             check = stack.enter_context(session)
         stop = Stop()
         shared = _shared(study, datasets, storage, options, stop)
-        display = Display(total, slots=slots, forecast=expected, names=names, price=options.price)
+        meter = _meter(study, storage, options, shared.surroundings.driver, stop)
+        cost = (lambda: meter.cost) if meter else None
+        display = Display(total, slots=slots, forecast=expected, names=names, cost=cost)
         stack.enter_context(display)
+        if meter:
+            stack.enter_context(meter)
         stack.enter_context(step("running trials"))
         stack.enter_context(_stopping_after(options.stop_after_seconds, stop))
         stack.enter_context(first_interrupt_asks(lambda: _stop(stop, display)))
@@ -194,17 +201,42 @@ def driving(
                 display=display,
             ),
             check,
+            meter,
         )
+
+
+def _meter(
+    study: Study, storage: Storage, options: RunOptions, driver: str, stop: Stop
+) -> Meter | None:
+    """What counts the money, where machines have prices; it asks trials to stop at the budget."""
+    local = options.address == LOCAL
+    if options.budget is not None:
+        require_prices(options.price, local=local)
+    elif options.price is None and (local or all(one[2] is None for one in price_labels())):
+        return None
+    return Meter(
+        storage, study.name, driver, price=options.price, budget=options.budget, on_spent=stop.ask
+    )
 
 
 class Run:
     """Experiments one after the other: the next begins once the last trial of one has started."""
 
-    def __init__(self, setting: Setting, check: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        setting: Setting,
+        check: Callable[[], None] = lambda: None,
+        meter: Meter | None = None,
+    ) -> None:
         """``check`` raises if the Ray that the trials run on has died."""
-        self._setting, self._check = setting, check
+        self._setting, self._check, self._meter = setting, check, meter
         self.stop = setting.stop
         self.broken: list[str] = []
+
+    @property
+    def spent(self) -> float | None:
+        """What the study has cost, once that has reached its budget."""
+        return self._meter.cost if self._meter and self._meter.is_spent else None
 
     def until_done(self, source: Source) -> None:
         """Run every trial of a source once, and wait for those that other drivers run."""

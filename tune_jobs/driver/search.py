@@ -27,13 +27,15 @@ if TYPE_CHECKING:
 class SearchSummary:
     """How the trials of a search stand after a run, samples with equal points once.
 
-    ``undrawn`` samples are still to be drawn. ``broken`` are the errors of trials that could not
-    even store their failure, ``strays`` files in the storage that are no objects of it.
+    ``undrawn`` samples are still to be drawn. ``spent`` is what the search has cost when that has
+    reached its budget, and so ended it. ``broken`` are the errors of trials that could not even
+    store their failure, ``strays`` files in the storage that are no objects of it.
     """
 
     states: Mapping[TrialState, int]
     undrawn: int
     interrupted: bool = False
+    spent: float | None = None
     broken: list[str] = field(default_factory=list)
     strays: tuple[str, ...] = ()
 
@@ -89,6 +91,7 @@ def run_search(
         Counter(states.values()),
         ledger.undrawn,
         interrupted=run.stop.asked and budget.seconds_left != 0,
+        spent=run.spent,
         broken=run.broken,
         strays=(*inventory.strays, *ledger.strays),
     )

@@ -29,6 +29,7 @@ class Kind(StrEnum):
     SAMPLES = "samples"
     OUTCOME = "outcomes"
     CALIBRATION = "calibrations"
+    RENTALS = "costs"
     DAMAGED = "damaged"
 
 
@@ -49,6 +50,7 @@ class Key:
     dataset: str | None = None
     class_index: int | None = None  # of the test object that index maps are of
     instance: int | None = None
+    driver: str | None = None  # whose rentals they are
     machine: str | None = None  # the kind of machine that a calibration is of
 
 
@@ -146,6 +148,15 @@ def calibration_key(machine: str) -> str:
     return f"calibrations/{machine}.json"
 
 
+def rentals_folder(study: str) -> str:
+    return f"costs/{study}"
+
+
+def rentals_key(study: str, driver: str) -> str:
+    """What machines cost while a driver ran a study."""
+    return f"{rentals_folder(study)}/{driver}.json"
+
+
 def damaged_key(point_id: str, digest: str) -> str:
     """Where the damaged record of a point is moved to."""
     return f"damaged/records/{point_id}-{digest[:12]}.json"
@@ -156,6 +167,7 @@ def _forms(templates: Iterable[tuple[Kind, str]]) -> dict[str, list[tuple[Kind, 
     parts = {
         "point_id": POINT_ID,
         "digest": _DIGEST,
+        "driver": "[0-9a-f]{12}",
         "study": STUDY_NAME,
         "phase": STUDY_NAME,
         "machine": "[a-z0-9](-?[a-z0-9]){0,63}",
@@ -186,6 +198,7 @@ _FORMS = _forms(
         (Kind.SAMPLES, r"searches/<study>/samples\.jsonl"),
         (Kind.OUTCOME, r"searches/<study>/outcomes/<point_id>\.json"),
         (Kind.CALIBRATION, r"calibrations/<machine>\.json"),
+        (Kind.RENTALS, r"costs/<study>/<driver>\.json"),
         (Kind.DAMAGED, r"damaged/records/<point_id>-<digest>\.json"),
     ]
 )

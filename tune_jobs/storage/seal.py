@@ -14,6 +14,7 @@ SEALED_FOLDERS = frozenset(
     {
         "checkpoints",
         "claims",
+        "costs",
         "evaluations",
         "failures",
         "index_maps",

@@ -10,6 +10,8 @@ import yaml
 from tune_jobs.cli import main
 from tune_jobs.cluster.check import check_cluster
 from tune_jobs.cluster.check.versions import local_versions
+from tune_jobs.cluster.setup.software import write_software
+from tune_jobs.cluster.token import make_token
 from tune_jobs.errors import TuneJobsError
 
 SHIPPED = Path(__file__).parents[3] / "cluster.yaml"
@@ -18,6 +20,9 @@ WORLD = """
     GroupName: open
     IpPermissions:
       - {FromPort: 8265, ToPort: 8265, IpProtocol: tcp, IpRanges: [{CidrIp: 0.0.0.0/0}]}
+"""
+INSTALL = """  install: &install
+    - python -m pip install --no-cache-dir -c ~/.stir/constraints.txt "$(echo ~/.stir/*.whl)[data,tune,aws]"
 """
 MISTAKES = {  # what is replaced, by what, and what must be said of it
     "a misspelt key at the top": (
@@ -42,13 +47,13 @@ MISTAKES = {  # what is replaced, by what, and what must be said of it
         "Did you mean 'SpotInstanceType'?",
     ),
     "a misspelt kind of machine": (
-        "InstanceType: c7i.4xlarge",
-        "InstanceType: c7i.4xlrage",
+        "&cpu_type c7i.4xlarge",
+        "&cpu_type c7i.4xlrage",
         "'c7i.4xlrage'. Did you mean 'c7i.4xlarge'?",
     ),
     "a number where EC2 wants text": (
-        '&gpu_price "0.70"',
-        "&gpu_price 0.70",
+        '&gpu_most "0.70"',
+        "&gpu_most 0.70",
         "SpotOptions.MaxPrice must be a string; got 0.7",
     ),
     "a port that is open to the world": (
@@ -62,13 +67,13 @@ MISTAKES = {  # what is replaced, by what, and what must be said of it
         "cpu_spot.node_config must have SecurityGroupIds",
     ),
     "a worker without a profile": (
-        "      IamInstanceProfile: {Name: stir-worker}\n",
-        "",
+        "      IamInstanceProfile: *worker_profile\n      InstanceInitiated",
+        "      InstanceInitiated",
         "gpu_on_demand.node_config must have an IamInstanceProfile",
     ),
     "a worker that may launch machines": (
-        "{Name: stir-worker}",
-        "{Name: stir-head}",
+        "IamInstanceProfile: *worker_profile",
+        "IamInstanceProfile: *head_profile",
         "gpu_spot.node_config.IamInstanceProfile is the head's",
     ),
     "keys for any request": (
@@ -97,8 +102,8 @@ MISTAKES = {  # what is replaced, by what, and what must be said of it
         "it has an AWS key",
     ),
     "a head that AWS may take back": (
-        "      InstanceType: m7i.large\n",
-        "      InstanceType: m7i.large\n      InstanceMarketOptions: {MarketType: spot}\n",
+        "      InstanceType: *head_type\n",
+        "      InstanceType: *head_type\n      InstanceMarketOptions: {MarketType: spot}\n",
         "must be an on-demand machine",
     ),
     "trials beside the driver": ("{CPU: 0, GPU: 0}", "{CPU: 2}", "CPU is 2. Write CPU: 0"),
@@ -117,15 +122,25 @@ MISTAKES = {  # what is replaced, by what, and what must be said of it
         "InstanceInterruptionBehavior: stop",
         "gpu_spot.node_config.InstanceMarketOptions asks to keep it",
     ),
-    "another Ray": ("-ray2.60.0-", "-ray2.59.0-", "docker.image says 2.59.0"),
-    "another PyTorch": ("-torch2.13.0-", "-torch2.12.1-", "docker.image says 2.12.1"),
+    "another Ray": ("ray:2.60.0-", "ray:2.59.0-", "docker.image says 2.59.0"),
+    "another Python": ("-py311-", "-py312-", "docker.image says 3.12"),
+    "another Ray in an image of one's own": (
+        "rayproject/ray:2.60.0-py311-cpu",
+        "me/scale-generalization:0.1.0-ray2.59.0-torch2.13.0-py3.11",
+        "docker.image says 2.59.0",
+    ),
+    "another PyTorch": (
+        "rayproject/ray:2.60.0-py311-cpu",
+        "me/scale-generalization:0.1.0-ray2.60.0-torch2.12.1-py3.11",
+        "docker.image says 2.12.1",
+    ),
     "an image of unknown content": (
-        ":0.1.0-ray2.60.0-torch2.13.0-py3.11",
-        ":latest",
-        "does not name scale-generalization, ray, torch, python",
+        f"rayproject/ray:2.60.0-py311-cpu\n{INSTALL}",
+        "me/mine:latest\n  install: &install []\n",
+        "nothing names scale-generalization, ray, torch, python",
     ),
     "Ray's own set-up": (
-        "setup_commands: []\nhead_setup",
+        "setup_commands: *install\nhead_setup",
         "head_setup",
         "Only released versions may be installed; setup_commands has",
     ),
@@ -144,10 +159,10 @@ def copy_with(tmp_path: Path, old: str, new: str) -> Path:
 def test_the_shipped_file_passes_and_says_what_is_to_be_filled_in(capsys):
     assert main(["cluster-check", str(SHIPPED)]) == 2  # placeholders are left
     out, err = capsys.readouterr()
-    assert err == ""
+    assert err.endswith("is not ready; `tune-jobs cluster-init` fills it in\n")
     assert "WRONG" not in out
     assert out.count("ok  ") == 12
-    blanks = ("YOUR-BUCKET", "YOUR-NAME", "ami-00000000000000000", "sg-00000000000000000")
+    blanks = ("YOUR-BUCKET", "ami-00000000000000000", "sg-00000000000000000")
     assert all(f"still to fill in: {blank}" in out for blank in blanks)
 
 
@@ -170,14 +185,55 @@ def test_all_mistakes_of_one_file_are_named_at_once(tmp_path: Path):
     assert sum(map(len, check_cluster(path).faults.values())) == 3
 
 
-def test_a_token_that_is_not_there_yet_is_named(tmp_path: Path, capsys, monkeypatch):
+def test_what_is_to_be_sent_and_not_there_yet_is_named(tmp_path: Path, capsys, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert main(["cluster-check", str(SHIPPED)]) == 2  # placeholders are left
-    assert "still to make: ~/.ray/auth_token" in capsys.readouterr().out
-    (tmp_path / ".ray").mkdir()
-    (tmp_path / ".ray" / "auth_token").touch()
-    assert main(["cluster-check", str(SHIPPED)]) == 2  # placeholders are left
-    assert "still to make" not in capsys.readouterr().out
+    assert main(["cluster-check", str(filled(tmp_path))]) == 2
+    out, err = capsys.readouterr()
+    assert "still to make: ~/.ray/auth_token\nstill to make: ~/.stir/stir/software" in out
+    assert "is not ready; `tune-jobs cluster-init` fills it in" in err
+    make_token()
+    write_software(tmp_path / ".stir" / "stir" / "software")
+    assert main(["cluster-check", str(filled(tmp_path))]) == 0
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("blank", ["s3://YOUR-BUCKET", "ami-00000000000000000"])
+def test_one_thing_still_to_fill_in_is_enough_to_fail(blank, tmp_path: Path, capsys, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    make_token()
+    (tmp_path / ".stir" / "stir" / "software").mkdir(parents=True)
+    path = filled(tmp_path)
+    path.write_text(path.read_text().replace("s3://mine", blank).replace("ami-1", blank))
+    assert main(["cluster-check", str(path)]) == 2
+    assert f"still to fill in: {blank.removeprefix('s3://')}" in capsys.readouterr().out
+
+
+def filled(tmp_path: Path) -> Path:
+    """The shipped file with every blank filled in."""
+    text = SHIPPED.read_text()
+    for blank, value in {
+        "YOUR-BUCKET": "mine",
+        "ami-00000000000000000": "ami-1",
+        "sg-00000000000000000": "sg-1",
+    }.items():
+        text = text.replace(blank, value)
+    path = tmp_path / "cluster.yaml"
+    path.write_text(text)
+    return path
+
+
+def test_a_wheel_of_another_version_is_named(tmp_path: Path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    folder = tmp_path / ".stir" / "stir" / "software"
+    folder.mkdir(parents=True)
+    (folder / "scale_generalization-0.0.9-py3-none-any.whl").touch()
+    (folder / "constraints.txt").write_text("ray==2.60.0\ntorch==2.12.0\n")
+    (faults,) = check_cluster(filled(tmp_path)).faults.values()
+    assert [
+        f"says {version}." in fault
+        for version, fault in zip(("0.0.9", "2.12.0"), sorted(faults), strict=True)
+    ]
+    assert len(faults) == 2
 
 
 def test_resources_that_ray_looks_up_may_be_left_out(tmp_path: Path):
@@ -242,7 +298,7 @@ def test_the_image_of_the_shipped_file_has_the_pinned_versions():
     )
     versions = local_versions()
     image = yaml.safe_load(SHIPPED.read_text())["docker"]["image"]
-    assert f"-ray{pins['ray']}-torch{pins['torch']}-py{versions['python']}" in image
+    assert image == f"rayproject/ray:{pins['ray']}-py{versions['python'].replace('.', '')}-cpu"
 
 
 def places(content: object) -> list[tuple]:

@@ -9,7 +9,7 @@ from tune_jobs.trial.outcome import TrialProgress
 
 def text_of(write, *, terminal: bool) -> str:
     console = Console(file=io.StringIO(), force_terminal=terminal, width=200, color_system=None)
-    with Display(2, price=3.0, console=console) as display:
+    with Display(2, cost=lambda: 0.0, console=console) as display:
         write(display)
     return console.file.getvalue()
 

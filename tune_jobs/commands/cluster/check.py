@@ -18,16 +18,25 @@ def add(commands) -> None:
 
 
 def _check(args: argparse.Namespace) -> int:
+    return show_check(args.file)
+
+
+def show_check(path: str) -> int:
+    """Check a file and print what is found; 2 while anything is wrong or still to be filled in."""
     from tune_jobs.cluster.check import check_cluster
 
-    report = check_cluster(args.file)
+    report = check_cluster(path)
     for rule in report.checked:
         print(f"{'WRONG' if rule in report.faults else 'ok':5}  {rule}")
     for blank in report.blanks:
         print(f"still to fill in: {blank}")
-    for path in report.absent:
-        print(f"still to make: {path}")
+    for missing in report.absent:
+        print(f"still to make: {missing}")
     for faults in report.faults.values():
         for fault in faults:
             print(f"tune-jobs: {fault}", file=sys.stderr)
-    return 2 if report.faults or report.blanks else 0
+    if report.blanks or report.absent:
+        print(
+            f"tune-jobs: {path} is not ready; `tune-jobs cluster-init` fills it in", file=sys.stderr
+        )
+    return 2 if report.faults or report.blanks or report.absent else 0

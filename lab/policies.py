@@ -1,0 +1,78 @@
+"""What AWS would answer to a request, by the rules of its policies.
+
+moto enforces policies by action, and on S3 by bucket, but looks at no condition and at no resource
+of EC2's; this does, for the operators and keys that our policies use.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
+from typing import Any
+
+ACCOUNT, REGION = "123456789012", "us-east-1"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """An action on a resource, with the keys that conditions may ask about."""
+
+    action: str
+    resource: str
+    context: Mapping[str, str] = field(default_factory=dict)
+
+
+def allowed(documents: Iterable[Mapping[str, Any]], request: Request) -> bool:
+    """Whether some statement allows a request and none denies it; without a statement: no."""
+    effects = {
+        statement["Effect"]
+        for document in documents
+        for statement in _list(document["Statement"])
+        if _applies(statement, request)
+    }
+    return effects == {"Allow"}
+
+
+def launch(
+    *, kind: str, cluster: str, role: str, group: str, region: str = REGION
+) -> list[Request]:
+    """All that RunInstances asks for when it launches a machine of a kind, as EC2 documents it."""
+    own = f"arn:aws:ec2:{region}:{ACCOUNT}"
+    context = {"ec2:InstanceType": kind, "aws:RequestTag/ray-cluster-name": cluster}
+    parts = [
+        f"arn:aws:ec2:{region}::image/ami-1",
+        f"{own}:key-pair/{cluster}-1",
+        f"{own}:network-interface/eni-1",
+        f"{own}:security-group/{group}",
+        f"{own}:subnet/subnet-1",
+        f"{own}:volume/vol-1",
+        f"{own}:spot-instances-request/sir-1",
+    ]
+    requests = [Request("ec2:RunInstances", part, context) for part in parts]
+    machine = Request("ec2:RunInstances", f"{own}:instance/i-1", context)
+    tagged = replace(machine, action="ec2:CreateTags", context={"ec2:CreateAction": "RunInstances"})
+    given = {"iam:PassedToService": "ec2.amazonaws.com"}
+    passed = Request("iam:PassRole", f"arn:aws:iam::{ACCOUNT}:role/{role}", given)
+    return [*requests, machine, tagged, passed]
+
+
+def _applies(statement: Mapping[str, Any], request: Request) -> bool:
+    if unknown := set(statement) - {"Sid", "Effect", "Action", "Resource", "Condition"}:
+        raise ValueError(f"A statement of ours has no {min(unknown)}.")
+    return (
+        any(fnmatchcase(request.action.lower(), one.lower()) for one in _list(statement["Action"]))
+        and any(fnmatchcase(request.resource, one) for one in _list(statement["Resource"]))
+        and all(
+            _holds(operator, wanted, request.context)
+            for operator, wanted in statement.get("Condition", {}).items()
+        )
+    )
+
+
+def _holds(operator: str, wanted: Mapping[str, Any], context: Mapping[str, str]) -> bool:
+    if operator != "StringEquals":
+        raise ValueError(f"A condition of ours is StringEquals; got {operator}.")
+    return all(context.get(key) in _list(values) for key, values in wanted.items())
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]

@@ -1,0 +1,66 @@
+"""A cluster file filled in: values put at its anchors, every comment and everything else kept."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from stir import archive
+from tune_jobs.errors import TuneJobsError
+from tune_jobs.yaml_file import parse_yaml
+
+SHIPPED = Path(__file__).with_name("shipped")
+TEMPLATE = SHIPPED / "cluster.yaml"
+NO_ACCOUNT = "000000000000"  # of a file that is not filled in
+_BLOCK = r"\n(?:[ ]{4,}- .*\n)+"
+
+
+class ClusterFile:
+    """A cluster file like the shipped one, whose values all stand under ``metadata``."""
+
+    def __init__(self, path: Path) -> None:
+        """Read a file, or the shipped one if there is none; TuneJobsError if it is another kind."""
+        self.path = path
+        self.text = (path if path.exists() else TEMPLATE).read_text(encoding="utf-8")
+        content = parse_yaml(self.text.encode(), "a cluster file", where=str(path))
+        values = content.get("metadata") if isinstance(content, dict) else None
+        known = parse_yaml(TEMPLATE.read_bytes(), "a cluster file", where=str(TEMPLATE))["metadata"]
+        missing = sorted(set(known) - set(values if isinstance(values, dict) else ()))
+        if missing:
+            raise TuneJobsError(
+                f"A file to be filled in must have the values of the shipped cluster.yaml; {path} "
+                f"has no metadata.{missing[0]}. Name another with --out."
+            )
+        assert isinstance(values, dict)
+        self.values: Mapping[str, Any] = values
+
+    @property
+    def is_filled(self) -> bool:
+        """Whether it belongs to an account already."""
+        return self.values["account"] != NO_ACCOUNT
+
+    @property
+    def storage(self) -> str:
+        """Where its machines keep results: ``s3://bucket/prefix``."""
+        return str(self.values["storage"]).partition("TUNE_JOBS_STORAGE=")[2]
+
+    def fill(self, values: Mapping[str, str]) -> None:
+        """Put YAML values in place of those that there are."""
+        for name, text in values.items():
+            value = text if text.startswith("\n") else f" {text}"
+            pattern = rf"(?m)^(  {name}: &{name})(?:{_BLOCK}|[ ](?:.*?)([ ]{{2,}}#.*)?\n)"
+            self.text, count = re.subn(
+                pattern, lambda old, new=value: f"{old[1]}{new}{old[2] or ''}\n", self.text
+            )
+            if count != 1:
+                raise TuneJobsError(
+                    f"A file to be filled in must have a line `{name}: &{name} ...` under "
+                    f"metadata; {self.path} has {count}. Name another file with --out."
+                )
+        content = parse_yaml(self.text.encode(), "a cluster file", where=str(self.path))
+        self.values = content["metadata"]
+
+    def write(self) -> None:
+        """Write the file, whole or not at all."""
+        with archive.written(self.path) as temporary:
+            temporary.write_text(self.text, encoding="utf-8")

@@ -1,0 +1,1 @@
+"""``tune-jobs cluster-init``, ``cluster-check`` and ``cluster-destroy``."""
