@@ -1,4 +1,4 @@
-"""A cloud for the lab: an EC2 of moto's on its launcher, whose instances are its machines."""
+"""A cloud for the lab: an account of moto's on its launcher, whose instances are its machines."""
 
 import json
 import os
@@ -16,8 +16,10 @@ from typing import Any, Self
 from lab.machines import WITH_LAB, Lab, Machine
 
 PORT = 5000
+ENDPOINT = f"10.77.0.10:{PORT}"
 REGION = "us-east-1"
-START_SECONDS = 60.0
+SERVICES = ("CLOUDFORMATION", "EC2", "IAM", "S3", "SERVICE_QUOTAS", "SSM", "STS")
+START_SECONDS = 120.0
 POLL_SECONDS = 0.5
 LOGIN_FILES = (".bashrc", ".profile")
 MODULE = (*WITH_LAB, "lab.cloud")
@@ -96,8 +98,7 @@ class LabCloud:
         (tools / "docker").chmod(0o755)
         system = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
         return {
-            "AWS_ENDPOINT_URL_EC2": f"http://10.77.0.10:{PORT}",
-            "AWS_ENDPOINT_URL_IAM": f"http://10.77.0.10:{PORT}",
+            **{f"AWS_ENDPOINT_URL_{service}": f"http://{ENDPOINT}" for service in SERVICES},
             "AWS_DEFAULT_REGION": REGION,
             "PATH": f"{tools}:{Path(sys.prefix) / 'bin'}:{system}",
         }
@@ -120,7 +121,7 @@ class LabCloud:
         self._thread = threading.Thread(target=self._follow, daemon=True)
         self._thread.start()
         if not self._answers.wait(START_SECONDS):
-            raise OSError(f"The lab's EC2 must start; it did not:\n{log.read_text()[-2000:]}")
+            raise OSError(f"The lab's account must start; it did not:\n{log.read_text()[-2000:]}")
         return self
 
     def __exit__(
@@ -135,8 +136,8 @@ class LabCloud:
         self._watcher.communicate()
 
     def ask(self, script: str, *arguments: object) -> Any:
-        """What a piece of Python with ``ec2`` and ``iam`` prints as JSON, done on the launcher."""
-        begin = "import boto3, json, sys\nec2, iam = boto3.client('ec2'), boto3.client('iam')\n"
+        """What a piece of Python with clients of EC2, IAM and S3 prints as JSON."""
+        begin = "import boto3, json, sys\nec2, iam, s3 = map(boto3.client, ('ec2', 'iam', 's3'))\n"
         return json.loads(self._lab.launcher.run("python", "-c", begin + script, *arguments))
 
     def of(self, what: str, **fields: str) -> list[Event]:

@@ -170,7 +170,8 @@ class Machine:
         """What its commands see; nothing of the environment that the lab runs in."""
         system = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
         path = f"{Path(sys.prefix) / 'bin'}:{system}"
-        return {"HOME": str(Path.home()), "USER": "root", "PATH": path, **self.lab.variables}
+        own = {"HOME": str(Path.home()), "USER": "root", "PATH": path, "PYTHONPATH": str(ROOT)}
+        return {**own, **self.lab.variables}
 
     def _first(self) -> int:
         """The process id, as seen from outside, of its process 1."""

@@ -1,15 +1,21 @@
-"""What AWS would answer to a request, by the rules of its policies.
+"""What AWS would answer to a request, by the rules of its policies; those of ``deploy/`` as JSON.
 
 moto enforces policies by action, and on S3 by bucket, but looks at no condition and at no resource
-of EC2's; this does, for the operators and keys that our policies use.
+of EC2's; this does, for the operators and keys that our policies use. ``python -m lab.policies``
+writes the JSON files, for those who make roles by hand, again after a change of the stack.
 """
 
-from collections.abc import Iterable, Mapping
+import json
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from typing import Any
 
 ACCOUNT, REGION = "123456789012", "us-east-1"
+FILES: Mapping[str, tuple[str, tuple[str, ...]]] = {  # file: role, its policies
+    "head-policy.json": ("stir-head", ("bucket", "machines")),
+    "worker-policy.json": ("stir-worker", ("bucket",)),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,3 +82,58 @@ def _holds(operator: str, wanted: Mapping[str, Any], context: Mapping[str, str])
 
 def _list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
+
+
+def policy_files(client: Callable[[str], Any]) -> dict[str, str]:
+    """The text of each file, from an account of moto's that has the stack ``stir``."""
+    iam = client("iam")
+    outputs = client("cloudformation").describe_stacks(StackName="stir")["Stacks"][0]["Outputs"]
+    made = {one["OutputKey"]: one["OutputValue"] for one in outputs}
+    blanks = {
+        made["BucketName"]: "YOUR-BUCKET",
+        made["GroupId"]: "sg-00000000000000000",
+        f":{REGION}:": ":*:",
+        f":{ACCOUNT}:": ":*:",
+    }
+    texts = {}
+    for file, (role, names) in FILES.items():
+        statements = [
+            statement
+            for name in names
+            for statement in iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"][
+                "Statement"
+            ]
+        ]
+        text = json.dumps({"Version": "2012-10-17", "Statement": statements}, indent=2)
+        for old, new in blanks.items():
+            text = text.replace(old, new)
+        texts[file] = text + "\n"
+    return texts
+
+
+def _write() -> None:
+    import boto3
+    from moto import mock_aws
+
+    from lab.machines import ROOT
+    from tune_jobs.cluster.setup.account import Account
+    from tune_jobs.cluster.setup.market import default_network
+    from tune_jobs.cluster.setup.stack import deploy_stack
+
+    keys = {"aws_access_key_id": "testing", "aws_secret_access_key": "testing"}
+    with mock_aws():
+        boto3.setup_default_session(region_name=REGION, **keys)
+        account = Account(REGION)
+        parameters = {
+            "Name": "stir",
+            "Vpc": default_network(account),
+            "FromAddress": "203.0.113.7/32",
+            "MachineTypes": "m7i.large,c7i.4xlarge,g6.2xlarge",
+        }
+        deploy_stack(account, "stir", parameters, lambda line: None)
+        for name, text in policy_files(boto3.client).items():
+            (ROOT / "deploy" / name).write_text(text)
+
+
+if __name__ == "__main__":
+    _write()

@@ -9,7 +9,7 @@ from lab.machines import WITH_LAB, Lab
 from lab.s3_server import S3Server
 from tune_jobs.storage import Storage
 
-COPIED = ("records", "weights", "failures", "claims", "checkpoints", "studies")
+COPIED = ("records", "weights", "failures", "claims", "checkpoints", "studies", "costs")
 START_SECONDS = 60.0
 MODULE = (*WITH_LAB, "lab.store")
 

@@ -26,9 +26,10 @@ def _follow(args: argparse.Namespace) -> int:
     from tune_jobs.cluster.head import Head
     from tune_jobs.cluster.jobs import follow_job
 
-    head = Head(args.address)
-    head.find(args.job)
-    end = follow_job(head, args.job, say=options.say, show=options.show)
+    with options.reached(args):
+        head = Head(args.address)
+        head.find(args.job)
+        end = follow_job(head, args.job, say=options.say, show=options.show)
     if end.exit_status is None:
         print(
             f"tune-jobs: the driver is lost: {end.reason}; submit the study again", file=sys.stderr
@@ -52,11 +53,12 @@ def _stop(args: argparse.Namespace) -> int:
     from tune_jobs.cluster.head import Head
     from tune_jobs.cluster.jobs import stop_job
 
-    head = Head(args.address)
-    if head.find(args.job).status.is_terminal():
-        print(f"{args.job} has ended already")
-        return 0
-    options.say(f"stopping {args.job}: its trials write their checkpoints")
-    stop_job(head, args.job)
+    with options.reached(args):
+        head = Head(args.address)
+        if head.find(args.job).status.is_terminal():
+            print(f"{args.job} has ended already")
+            return 0
+        options.say(f"stopping {args.job}: its trials write their checkpoints")
+        stop_job(head, args.job)
     print(f"{args.job} is stopped; submitting the study again goes on from the checkpoints")
     return 0

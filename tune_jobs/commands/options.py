@@ -3,14 +3,22 @@
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
 
+from tune_jobs.errors import TuneJobsError
 from tune_jobs.records.text import visible
 from tune_jobs.trial.outcome import CHECKPOINT_SECONDS
+
+if TYPE_CHECKING:
+    from tune_jobs.cluster.setup.cluster_file import ClusterFile
 
 STRAYS_NAMED = 10
 OVER_BUDGET = 3
 INTERRUPTED = 130  # what a shell gives for a command that Ctrl-C ended
+CLUSTER_FILE = "cluster.yaml"
 DASHBOARD = "http://127.0.0.1:8265"  # of a Ray on this machine, and of a tunnel to a cluster's
 
 
@@ -26,9 +34,13 @@ def declare(commands, name: str, summary: str, *examples: str) -> argparse.Argum
 
 def add_storage(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--storage", default=os.environ.get("TUNE_JOBS_STORAGE") or "runs", metavar="URI",
+        "--storage", default=default_storage(), metavar="URI",
         help="a folder or s3://bucket/prefix for all results ($TUNE_JOBS_STORAGE, else runs)",
     )  # fmt: skip
+
+
+def default_storage() -> str:
+    return os.environ.get("TUNE_JOBS_STORAGE") or "runs"
 
 
 def add_imports(parser: argparse.ArgumentParser) -> None:
@@ -48,6 +60,49 @@ def add_head(parser: argparse.ArgumentParser) -> None:
         "--address", default=os.environ.get("RAY_API_SERVER_ADDRESS", DASHBOARD), metavar="URL",
         help=f"the cluster's dashboard ($RAY_API_SERVER_ADDRESS, else {DASHBOARD})",
     )  # fmt: skip
+    parser.add_argument(
+        "--cluster", default=CLUSTER_FILE, metavar="FILE",
+        help=f"the file given to `ray up`: SSH reaches its head, if nothing is at {DASHBOARD} yet, "
+        f"and its storage is the default ({CLUSTER_FILE}, if it is there and filled in)",
+    )  # fmt: skip
+
+
+@contextmanager
+def reached(args: argparse.Namespace) -> Iterator[None]:
+    """Have a tunnel to the head of ``--cluster`` for a while, where no other way is given."""
+    from tune_jobs.cluster.tunnel import Tunnel, is_open
+
+    file = _cluster_file(args)
+    if file is None or args.address != DASHBOARD or is_open():
+        yield
+        return
+    say(f"a tunnel to the head of {file.path}, at {DASHBOARD}")
+    with Tunnel(file.path):
+        yield
+
+
+def storage_of(args: argparse.Namespace) -> str:
+    """The storage asked for, else that of the cluster file, else the default."""
+    if args.storage is None:
+        file = None if os.environ.get("TUNE_JOBS_STORAGE") else _cluster_file(args)
+        return file.storage if file else default_storage()
+    return args.storage
+
+
+def _cluster_file(args: argparse.Namespace) -> "ClusterFile | None":
+    """The cluster file, if it is filled in; one that was not named need not be there."""
+    from tune_jobs.cluster.setup.cluster_file import ClusterFile
+
+    path = Path(args.cluster)
+    if args.cluster == CLUSTER_FILE and not path.is_file():
+        return None
+    try:
+        file = ClusterFile(path, there=True)
+    except TuneJobsError:
+        if args.cluster == CLUSTER_FILE:  # of another kind: it is reached in another way
+            return None
+        raise
+    return file if file.is_filled else None
 
 
 def add_job(parser: argparse.ArgumentParser) -> None:

@@ -2,13 +2,15 @@
 
 import argparse
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from stir.cores import available_cores
-from tune_jobs.commands import options
+from tune_jobs.commands import options, plan_machines
 
 if TYPE_CHECKING:
+    from tune_jobs.plan.fleets import Fleet
     from tune_jobs.plan.inventory import Inventory
     from tune_jobs.plan.opened import OpenedStudy
     from tune_jobs.plan.outlook import CellOutlook, Outlook
@@ -36,6 +38,7 @@ def add(commands) -> None:
         "--cells", action="store_true",
         help="a row for each model, dataset, scenario, kernel size and interpolation",
     )  # fmt: skip
+    plan_machines.add(parser)
     parser.add_argument("--json", action="store_true", help="for scripts")
     options.add_places(parser)
     parser.set_defaults(run=_plan)
@@ -51,6 +54,7 @@ def _plan(args: argparse.Namespace) -> int:
     from tune_jobs.terminal.plan import show_outlook
     from tune_jobs.trial.calibrate import machine_of_trials
 
+    plan_machines.require_machines(args)
     opened = open_study(load_study(args.study), args.data)
     cpus = opened.study.resources.cpus
     slots = args.max_concurrent or max(1, available_cores() // cpus)
@@ -62,11 +66,32 @@ def _plan(args: argparse.Namespace) -> int:
         return _plan_search(opened, storage, inventory, slots, args)
     here = Here.of_calibration(machine_of_trials(storage, opened.study.resources))
     outlook = look_ahead(opened, storage, inventory, here=here)
+    fleets = _fleets(opened, args, outlook.trial_seconds_left, outlook.cells)
     if args.json:
-        print(json.dumps(_as_json(opened, outlook, slots, args.price), indent=1))
-    else:
-        show_outlook(opened, outlook, slots, args.price, cells=args.cells)
+        plan = _as_json(opened, outlook, slots, args.price)
+        if fleets:
+            plan["machines"] = plan_machines.as_json(fleets)
+        print(json.dumps(plan, indent=1))
+        return 0
+    show_outlook(opened, outlook, slots, args.price, cells=args.cells)
+    if fleets:
+        plan_machines.show(fleets, args, opened.study.resources)
     return 0
+
+
+def _fleets(
+    opened: "OpenedStudy",
+    args: argparse.Namespace,
+    seconds: float | None,
+    cells: "Sequence[CellOutlook]" = (),
+) -> "list[Fleet]":
+    """What the study would take on kinds of machine, if that is asked for."""
+    if args.machines is None:
+        return []
+    longest = max((cell.trial.seconds for cell in cells if cell.left and cell.trial), default=0.0)
+    return plan_machines.fleets_of(
+        args, opened.study.resources, trial_seconds=seconds, longest_seconds=longest
+    )
 
 
 def _plan_search(
@@ -88,6 +113,7 @@ def _plan_search(
     seconds = outlook.trial_seconds_left
     hours = None if seconds is None else seconds / 3600 / slots
     money = None if hours is None or args.price is None else hours * args.price
+    fleets = _fleets(opened, args, seconds)
     if args.json:
         plan = {
             "search": opened.study.name,
@@ -98,6 +124,8 @@ def _plan_search(
             "hours_left": hours,
             "money": money,
         }
+        if fleets:
+            plan["machines"] = plan_machines.as_json(fleets)
         print(json.dumps(plan, indent=1))
         return 0
     print(f"search {opened.study.name}: {describe_counts(outlook.states, outlook.undrawn)}")
@@ -107,6 +135,8 @@ def _plan_search(
     print(time_left(seconds, slots, args.price))
     if opened.study.search and opened.study.search.asha:
         print("this is as if asha stopped none of them early")
+    if fleets:
+        plan_machines.show(fleets, args, opened.study.resources)
     return 0
 
 

@@ -27,6 +27,7 @@ def add(commands) -> None:
     options.add_head(parser)
     options.add_places(parser)
     options.add_checkpoint_seconds(parser)
+    parser.set_defaults(storage=None)  # that of the cluster, where none is named
     parser.add_argument(
         "--keep-alive", action="store_true",
         help="wait for a head that is lost, and send the study again when it is back",
@@ -45,7 +46,7 @@ def _submit(args: argparse.Namespace) -> int:
     from tune_jobs.study.plugins import packages_of
     from tune_jobs.study.subset import Only
 
-    storage = Storage(args.storage)
+    storage = Storage(options.storage_of(args))
     if storage.is_local:
         raise TuneJobsError(
             "The storage of a cluster must be one that all its machines reach, s3://bucket/prefix; "
@@ -61,7 +62,8 @@ def _submit(args: argparse.Namespace) -> int:
     if args.dry_run:
         _show(bundle, opened)
         return 0
-    return _send(bundle, study_file, opened, only, storage, args)
+    with options.reached(args):
+        return _send(bundle, study_file, opened, only, storage, args)
 
 
 def _send(

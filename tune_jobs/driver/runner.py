@@ -16,9 +16,9 @@ from stir.cores import available_cores
 from stir.terminal import step
 from tune_jobs.cluster.address import LOCAL
 from tune_jobs.cluster.connection import count_nodes, ray_session, scratch_folder
+from tune_jobs.cluster.meter import Meter, price_labels, require_prices
 from tune_jobs.driver.display import Display
 from tune_jobs.driver.experiment import Experiment, Setting
-from tune_jobs.driver.meter import Meter, price_labels, require_prices
 from tune_jobs.driver.options import RunOptions
 from tune_jobs.driver.stop import Stop
 from tune_jobs.driver.trainable import Shared

@@ -22,7 +22,7 @@ WORLD = """
       - {FromPort: 8265, ToPort: 8265, IpProtocol: tcp, IpRanges: [{CidrIp: 0.0.0.0/0}]}
 """
 INSTALL = """  install: &install
-    - python -m pip install --no-cache-dir -c ~/.stir/constraints.txt "$(echo ~/.stir/*.whl)[data,tune,aws]"
+    - python -m pip install -c ~/.stir/constraints.txt "$(echo ~/.stir/*.whl)[data,tune,aws]"
 """
 MISTAKES = {  # what is replaced, by what, and what must be said of it
     "a misspelt key at the top": (

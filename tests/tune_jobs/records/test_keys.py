@@ -15,6 +15,7 @@ from tune_jobs.records.keys import (
     point_id_of,
     predictions_key,
     record_key,
+    rentals_key,
     samples_key,
     search_key,
     study_key,
@@ -38,6 +39,7 @@ KEYS = {
     Kind.SEARCH: search_key("my-study"),
     Kind.SAMPLES: samples_key("my-study"),
     Kind.OUTCOME: outcome_key("my-study", ID),
+    Kind.RENTALS: rentals_key("my-study", ID),
     Kind.DAMAGED: damaged_key(ID, DIGEST * 5),
 }
 
@@ -52,10 +54,12 @@ def test_a_key_is_taken_apart_into_what_it_was_made_of(kind: Kind):
     assert key is not None
     assert key.kind is kind
     of_others = {Kind.CALIBRATION, Kind.DATASET, Kind.STUDY, Kind.SEARCH, Kind.SAMPLES}
+    of_others |= {Kind.RENTALS}
     assert key.point_id == (None if kind in of_others else ID)
     assert point_id_of(KEYS[kind]) == key.point_id
     assert key.attempt == (12 if kind is Kind.FAILURE else None)
     assert (key.class_index, key.instance) == ((3, 0) if kind is Kind.INDEX_MAPS else (None, None))
+    assert key.driver == (ID if kind is Kind.RENTALS else None)
     assert key.digest == (DIGEST if kind in (Kind.WEIGHTS, Kind.DATASET, Kind.DAMAGED) else None)
 
 

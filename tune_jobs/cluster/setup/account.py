@@ -107,6 +107,6 @@ def _boto3() -> Any:
     except ModuleNotFoundError:
         raise TuneJobsError(
             "A cluster on AWS needs boto3; it is not installed. "
-            "Install it with: pip install -c constraints.txt -e '.[aws]'"
+            "Install it with: pip install -c constraints.txt -e '.[all,aws]'"
         ) from None
     return boto3

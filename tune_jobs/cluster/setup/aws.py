@@ -204,8 +204,7 @@ def _software(wish: Wish) -> dict[str, str]:
         return {**values, "image": wish.image, "install": "[]"}
     python = "".join(platform.python_version_tuple()[:2])
     command = (
-        "python -m pip install --no-cache-dir -c ~/.stir/constraints.txt "
-        '"$(echo ~/.stir/*.whl)[data,tune,aws]"'
+        'python -m pip install -c ~/.stir/constraints.txt "$(echo ~/.stir/*.whl)[data,tune,aws]"'
     )
     return {
         **values,

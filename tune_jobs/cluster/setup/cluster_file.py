@@ -1,13 +1,14 @@
 """A cluster file filled in: values put at its anchors, every comment and everything else kept."""
 
 import re
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from stir import archive
 from tune_jobs.errors import TuneJobsError
-from tune_jobs.yaml_file import parse_yaml
+from tune_jobs.yaml_file import parse_yaml, read_bytes
 
 SHIPPED = Path(__file__).with_name("shipped")
 TEMPLATE = SHIPPED / "cluster.yaml"
@@ -18,10 +19,14 @@ _BLOCK = r"\n(?:[ ]{4,}- .*\n)+"
 class ClusterFile:
     """A cluster file like the shipped one, whose values all stand under ``metadata``."""
 
-    def __init__(self, path: Path) -> None:
-        """Read a file, or the shipped one if there is none; TuneJobsError if it is another kind."""
+    def __init__(self, path: Path, *, there: bool = False) -> None:
+        """Read a file, or the shipped one if there is none; TuneJobsError if it is another kind.
+
+        One that must be ``there`` raises OSError if it is not.
+        """
         self.path = path
-        self.text = (path if path.exists() else TEMPLATE).read_text(encoding="utf-8")
+        source = path if there or path.exists() else TEMPLATE
+        self.text = read_bytes(source, "a cluster file").decode(errors="replace")
         content = parse_yaml(self.text.encode(), "a cluster file", where=str(path))
         values = content.get("metadata") if isinstance(content, dict) else None
         known = parse_yaml(TEMPLATE.read_bytes(), "a cluster file", where=str(TEMPLATE))["metadata"]
@@ -42,7 +47,8 @@ class ClusterFile:
     @property
     def storage(self) -> str:
         """Where its machines keep results: ``s3://bucket/prefix``."""
-        return str(self.values["storage"]).partition("TUNE_JOBS_STORAGE=")[2]
+        option = str(self.values["storage"]).partition("TUNE_JOBS_STORAGE=")[2]
+        return "".join(shlex.split(option))  # it is quoted for a shell where it has an &
 
     def fill(self, values: Mapping[str, str]) -> None:
         """Put YAML values in place of those that there are."""

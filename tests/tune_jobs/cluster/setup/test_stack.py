@@ -8,7 +8,7 @@ import pytest
 from botocore.exceptions import ClientError
 from moto.core.authorization import enable_iam_authentication
 
-from lab.policies import ACCOUNT, REGION, Request, allowed, launch
+from lab.policies import ACCOUNT, FILES, REGION, Request, allowed, launch, policy_files
 
 ROOT = Path(__file__).parents[4]
 BUCKET = f"stir-{ACCOUNT}-{REGION}"
@@ -177,7 +177,5 @@ def test_a_worker_launches_and_ends_nothing(as_role):
 
 
 def test_json_of_the_policies_is_what_the_stack_makes(made):
-    from lab.policy_files import FILES, policy_files
-
     written = {name: json.loads((ROOT / "deploy" / name).read_text()) for name in FILES}
     assert written == {name: json.loads(text) for name, text in policy_files(made).items()}

@@ -1,0 +1,136 @@
+"""``tune-jobs plan STUDY --machines``: kinds of machine, and what the study would take on each."""
+
+import argparse
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Any
+
+from tune_jobs.commands import options
+from tune_jobs.errors import TuneJobsError
+
+if TYPE_CHECKING:
+    from tune_jobs.plan.fleets import Fleet
+    from tune_jobs.plan.machines import Machine
+    from tune_jobs.study.study import Resources
+
+COUNT = 8  # machines, where no number is given
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--machines", type=options.positive, nargs="?", const=COUNT, metavar="N",
+        help=f"a table of kinds of machine: trials at once, hours and money on N of each ({COUNT})",
+    )  # fmt: skip
+    parser.add_argument(
+        "--prices", metavar="FILE",
+        help="with --machines: a YAML list of machines of your own (list prices of AWS)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--spot-prices", metavar="REGION", help="with --machines: ask AWS for today's in a region"
+    )
+
+
+def require_machines(args: argparse.Namespace) -> None:
+    for name in ("prices", "spot_prices"):
+        if getattr(args, name) and args.machines is None:
+            raise TuneJobsError(f"--{name.replace('_', '-')} goes with --machines; it came alone.")
+
+
+def fleets_of(
+    args: argparse.Namespace,
+    resources: "Resources",
+    *,
+    trial_seconds: float | None,
+    longest_seconds: float,
+) -> "list[Fleet]":
+    """What the machines asked for make of a study; TuneJobsError if it fits on none of them."""
+    from tune_jobs.plan.fleets import fleets
+    from tune_jobs.plan.machines import HEAD, load_machines
+
+    table = load_machines()
+    machines = load_machines(args.prices) if args.prices else table
+    if args.spot_prices:
+        machines = _with_spot(machines, args.spot_prices)
+    found = list(
+        fleets(
+            (machine for machine in machines.values() if machine.type != HEAD),
+            args.machines,
+            resources,
+            trial_hours=None if trial_seconds is None else trial_seconds / 3600,
+            longest_hours=longest_seconds / 3600,
+            head_price=machines.get(HEAD, table[HEAD]).on_demand,
+        )
+    )
+    if not found:
+        raise TuneJobsError(
+            f"A trial of this study must fit on some machine; it takes {resources.cpus} CPUs and "
+            f"{resources.gpus:g} GPU, which none of {', '.join(machines)} has for it."
+        )
+    return found
+
+
+def show(found: "list[Fleet]", args: argparse.Namespace, resources: "Resources") -> None:
+    """Print the table, and which of its numbers are estimates."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from tune_jobs.plan.machines import HEAD
+
+    console = Console(highlight=False, soft_wrap=True, markup=False)
+    table = Table("machines", "", "at once", "an hour, each", "hours", "money")
+    for column in table.columns[2:]:
+        column.justify = "right"
+    for fleet in found:
+        table.add_row(
+            f"{args.machines} {fleet.machine.type}",
+            fleet.market,
+            str(fleet.at_once),
+            f"{'~' * fleet.price_is_guess}{fleet.price:,.3f}",
+            "?" if fleet.hours is None else f"~{fleet.hours:,.1f}",
+            "?" if fleet.money is None else f"~{fleet.money:,.2f}",
+        )
+    console.print(table)
+    for note in _notes(found, args, resources):
+        console.print(note)
+    console.print(f"money includes the head, one {HEAD}; storage and traffic are not in it")
+
+
+def _notes(found: "list[Fleet]", args: argparse.Namespace, resources: "Resources") -> "list[str]":
+    notes = []
+    if not args.prices:
+        notes.append("prices on demand are list prices of us-east-1, November 2025")
+    if any(fleet.price_is_guess for fleet in found):
+        notes.append("~ spot prices are guessed as half of that; --spot-prices REGION asks AWS")
+    if resources.gpus:
+        notes.append("hours are unknown: how long trials take on these GPUs was not measured")
+    elif any(fleet.hours is None for fleet in found):
+        notes.append("hours are unknown: a model has neither records nor a place in the table")
+    else:
+        notes.append("kinds with GPUs are left out: the study's trials take none (resources.gpus)")
+        notes.append(
+            "~ hours are estimates, as if each CPU were a core like those that were timed; EC2's "
+            "are hardware threads, two to a core but for c7a"
+        )
+    return notes
+
+
+def as_json(found: "list[Fleet]") -> list[dict[str, Any]]:
+    return [
+        {
+            **{key: value for key, value in asdict(fleet).items() if key != "machine"},
+            "type": fleet.machine.type,
+        }
+        for fleet in found
+    ]
+
+
+def _with_spot(machines: "dict[str, Machine]", region: str) -> "dict[str, Machine]":
+    """The machines that a region has, with its spot prices."""
+    from tune_jobs.cluster.setup.account import Account
+    from tune_jobs.cluster.setup.market import offers
+
+    found = offers(Account(region), machines)
+    return {
+        name: replace(machine, spot=found[name].spot)
+        for name, machine in machines.items()
+        if name in found
+    }
