@@ -13,8 +13,8 @@ from subprocess import Popen
 
 import pytest
 
+from lab.aws.cloud import ENDPOINT, LabCloud
 from lab.bars import write_bars
-from lab.cloud import ENDPOINT, LabCloud
 from lab.machines import WITH_LAB, Lab, background, why_not
 from lab.s3_server import CREDENTIALS
 from tune_jobs.cluster.setup.cluster_file import ClusterFile

@@ -10,8 +10,8 @@ from stir.cores import available_cores
 from tune_jobs.commands import options, plan_machines
 
 if TYPE_CHECKING:
-    from tune_jobs.plan.fleets import Fleet
     from tune_jobs.plan.inventory import Inventory
+    from tune_jobs.plan.machines.fleets import Fleet
     from tune_jobs.plan.opened import OpenedStudy
     from tune_jobs.plan.outlook import CellOutlook, Outlook
     from tune_jobs.storage import Storage

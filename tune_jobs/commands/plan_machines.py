@@ -8,8 +8,8 @@ from tune_jobs.commands import options
 from tune_jobs.errors import TuneJobsError
 
 if TYPE_CHECKING:
-    from tune_jobs.plan.fleets import Fleet
-    from tune_jobs.plan.machines import Machine
+    from tune_jobs.plan.machines.fleets import Fleet
+    from tune_jobs.plan.machines.kinds import Machine
     from tune_jobs.study.study import Resources
 
 COUNT = 8  # machines, where no number is given
@@ -43,8 +43,8 @@ def fleets_of(
     longest_seconds: float,
 ) -> "list[Fleet]":
     """What the machines asked for make of a study; TuneJobsError if it fits on none of them."""
-    from tune_jobs.plan.fleets import fleets
-    from tune_jobs.plan.machines import HEAD, load_machines
+    from tune_jobs.plan.machines.fleets import fleets
+    from tune_jobs.plan.machines.kinds import HEAD, load_machines
 
     table = load_machines()
     machines = load_machines(args.prices) if args.prices else table
@@ -73,7 +73,7 @@ def show(found: "list[Fleet]", args: argparse.Namespace, resources: "Resources")
     from rich.console import Console
     from rich.table import Table
 
-    from tune_jobs.plan.machines import HEAD
+    from tune_jobs.plan.machines.kinds import HEAD
 
     console = Console(highlight=False, soft_wrap=True, markup=False)
     table = Table("machines", "", "at once", "an hour, each", "hours", "money")

@@ -20,7 +20,7 @@ from tune_jobs.cluster.setup.proposal import Proposal, Wish
 from tune_jobs.cluster.setup.software import write_software
 from tune_jobs.cluster.setup.stack import Stack, deploy_stack, find_stack
 from tune_jobs.errors import TuneJobsError
-from tune_jobs.plan.machines import CPU_TYPES, GPU_TYPES, HEAD, Machine, load_machines
+from tune_jobs.plan.machines.kinds import CPU_TYPES, GPU_TYPES, HEAD, Machine, load_machines
 
 Say = Callable[[str], None]
 MOST_OVER_SPOT = 1.5  # what a spot machine may come to cost, over what it costs now

@@ -8,7 +8,7 @@ import pytest
 from botocore.exceptions import ClientError
 from moto.core.authorization import enable_iam_authentication
 
-from lab.policies import ACCOUNT, FILES, REGION, Request, allowed, launch, policy_files
+from lab.aws.policies import ACCOUNT, FILES, REGION, Request, allowed, launch, policy_files
 
 ROOT = Path(__file__).parents[4]
 BUCKET = f"stir-{ACCOUNT}-{REGION}"

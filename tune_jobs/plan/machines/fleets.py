@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from tune_jobs.plan.machines import Machine
+from tune_jobs.plan.machines.kinds import Machine
 from tune_jobs.study.study import Resources
 
 SPOT, ON_DEMAND = "spot", "on demand"

@@ -9,7 +9,7 @@ from tune_jobs.errors import TuneJobsError
 from tune_jobs.names import did_you_mean
 from tune_jobs.yaml_file import parse_yaml, read_bytes
 
-SHIPPED = Path(__file__).with_name("machines.yaml")
+SHIPPED = Path(__file__).with_name("kinds.yaml")
 HEAD = "m7i.large"
 CPU_TYPES = ("c7i.4xlarge", "c7a.4xlarge", "c6i.4xlarge", "m7i.4xlarge")  # 16 CPUs each
 GPU_TYPES = ("g6.2xlarge", "g5.2xlarge")  # 8 CPUs and a GPU with 24 GB each

@@ -1,8 +1,8 @@
 """What AWS would answer to a request, by the rules of its policies; those of ``deploy/`` as JSON.
 
 moto enforces policies by action, and on S3 by bucket, but looks at no condition and at no resource
-of EC2's; this does, for the operators and keys that our policies use. ``python -m lab.policies``
-writes the JSON files, for those who make roles by hand, again after a change of the stack.
+of EC2's; this does, for the operators and keys that our policies use. The JSON files, for those who
+make roles by hand, are written again after a change of the stack by ``python -m lab.aws.policies``.
 """
 
 import json

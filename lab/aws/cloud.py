@@ -22,7 +22,7 @@ SERVICES = ("CLOUDFORMATION", "EC2", "IAM", "S3", "SERVICE_QUOTAS", "SSM", "STS"
 START_SECONDS = 120.0
 POLL_SECONDS = 0.5
 LOGIN_FILES = (".bashrc", ".profile")
-MODULE = (*WITH_LAB, "lab.cloud")
+MODULE = (*WITH_LAB, "lab.aws.cloud")
 PUBLIC_KEY = """
 pairs = ec2.describe_key_pairs(KeyNames=[sys.argv[1]], IncludePublicKey=True)["KeyPairs"]
 print(json.dumps(pairs[0]["PublicKey"].strip()))

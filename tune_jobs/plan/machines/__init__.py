@@ -1,0 +1,1 @@
+"""Kinds of machine, and what a study would take on some of each."""
