@@ -1,0 +1,100 @@
+"""Draw the pictures at the top of README: accuracy by object size, step times, the report's page.
+
+    python -m benchmarks.readme --results results --report report.html
+
+Each picture is made from what is there: results of our own runs, the table in
+docs/benchmarks-layers.md, and a report that chromium takes a picture of.
+"""
+
+import argparse
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from analysis.figures import canvas
+from analysis.figures.generalization import generalization
+from analysis.results.folder import ResultsFolder
+
+ROOT = Path(__file__).parent.parent
+IMAGES = ROOT / "docs" / "img"
+TABLE = ROOT / "docs" / "benchmarks-layers.md"
+DATASET, SCENARIO = "emoji", 2
+PAGE = (1440, 1000)  # pixels of the report that are shown
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--results", metavar="DIR", help="a results folder of our own runs")
+    parser.add_argument("--report", metavar="HTML", help="a report to take a picture of")
+    args = parser.parse_args()
+    figures = {"step-time": step_times(compiled_and_plain(TABLE.read_text()))}
+    if args.results:
+        figures["own-generalization"] = own_generalization(args.results)
+    for name, figure in figures.items():
+        path = IMAGES / f"{name}.svg"
+        path.write_bytes(canvas.to_bytes(figure, "svg"))
+        print(path.relative_to(ROOT))
+    if args.report:
+        print(picture(Path(args.report).resolve(), IMAGES / "report.png").relative_to(ROOT))
+    return 0
+
+
+def own_generalization(results: str) -> Figure:
+    """Accuracy by object size of all models on the middle sizes of emoji."""
+    scales = ResultsFolder(results, "ours").scales
+    return generalization(scales[(scales["dataset"] == DATASET) & (scales["scenario"] == SCENARIO)])
+
+
+def compiled_and_plain(page: str) -> dict[str, tuple[float, float]]:
+    """Seconds of a training step of each model, by the book and compiled, from the page's table."""
+    rows = re.findall(r"^\| `(\w+)` \| 1 \| 1 \| ([\d.]+) \| [\d.]+ \| ([\d.]+) \|", page, re.M)
+    if not rows:
+        raise SystemExit(f"{TABLE.name} must have the table that benchmarks.layers prints.")
+    return {model: (float(plain), float(compiled)) for model, plain, compiled in rows}
+
+
+def step_times(seconds: dict[str, tuple[float, float]]) -> Figure:
+    """A pair of bars a model on a logarithmic axis, and how many times the one is the other."""
+    models = sorted(seconds, key=lambda model: seconds[model][0] / seconds[model][1])
+    looks = canvas.model_styles(models)
+    with canvas.house_style():
+        figure = Figure(figsize=(5.6, 0.3 * len(models) + 0.8), layout="constrained")
+        axes = figure.subplots()
+        for place, model in enumerate(models):
+            plain, compiled = seconds[model]
+            axes.barh(place + 0.2, plain, height=0.36, color="0.75")
+            axes.barh(place - 0.2, compiled, height=0.36, color=looks[model].colour)
+            axes.text(plain * 1.08, place, times(plain / compiled), va="center", fontsize=8)
+        axes.set_xscale("log")
+        axes.set_xlabel("seconds of a training step, 16 images, one CPU thread")
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.margins(x=0.12)
+        axes.set_yticks(range(len(models)), [looks[model].name for model in models])
+        axes.set_title("grey: by the book, as published; colour: here", fontsize=8, loc="left")
+    return figure
+
+
+def times(ratio: float) -> str:
+    """How many times, with two digits or all before the point: 4.6 x, 152 x."""
+    return f"{ratio:.1f} x" if ratio < 10 else f"{ratio:.0f} x"
+
+
+def picture(page: Path, path: Path) -> Path:
+    """What a browser shows of the top of a page."""
+    subprocess.run(
+        [
+            *("chromium", "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"),
+            *(f"--window-size={PAGE[0]},{PAGE[1]}", "--virtual-time-budget=10000"),
+            *(f"--screenshot={path}", page.as_uri()),
+        ],
+        check=True,
+        capture_output=True,
+    )
+    return path
+
+
+if __name__ == "__main__":
+    sys.exit(main())

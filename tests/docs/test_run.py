@@ -1,0 +1,97 @@
+"""The code blocks of the documents run: each page's in its order, after those of the tutorial."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import analysis
+from lab.site.blocks import Block, blocks
+from siconvnet.models import registry
+from tune_jobs.cli import main
+
+pytestmark = pytest.mark.ray
+
+ROOT = Path(__file__).parents[2]
+TUTORIAL = "docs/tutorials/laptop.md"  # it trains what other pages ask about
+PAGES = [
+    str(path.relative_to(ROOT))
+    for path in sorted([*(ROOT / "docs").rglob("*.md"), ROOT / "README.md"])
+    if any(block.is_run for block in blocks("", path.read_text()))
+]
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of somebody who has followed the tutorial."""
+    folder = tmp_path_factory.mktemp("home")
+    run_page(TUTORIAL, folder)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _only_known_models() -> Any:
+    known = dict(registry._models)
+    yield
+    registry._models.clear()
+    registry._models.update(known)
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page != TUTORIAL])
+@pytest.mark.filterwarnings("default")  # of libraries that the examples show
+def test_every_block_of_a_page_runs(page: str, home: Path):
+    assert run_page(page, home) >= 1
+
+
+def test_the_blocks_of_the_tutorial_have_run(home: Path):
+    assert len([*(home / "runs" / "records").iterdir()]) >= 4
+    assert (home / "report.html").stat().st_size > 10_000
+
+
+def run_page(page: str, home: Path) -> int:
+    """Run what a page has to run; returns how much that was."""
+    names: dict[str, Any] = {"__name__": page}
+    found = [block for block in blocks(page, (ROOT / page).read_text()) if block.is_run]
+    for block in found:
+        if block.title:
+            (home / block.title).write_text(block.text)
+        elif block.language in ("bash", "console"):
+            shell(block, home)
+        elif block.language == "sql":
+            analysis.query(block.text, str(home / "results"))
+        elif block.language == "python":
+            python(block, home, names)
+    return len(found)
+
+
+def shell(block: Block, home: Path) -> None:
+    variables = os.environ | {
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "PYTHONPATH": str(ROOT),
+    }
+    script = f"set -euo pipefail\n{block.script}"
+    done = subprocess.run(
+        ["bash", "-c", script], cwd=home, env=variables, capture_output=True, text=True
+    )
+    where = f"{block.page}:{block.line}"
+    assert done.returncode == 0, f"{where}\n{block.script}\n{done.stdout}{done.stderr}"
+
+
+def python(block: Block, home: Path, names: dict[str, Any]) -> None:
+    """Run a block in the names of its page, with its home as the current folder."""
+    before = Path.cwd()
+    os.chdir(home)
+    try:
+        exec(compile(block.text, f"{block.page}:{block.line}", "exec"), names)
+    finally:
+        os.chdir(before)
+
+
+def test_the_shipped_studies_that_the_documents_name_are_planned(
+    home: Path, capsys: pytest.CaptureFixture[str]
+):
+    assert main(["plan", "emoji", "--storage", str(home / "runs"), "--data", str(home)]) == 0
+    assert "99" in capsys.readouterr().out
