@@ -3,7 +3,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 
-.PHONY: help demo test test-cluster test-wheel clean
+.PHONY: help demo docs test test-cluster test-wheel clean
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 
@@ -24,6 +24,10 @@ test: $(VENV)/.test-ready  ## lint, types, all tests: a quarter of an hour with 
 	$(BIN)/basedpyright
 	$(BIN)/pytest --numprocesses 2 --dist loadfile
 
+docs: $(VENV)/.docs-ready  ## the documentation as a site, site/index.html; warnings are errors
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	@echo "site/index.html"
+
 test-cluster: $(VENV)/.cluster-ready  ## clusters of machines made of this one: minutes, root on Linux
 	$(BIN)/pytest -s -ra tests/cluster
 
@@ -31,7 +35,7 @@ test-wheel: $(VENV)/.test-ready  ## the wheel in an empty environment, folder an
 	$(BIN)/pytest -s -ra tests/wheel
 
 clean:  ## remove what the targets above made
-	rm -rf demo build *.egg-info .pytest_cache .ruff_cache .hypothesis $(VENV)
+	rm -rf demo build site *.egg-info .pytest_cache .ruff_cache .hypothesis $(VENV)
 
 $(VENV)/.run-ready: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
@@ -41,6 +45,10 @@ $(VENV)/.run-ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	@echo "Installing into $(VENV) (PyTorch and Ray among others; a few minutes the first time)"
 	$(INSTALL) --editable '.[all]'
+	touch $@
+
+$(VENV)/.docs-ready: $(VENV)/.run-ready
+	$(INSTALL) --editable '.[all,docs]'
 	touch $@
 
 $(VENV)/.test-ready: $(VENV)/.run-ready

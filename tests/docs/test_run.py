@@ -3,10 +3,13 @@
 import os
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
+import nbformat
 import pytest
+from nbclient import NotebookClient
 
 import analysis
 from lab.site.blocks import Block, blocks
@@ -49,6 +52,17 @@ def test_every_block_of_a_page_runs(page: str, home: Path):
 def test_the_blocks_of_the_tutorial_have_run(home: Path):
     assert len([*(home / "runs" / "records").iterdir()]) >= 4
     assert (home / "report.html").stat().st_size > 10_000
+
+
+def test_the_notebook_runs_on_the_results_of_the_tutorial(home: Path):
+    notebook = nbformat.read(ROOT / "examples" / "explore.ipynb", as_version=4)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of Jupyter's own
+        client = NotebookClient(notebook, resources={"metadata": {"path": str(home)}}, timeout=300)
+        client.execute()
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", ())]
+    assert sum("image/png" in output.get("data", {}) for output in outputs) == 2
+    assert outputs[-1]["data"]["text/plain"].isdecimal()
 
 
 def run_page(page: str, home: Path) -> int:
