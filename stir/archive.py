@@ -87,10 +87,10 @@ def read_bytes(path: Path, most_bytes: int) -> bytes:
     return data
 
 
-def write(path: Path, arrays: Mapping[str, NDArray]) -> None:
+def write(path: str | Path, arrays: Mapping[str, NDArray]) -> None:
     """Write arrays as a compressed ``.npz``, lightly: black margins shrink most at any level."""
     with (
-        written(path) as temporary,
+        written(Path(path)) as temporary,
         zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as bundle,
     ):
         for name, array in arrays.items():

@@ -68,7 +68,7 @@ FREE = {"metadata", "rayStartParams", "requests", "limits"}  # mappings with key
 
 def commands(program: str) -> list[str]:
     """The command lines of the documents' code blocks that begin with a program, also in $(...)."""
-    blocks = re.findall(r"^ *```\n(.*?)^ *```", DOCUMENT, re.MULTILINE | re.DOTALL)
+    blocks = re.findall(r"^ *```(?:bash.*)?\n(.*?)^ *```", DOCUMENT, re.MULTILINE | re.DOTALL)
     lines = [line.strip() for block in blocks for line in block.splitlines()]
     lines = [re.sub(r"^[A-Z]+=\$\((.*)\)$", r"\1", line) for line in lines]
     lines = [re.sub(r" *&? *(?: #.*)?$", "", line) for line in lines]

@@ -14,7 +14,6 @@ from nbclient import NotebookClient
 import analysis
 from lab.site.blocks import Block, blocks
 from siconvnet.models import registry
-from tune_jobs.cli import main
 
 pytestmark = pytest.mark.ray
 
@@ -102,10 +101,3 @@ def python(block: Block, home: Path, names: dict[str, Any]) -> None:
         exec(compile(block.text, f"{block.page}:{block.line}", "exec"), names)
     finally:
         os.chdir(before)
-
-
-def test_the_shipped_studies_that_the_documents_name_are_planned(
-    home: Path, capsys: pytest.CaptureFixture[str]
-):
-    assert main(["plan", "emoji", "--storage", str(home / "runs"), "--data", str(home)]) == 0
-    assert "99" in capsys.readouterr().out
