@@ -19,12 +19,14 @@ import numpy as np
 import pandas as pd
 
 import analysis
+from analysis.figures.canvas import to_bytes
 from analysis.figures.generalization import generalization
 from analysis.stats import mean_interval
 from analysis.style import model_styles
 from siconvnet import MODELS
 
 PROTOCOL = "scenario == 2 and kernel_size == 7 and lr == 0.001 and source == 'ours'"
+FEWEST = 3  # seeds for an interval to mean something
 FIGURES = {
     "selection-by-size.svg": ("emoji",),
     "selection-backgrounds.svg": ("emoji-clutter", "shapes"),
@@ -48,7 +50,7 @@ def main() -> int:
         if shown.empty:
             print(f"no trial on {' or '.join(datasets)}: {name} is left out", file=sys.stderr)
             continue
-        generalization(shown).savefig(args.out / name)
+        (args.out / name).write_bytes(to_bytes(generalization(shown), "svg"))
     return 0
 
 
@@ -91,7 +93,7 @@ def table(scores: pd.DataFrame, dataset: str) -> str:
             model_styles([str(model)])[str(model)].name,
             str(len(runs)),
             f"{runs.mean():.1%}",
-            f"{reach.low:.1%} to {reach.high:.1%}" if len(runs) > 1 else "",
+            f"{reach.low:.1%} to {reach.high:.1%}" if len(runs) >= FEWEST else "",
             f"{small:.1%}",
             f"{large:.1%}",
         )

@@ -96,11 +96,12 @@ def test_an_image_with_fewer_blobs_than_candidates_gives_the_others_no_sign():
     assert all(bool(part.isfinite().all()) for part in found)
 
 
+@pytest.mark.parametrize("floors", [(0.0,), (0.0, 0.4, 0.8)])
 @pytest.mark.parametrize(("gain", "offset"), [(0.3, 0.2), (2.0, -1.0), (-1.0, 1.0), (-0.5, 0.7)])
 def test_another_contrast_brightness_or_sign_changes_nothing_that_is_learned_from(
-    gain: float, offset: float
+    gain: float, offset: float, floors: tuple[float, ...]
 ):
-    network = ScaleSelectNetwork(1, 5, side=SIDE)
+    network = ScaleSelectNetwork(1, 5, side=SIDE, floors=floors)
     images = torch.cat([face(20, 10, 30), face(45, 3, 15)])
     patches, _ = network.patches(images)
     changed, _ = network.patches(gain * images + offset)
