@@ -80,17 +80,25 @@ MODELS: Mapping[str, ModelStyle] = MappingProxyType(
         "energy_pool_valid": ModelStyle("Energy Pool, valid (ours)", "#c9a27a", "d", _DOTTED),
         "conv3d": ModelStyle("Conv3D", "#7e6fd0", "h", _DOTTED),
         "scale_select": ModelStyle("Scale Select (ours)", "#c2185b", "D"),
-        "scale_select_k": ModelStyle("Scale Select, several (ours)", "#e0609a", "d"),
+        "scale_select_k": ModelStyle("Scale Select, several (ours)", "#e644b2", "d"),
     }
 )
 
-_RESERVE_COLOURS = ("#2fa594", "#cc5577", "#9c9a2e", "#5f8fd0", "#c08a3e", "#8a5fb0", "#6fae57")
+_RESERVE_COLOURS = ("#2ab288", "#116eff", "#774455", "#c366ff", "#00cc3c", "#4c33d4", "#005e55")
 _RESERVE_MARKERS = ("*", "p", "8", "H")
 _RESERVE = tuple((colour, marker) for marker in _RESERVE_MARKERS for colour in _RESERVE_COLOURS)
 
 DATASETS: Mapping[str, str] = MappingProxyType(
-    {"emoji": "Emoji", "mnist": "MNIST", "trafficsign": "Traffic Sign", "aerial": "Aerial"}
+    {
+        "emoji": "Emoji",
+        "mnist": "MNIST",
+        "trafficsign": "Traffic Sign",
+        "aerial": "Aerial",
+        "emoji-clutter": "Emoji, cluttered",
+        "shapes": "Shapes",
+    }
 )
+_PUBLISHED_FILE = "@published"  # ends the name of a dataset that was downloaded, not built
 
 
 def ordered(names: Iterable[str], table: Mapping[str, object]) -> list[str]:
@@ -126,16 +134,29 @@ def model_styles(labels: Iterable[str]) -> dict[str, ModelStyle]:
             dash = look.dash if number == 0 else _VARIANT_DASHES[number % len(_VARIANT_DASHES)]
             name = visible(f"{look.name} {how}".strip())
             styles[label] = replace(look, name=name, dash=dash)
+    return _told_apart(styles)
+
+
+def _told_apart(styles: dict[str, ModelStyle]) -> dict[str, ModelStyle]:
+    """The same styles, with the label after a name that an earlier model has already."""
+    taken: set[str] = set()
+    for label, look in styles.items():
+        if look.name in taken:
+            styles[label] = replace(look, name=visible(f"{look.name} ({label})"))
+        taken.add(styles[label].name)
     return styles
 
 
 def dataset_name(dataset: str) -> str:
     """The dataset's printed name; a user's own is called as it is.
 
-    >>> dataset_name("mnist"), dataset_name("mine")
-    ('MNIST', 'mine')
+    >>> dataset_name("mnist"), dataset_name("emoji@published"), dataset_name("mine")
+    ('MNIST', 'Emoji (published file)', 'mine')
     """
-    return visible(DATASETS.get(dataset, dataset))
+    base = dataset.removesuffix(_PUBLISHED_FILE)
+    if base == dataset or base not in DATASETS:
+        return visible(DATASETS.get(dataset, dataset))
+    return f"{DATASETS[base]} (published file)"
 
 
 def scenario_name(scenario: int) -> str:

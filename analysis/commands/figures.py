@@ -38,16 +38,19 @@ def _figures(args: argparse.Namespace) -> int:
         from analysis.figures.gallery import draw_figures
     folder, out = ResultsFolder(args.results, args.source), Storage(args.out or args.results)
     why_not: dict[str, str] = {}
+    drawn: list[str] = []
     with progress_bar("Drawing figures") as progress:
         figures = draw_figures(folder, names, shown=args.object)
         for done, (name, figure) in enumerate(figures, start=1):
             if isinstance(figure, AnalysisError):
                 why_not[name] = str(figure)
             else:
-                for key in canvas.save(figure, out, name):
-                    output.result(f"{out.uri}/{key}")
+                canvas.save(figure, out, name)
+                drawn.append(name)
             progress(done, len(names))
-    return output.skipped(why_not, asked=args.names, made=len(names) - len(why_not))
+    if drawn:
+        output.result(f"{out.uri}/figures: {', '.join(drawn)} (each as svg, pdf, png)")
+    return output.skipped(why_not, asked=args.names, made=len(drawn))
 
 
 def _object(text: str) -> Object:

@@ -1,6 +1,7 @@
 """``stir-analysis report``: one HTML page, and the figures in it."""
 
 import argparse
+from pathlib import Path
 
 from analysis.commands import options, output
 from analysis.figures.settings import own_settings
@@ -27,4 +28,6 @@ def _report(args: argparse.Namespace) -> int:
         out = args.out or args.results
         keys = report(args.results, out, source=args.source, progress=progress)
     output.result(f"{Storage(out).uri}/{keys[-1]}")
+    if figures := dict.fromkeys(Path(key).stem for key in keys[:-1]):
+        output.result(f"{Storage(out).uri}/figures: {', '.join(figures)} (each as svg, pdf, png)")
     return 0

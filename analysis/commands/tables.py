@@ -13,10 +13,10 @@ from tune_jobs.storage import Storage
 def add(parser: argparse.ArgumentParser) -> None:
     options.describe(
         parser,
-        f"Print tables: all, or {', '.join(TABLES)}.",
+        f"Print tables: accuracy unless asked for others, which are all, or {', '.join(TABLES)}.",
         "tables accuracy --format tex --results results",
     )
-    parser.add_argument("names", nargs="*", default=["all"], metavar="NAME")
+    parser.add_argument("names", nargs="*", default=["accuracy"], metavar="NAME")
     parser.add_argument("--format", choices=list(FORMATS), default="md", help="default: md")
     parser.add_argument("--out", metavar="DIR", help="write a file per table instead")
     options.add_results(parser)
@@ -27,6 +27,11 @@ def add(parser: argparse.ArgumentParser) -> None:
 def _tables(args: argparse.Namespace) -> int:
     folder, why_not = ResultsFolder(args.results, args.source), {}
     names = options.chosen("table", args.names, TABLES)
+    if args.format == "csv" and args.out is None and len(names) > 1:
+        raise AnalysisError(
+            f"CSV on the terminal must be of one table; got {', '.join(names)}. Name one, or write "
+            "a file for each with --out DIR."
+        )
     for name in names:
         try:
             text = FORMATS[args.format](TABLES[name](folder))

@@ -1,13 +1,17 @@
 """The figures by name: titles and captions. Knowing them takes no drawing library."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from analysis import stats
+from analysis import stats, style
 from analysis.results.comparison import MARGIN
 
 _INTERVALS = f"95 % intervals (Student's t for fewer than {stats.FEW} seeds, else a bootstrap)"
+
+
+# The paper's Fig. 4 leaves them out: a degenerate model, and one that is not competitive in time.
+LEFT_OUT = ("energy_pool", "conv3d")
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +20,14 @@ class Caption:
 
     title: str
     caption: str
+    of_models: Mapping[str, str] = field(default_factory=dict)  # a sentence for each that is there
+
+    def text(self, models: Iterable[str]) -> str:
+        """The caption of a figure of these models, by their labels."""
+        found = {label.partition(" ")[0] for label in models}
+        return " ".join(
+            [self.caption, *(self.of_models[one] for one in self.of_models if one in found)]
+        )
 
 
 CAPTIONS: Mapping[str, Caption] = MappingProxyType(
@@ -23,8 +35,13 @@ CAPTIONS: Mapping[str, Caption] = MappingProxyType(
         "overview": Caption(
             "Test accuracy at a glance",
             f"Dots are means over seeds with {_INTERVALS}, the best three of a panel "
-            "filled; the dotted line is the standard model. Energy Pool and Conv3D, which the "
-            "paper's Fig. 4 leaves out, are in the box plots. Axes differ between panels.",
+            "filled. Axes differ between panels.",
+            {"standard": "The dotted line is the standard model."}
+            | {
+                model: f"{style.MODELS[model].name}, which the paper's Fig. 4 leaves out, is in "
+                "the box plots."
+                for model in LEFT_OUT
+            },
         ),
         "generalization": Caption(
             "Test accuracy by object scale",
@@ -46,8 +63,11 @@ CAPTIONS: Mapping[str, Caption] = MappingProxyType(
             "Does the chosen kernel size follow the object's size?",
             "Pearson's r of chosen kernel size and object scale over 48 scales, mean over test "
             "objects: boxes over the channels of all runs. An object for which a channel never "
-            "changes its size has no r; the panel says how many. Pixel Pool's channels without an "
-            "answer above zero (see the index maps) all have one small r that means nothing.",
+            "changes its size has no r; the panel says how many.",
+            {
+                "pixel_pool": "Pixel Pool's channels without an answer above zero (see the index "
+                "maps) all have one small r that means nothing."
+            },
         ),
         "pooling": Caption(
             "Chosen kernel size against object size, closely",

@@ -14,6 +14,7 @@ _COLUMNS = ("model", "dataset", "scenario", "scale", "accuracy")
 _WHAT = "accuracies by scale"
 _WHY = "published ones get them from import-mlflow --by-scale"
 _MARK_EVERY = 6  # scales
+_INK = 0.6  # of all bands of a panel together, so that those of eleven models do not hide the lines
 _TRAINED = {"color": style.SHADE, "linewidth": 0, "zorder": 0}
 
 
@@ -53,6 +54,7 @@ def _draw(axes: Axes, cell: pd.DataFrame, styles: dict[str, style.ModelStyle], f
     canvas.note_unknown(axes, cell, "scale", what=_WHAT)
     found = by_scale(cell)
     places = {model: place for place, model in enumerate(styles)}
+    shade = min(0.15, _INK / max(1, found["model"].nunique()))
     for model, curve in found.groupby("model"):
         look = styles[str(model)]
         axes.plot(
@@ -64,7 +66,7 @@ def _draw(axes: Axes, cell: pd.DataFrame, styles: dict[str, style.ModelStyle], f
             markevery=(places[str(model)] % _MARK_EVERY, _MARK_EVERY),
         )
         axes.fill_between(
-            curve["scale"], curve["low"], curve["high"], color=look.colour, alpha=0.15, linewidth=0
+            curve["scale"], curve["low"], curve["high"], color=look.colour, alpha=shade, linewidth=0
         )
     axes.set(xlim=(SCALES[0] - 0.5, SCALES[-1] + 0.5), ylim=(0, 1.02))
     axes.set_xticks([17, 33, 48, 64])

@@ -8,10 +8,8 @@ from matplotlib.ticker import MaxNLocator
 from analysis import style
 from analysis.errors import AnalysisError
 from analysis.figures import canvas
+from analysis.figures.catalogue import LEFT_OUT
 
-# The paper's Fig. 4 leaves them out: a degenerate model, and one that is not competitive in time.
-LEFT_OUT = ("energy_pool", "conv3d")
-SHOWN = (2, 4)  # Mid2Rest, All2All
 TOP = 3
 
 _SUMMARY = (
@@ -24,15 +22,15 @@ _TRIALS = ("model", "dataset", "scenario", "test_accuracy")
 def overview(summary: pd.DataFrame) -> Figure:
     """A dot per model with the interval of its mean; the best three of a panel are filled.
 
-    ``summary`` is that of ``summary.summarised``. Shows Mid2Rest and All2All (all scenarios, if
-    neither is there) and, as the paper does, neither energy_pool nor conv3d. The dotted line is the
-    standard model. Everything is a mean: medians would hide runs that collapsed.
+    ``summary`` is that of ``summary.summarised``. A row of panels for each scenario that was run
+    (the paper has Mid2Rest and All2All) and, as the paper does, neither energy_pool nor conv3d. The
+    dotted line is the standard model. Everything is a mean: medians would hide runs that collapsed.
     Source: Altstidl et al. (2023), arXiv:2211.10288, Fig. 4.
     """
     canvas.require_columns(summary, _SUMMARY, what="The overview")
     base = summary["model"].str.partition(" ")[0]
     cells = summary[~base.isin(LEFT_OUT)]
-    shown = sorted(set(cells["scenario"]) & set(SHOWN)) or sorted(set(cells["scenario"]))
+    shown = sorted(set(cells["scenario"]))
     if cells.empty:
         names = " and ".join(style.MODELS[name].name for name in LEFT_OUT)
         raise AnalysisError(
@@ -43,7 +41,7 @@ def overview(summary: pd.DataFrame) -> Figure:
     columns = style.ordered(cells["dataset"], style.DATASETS)
     height = len(shown) * (0.19 * len(styles) + 0.65) + 0.4
     with canvas.house_style():
-        figure = Figure(figsize=(max(2.1 * len(columns), 3) + 1.3, height), layout="constrained")
+        figure = Figure(figsize=(max(2.5 * len(columns), 3) + 1.3, height), layout="constrained")
         grid = figure.subplots(len(shown), len(columns), squeeze=False, sharey=True)
         for i, scenario in enumerate(shown):
             for j, dataset in enumerate(columns):

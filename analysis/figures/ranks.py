@@ -32,6 +32,7 @@ def critical_difference(ranking: Ranking, *, note: str = "") -> Figure:
         for tick in range(1, count + 1):
             axes.vlines(tick, -0.15, 0, color=style.INK, linewidth=1)
             axes.text(tick, -0.3, str(tick), ha="center", va="bottom", fontsize="small")
+        axes.text(0.6, 0, "average rank, 1 is best", ha="right", va="center")
         for place, (model, rank) in enumerate(ranking.ranks.items()):
             left = place < half
             row = bars + 1 + (place if left else count - 1 - place)

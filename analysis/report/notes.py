@@ -28,19 +28,24 @@ def notes(folder: ResultsFolder) -> list[str]:
     for choice in rate_choices(eligible(trials, folder.study_points)):
         medians = ", ".join(f"{rate:g}: {median:.3f}" for rate, median in choice.medians.items())
         lines.append(
-            f"{choice.model} on {choice.dataset}, {style.scenario_name(choice.scenario)}, ran at "
-            f"several learning rates; only {choice.lr:g} is reported (median best validation "
+            f"{_cell(choice.model, choice.dataset, choice.scenario)}, ran at several learning "
+            f"rates; only {choice.lr:g} is reported (median best validation "
             f"accuracy over {counted(choice.shared_seeds, 'shared seed')}: {medians})."
         )
     return [line for line in lines if line]
 
 
+def _cell(model: str, dataset: str, scenario: int) -> str:
+    name = style.model_styles([model])[model].name
+    return f"{name} on {style.dataset_name(dataset)}, {style.scenario_name(scenario)}"
+
+
 def undecided(folder: ResultsFolder) -> list[str]:
     """A sentence for each cell of a study that has no learning rate yet."""
     return [
-        f"Study {row['study']} has no learning rate for {row['model']} on {row['dataset']}, "
-        f"{style.scenario_name(row['scenario'])}, yet and reports none of its runs: "
-        f"{row['undecided']}."
+        f"Study {row['study']} has no learning rate for "
+        f"{_cell(row['model'], row['dataset'], row['scenario'])}, yet and reports none of its "
+        f"runs: {row['undecided']}."
         for row in folder.cells[folder.cells["undecided"] != ""].to_dict("records")
     ]
 

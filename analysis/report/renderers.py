@@ -8,6 +8,7 @@ from analysis import style
 from analysis.report.table import MISSING, Column, Grid, Table, shown
 from analysis.text import as_html, as_latex, as_markdown
 
+ROWS_OF_A_PAGE = 40
 Cells = tuple[tuple[str, ...], ...]
 
 
@@ -63,9 +64,14 @@ def markdown(table: Table) -> str:
 
 
 def latex(table: Table) -> str:
-    """A ``tabular`` for the booktabs package, the note as its caption."""
+    """A ``tabular`` for the booktabs package, the note as its caption; a long one runs over pages.
+
+    More than ROWS_OF_A_PAGE rows are a ``longtable``, of the package of that name.
+    """
     head, rows = texts(table)
     lines = [" & ".join(map(as_latex, cells)) + r" \\" for cells in (head, *rows)]
+    if len(rows) > ROWS_OF_A_PAGE:
+        return _over_pages(table, len(head), lines)
     body = [r"\toprule", lines[0], r"\midrule", *lines[1:], r"\bottomrule"]
     return "\n".join(
         [
@@ -75,6 +81,24 @@ def latex(table: Table) -> str:
             *(f"    {line}" for line in body),
             r"  \end{tabular}",
             r"\end{table}",
+            "",
+        ]
+    )
+
+
+def _over_pages(table: Table, columns: int, lines: Sequence[str]) -> str:
+    """A table of LaTeX's longtable, its head repeated on every page."""
+    ends = rf"\multicolumn{{{columns}}}{{r}}{{continued}} \\"
+    return "\n".join(
+        [
+            rf"\begin{{longtable}}{{{'l' * columns}}}",
+            rf"  \caption{{{as_latex(table.title)}. {as_latex(table.note)}}} \\",
+            *(f"  {line}" for line in (r"\toprule", lines[0], r"\midrule", r"\endfirsthead")),
+            *(f"  {line}" for line in (r"\toprule", lines[0], r"\midrule", r"\endhead")),
+            *(f"  {line}" for line in (r"\midrule", ends, r"\endfoot", r"\bottomrule")),
+            r"  \endlastfoot",
+            *(f"  {line}" for line in lines[1:]),
+            r"\end{longtable}",
             "",
         ]
     )

@@ -105,7 +105,7 @@ def _drawing(name: str, figure: Figure, folder: ResultsFolder) -> str:
     return page.drawing(
         name,
         title=title,
-        caption=CAPTIONS[name].caption,
+        caption=CAPTIONS[name].text(folder.reported["model"]),
         alt=alt_text(name, title, folder),
         svg=canvas.to_svg(figure),
         command=f"stir-analysis figures {name} --results {shlex.quote(folder.uri)}",

@@ -131,7 +131,10 @@ def test_an_export_becomes_tables_and_figures_of_published_runs(tmp_path, capsys
         "overview.svg",
         "time.svg",
     }
-    assert main(["tables", "--format", "csv", "--out", "tables"]) == 0
+    out = capsys.readouterr().out
+    assert out.endswith("/figures: overview, time (each as svg, pdf, png)\n")
+    assert out.count("\n") == 1
+    assert main(["tables", "all", "--format", "csv", "--out", "tables"]) == 0
     assert {path.name for path in (tmp_path / "tables").iterdir()} == {
         "accuracy.csv",
         "time.csv",
@@ -173,3 +176,27 @@ def test_a_long_answer_is_cut_on_the_terminal_and_whole_in_a_file(runs, capsys):
     assert "3 more rows" in lines[-1]
     assert main(["query", sql, "--format", "csv"]) == 0
     assert len(capsys.readouterr().out.splitlines()) == 1004
+
+
+def test_tables_are_of_accuracy_unless_asked_for_more_and_csv_is_one_at_a_time(
+    tmp_path, capsys, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    main(["import-mlflow", str(EXPORT)])
+    capsys.readouterr()
+    assert main(["tables"]) == 0
+    assert capsys.readouterr().out.startswith("**Test accuracy.**")
+    assert main(["tables", "--format", "csv"]) == 0
+    assert capsys.readouterr().out.startswith("dataset,scenario,model,lr,seeds")
+    assert main(["tables", "accuracy", "time", "--format", "csv"]) == 2
+    out = capsys.readouterr()
+    assert "must be of one table; got accuracy, time" in out.err
+    assert out.out == ""
+
+
+@pytest.mark.parametrize(
+    ("argv", "near"), [(["figures", "overveiw"], "overview"), (["tables", "rank"], "ranks")]
+)
+def test_a_misspelt_figure_or_table_names_the_nearest(argv, near, capsys):
+    assert main(argv) == 2
+    assert f"Did you mean {near!r}?" in capsys.readouterr().err

@@ -1,4 +1,8 @@
+from itertools import combinations
+
+import numpy as np
 import pytest
+from matplotlib.colors import to_rgb
 
 from analysis.style import MODELS, model_styles, ordered
 
@@ -42,8 +46,6 @@ def test_models_stand_in_the_order_of_the_papers_table_and_own_ones_last():
 
 @pytest.mark.parametrize("background", [(1, 1, 1), (0.086, 0.09, 0.106)])
 def test_model_colours_stand_out_from_white_and_from_dark_pages(background):
-    from matplotlib.colors import to_rgb
-
     def luminance(rgb):
         parts = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in rgb]
         return 0.2126 * parts[0] + 0.7152 * parts[1] + 0.0722 * parts[2]
@@ -51,3 +53,39 @@ def test_model_colours_stand_out_from_white_and_from_dark_pages(background):
     for look in MODELS.values():
         low, high = sorted([luminance(to_rgb(look.colour)), luminance(background)])
         assert (high + 0.05) / (low + 0.05) > 2
+
+
+def apart(one: str, two: str) -> float:
+    """How far two colours lie apart in OKLab (Ottosson 2020), where 0.02 is just noticeable."""
+
+    def oklab(colour: str) -> np.ndarray:
+        rgb = np.array(to_rgb(colour))
+        light = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+        cones = [
+            [0.4122214708, 0.5363325363, 0.0514459929],
+            [0.2119034982, 0.6806995451, 0.1073969566],
+            [0.0883024619, 0.2817188376, 0.6299787005],
+        ]
+        lab = [
+            [0.2104542553, 0.7936177850, -0.0040720468],
+            [1.9779984951, -2.4285922050, 0.4505937099],
+            [0.0259040371, 0.7827717662, -0.8086757660],
+        ]
+        return np.array(lab) @ np.cbrt(np.array(cones) @ light)
+
+    return float(np.linalg.norm(oklab(one) - oklab(two)))
+
+
+def test_no_colour_of_an_own_model_is_near_one_that_ships_or_another_own_one():
+    own = {look.colour for look in model_styles(f"model{i}" for i in range(28)).values()}
+    assert len(own) == 7
+    shipped = {look.colour for look in MODELS.values()}
+    for one in own:
+        assert min(apart(one, other) for other in (shipped | own) - {one}) > 0.1
+    for one, two in combinations(sorted(shipped), 2):
+        assert apart(one, two) > 0.09
+
+
+def test_two_models_never_print_alike():
+    names = [look.name for look in model_styles(["xu", "Xu", "disco"]).values()]
+    assert names == ["Xu", "DISCO", "Xu (Xu)"]

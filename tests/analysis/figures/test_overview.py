@@ -5,6 +5,7 @@ from matplotlib.colors import to_hex
 
 from analysis import AnalysisError, style
 from analysis.figures import canvas
+from analysis.figures.catalogue import CAPTIONS
 from analysis.figures.overview import boxes, overview
 from analysis.results.published import published_summary
 
@@ -27,27 +28,31 @@ def dots(axes) -> dict[str, tuple[float, bool]]:
     }
 
 
-def test_the_published_overview_has_nine_models_in_eight_panels(published):
+MID2REST = 4  # the first panel of that scenario: a row has four datasets
+
+
+def test_the_published_overview_has_nine_models_on_every_dataset_in_every_scenario(published):
     titles = [axes.get_title(loc="left") for axes in published.axes]
-    assert titles[0] == "Emoji, Mid2Rest"
+    assert titles[0] == "Emoji, Small2Large"
+    assert titles[MID2REST] == "Emoji, Mid2Rest"
     assert titles[-1] == "Aerial, All2All"
     marks = [[line.get_marker() for line in axes.lines] for axes in published.axes]
-    assert [panel.count("o") for panel in marks] == [9] * 8
+    assert [panel.count("o") for panel in marks] == [9] * 16
 
 
 def test_the_best_three_by_mean_are_filled(published):
-    filled = {name for name, (_, full) in dots(published.axes[0]).items() if full}
+    filled = {name for name, (_, full) in dots(published.axes[MID2REST]).items() if full}
     assert filled == {"Pixel Pool", "DISCO", "Hermite"}
 
 
 def test_the_dotted_line_stands_at_the_standard_model(published):
-    axes = published.axes[0]
+    axes = published.axes[MID2REST]
     [line] = [line for line in axes.lines if line.get_linestyle() == ":"]
     assert line.get_xdata()[0] == dots(axes)["Standard"][0] == pytest.approx(0.3908, abs=1e-3)
 
 
 def test_collapsed_runs_are_named_where_they_lower_a_mean(published):
-    words = [text.get_text().strip() for text in published.axes[4].texts]
+    words = [text.get_text().strip() for text in published.axes[12].texts]
     assert words == ["3 of 50 collapsed", "16 of 50 collapsed"]
 
 
@@ -83,15 +88,25 @@ def test_a_name_with_dollar_signs_is_drawn_as_it_is():
     assert b"<svg" in canvas.to_bytes(figure, "svg")
 
 
-def test_scenarios_1_and_3_are_shown_where_there_is_nothing_else():
-    cells = published_summary().query("scenario == 1")
-    assert len(overview(cells).axes) == 4
+def test_every_scenario_that_was_run_is_shown_and_no_other():
+    cells = published_summary().query("scenario in (1, 2)")
+    titles = [axes.get_title(loc="left") for axes in overview(cells).axes]
+    assert titles[::4] == ["Emoji, Small2Large", "Emoji, Mid2Rest"]
+
+
+def test_the_caption_names_no_model_that_is_not_there():
+    caption = CAPTIONS["overview"]
+    assert "Energy Pool" not in caption.text(["disco", "mine"])
+    assert "Standard" not in caption.text(["disco"])
+    told = caption.text(["standard", "energy_pool k=7", "conv3d"])
+    assert "The dotted line is the standard model." in told
+    assert "Energy Pool, which the paper's Fig. 4 leaves out" in told
 
 
 def test_a_dataset_without_a_scenario_says_so():
     cells = published_summary()
     cells = cells[(cells["dataset"] != "mnist") | (cells["scenario"] != 4)]
-    texts = [text.get_text() for text in overview(cells).axes[5].texts]
+    texts = [text.get_text() for text in overview(cells).axes[13].texts]
     assert texts == ["no runs"]
 
 

@@ -16,6 +16,7 @@ def test_every_model_is_named_with_its_rank_and_bars_join_what_is_alike():
         "4.00  mine",
     ]
     assert "critical difference 1.66, 8 cells" in texts[-1]
+    assert "average rank, 1 is best" in texts
     assert critical_difference(found, note="Left out: a.").get_supxlabel() == "Left out: a."
     bars = [c for c in axes.collections if c.get_linewidth()[0] == 3.5]
     assert len(bars) == len(found.alike) == 3

@@ -149,3 +149,16 @@ def test_csv_holds_unrounded_fractions(folder):
 def test_names_are_escaped_for_their_medium(render, name, shown):
     frame = pd.DataFrame({"name": [name]})
     assert shown in render(Table("Names", "All.", frame, {"name": Column("Name")}))
+
+
+def test_a_long_latex_table_runs_over_pages_with_its_head_on_each():
+    rows = pd.DataFrame({"model": [f"m_{n}" for n in range(41)]})
+    long = Table("Many", "All of them.", rows, {"model": Column("Model")})
+    text = renderers.latex(long)
+    assert text.startswith("\\begin{longtable}{l}")
+    assert text.count("Model \\\\") == 2
+    assert text.index("\\endfirsthead") < text.index("\\endhead") < text.index("m\\_0")
+    assert text.count("m\\_") == 41
+    assert text.endswith("\\end{longtable}\n")
+    short = replace(long, frame=rows.head(40))
+    assert renderers.latex(short).startswith("\\begin{table}")
