@@ -2,6 +2,7 @@
 
 import platform
 from collections.abc import Callable, Mapping
+from math import inf
 
 from tune_jobs.cluster.setup.account import Account, asking, code_of
 from tune_jobs.cluster.setup.cluster_file import ClusterFile
@@ -38,11 +39,12 @@ def propose(wish: Wish) -> Proposal:
     if not bucket:
         bucket = f"{wish.name}-{account.number}-{account.region}"
         existing = bucket if _has_bucket(account, bucket) else ""
-    found = offers(account, (*CPU_TYPES, *GPU_TYPES))
-    chosen = {
-        kind: _cheapest(found, (str(file.values[f"{kind}_type"]),) if file.is_filled else types)
+    wanted = {
+        kind: (str(file.values[f"{kind}_type"]),) if file.is_filled else types
         for kind, types in {"cpu": CPU_TYPES, "gpu": GPU_TYPES}.items()
     }
+    found = offers(account, (*wanted["cpu"], *wanted["gpu"]))
+    chosen = {kind: _cheapest(found, types) for kind, types in wanted.items()}
     vcpus = vcpus_allowed(account)
     counts, notes = _counts(wish, file, chosen, vcpus, account.region)
     types = [HEAD, *(offer.type for offer in chosen.values() if offer)]
@@ -180,8 +182,8 @@ def _counts(
             require_quotas(vcpus, region, [kind])
         if not wanted or offer is None:
             number = 0
-        elif allowed is not None and allowed // machines[offer.type].cpus < number:
-            number = int(allowed // machines[offer.type].cpus)
+        elif (fit := _fit(allowed, machines.get(offer.type))) < number:
+            number = int(fit)
             notes.append(
                 f"the account's quota allows {number} {kind.replace('_', ' ')} machines at once "
                 f"({allowed:.0f} vCPUs)"
@@ -190,6 +192,11 @@ def _counts(
     if all(vcpus[kind] is None for kind in vcpus):
         notes.append("the account's quotas cannot be read; a launch that they forbid fails later")
     return counts, tuple(notes)
+
+
+def _fit(vcpus: float | None, machine: Machine | None) -> float:
+    """How many machines a quota allows; no limit where it, or their kind, is not known."""
+    return inf if vcpus is None or machine is None else vcpus // machine.cpus
 
 
 def _software(wish: Wish) -> dict[str, str]:
@@ -220,15 +227,17 @@ def _prices(chosen: Mapping[str, Offer | None]) -> dict[str, str]:
         if offer:
             values[f"{family}_type"] = offer.type
             values[f"{family}_spot_price"] = f'"{money(offer.spot)}"'
-            values[f"{family}_most"] = f'"{_most(offer, machines[offer.type]):.2f}"'
-            if family == "gpu":
-                price = machines[offer.type].on_demand
-                values["gpu_on_demand_price"] = f'"{money(price)}"'
+            machine = machines.get(offer.type)  # else a user's own choice
+            values[f"{family}_most"] = f'"{_most(offer, machine):.2f}"'
+            if family == "gpu" and machine:
+                values["gpu_on_demand_price"] = f'"{money(machine.on_demand)}"'
     return values
 
 
-def _most(offer: Offer, machine: Machine) -> float:
-    return max(0.01, min(machine.on_demand, MOST_OVER_SPOT * offer.spot))
+def _most(offer: Offer, machine: Machine | None) -> float:
+    """The most that a spot machine may come to cost."""
+    on_demand = machine.on_demand if machine else inf
+    return max(0.01, min(on_demand, MOST_OVER_SPOT * offer.spot))
 
 
 def money(dollars: float) -> str:

@@ -137,6 +137,18 @@ def test_kinds_and_counts_are_as_asked_for(account):
     assert [counts[f"gpu_{kind}_workers"] for kind in ("spot", "on_demand")] == [0, 0]
 
 
+def test_a_kind_of_machine_that_the_user_has_chosen_stays_and_may_be_launched(account):
+    assert main(["cluster-init", *HERE]) == 0
+    path = Path("cluster.yaml")
+    path.write_text(path.read_text().replace("&cpu_type c7i.4xlarge", "&cpu_type c7i.8xlarge"))
+    assert main(["cluster-init", *HERE]) == 0
+    assert "&cpu_type c7i.8xlarge" in path.read_text()
+    policy = account("iam").get_role_policy(RoleName="stir-head", PolicyName="machines")
+    conditions = [one.get("Condition", {}) for one in policy["PolicyDocument"]["Statement"]]
+    kinds = [one["StringEquals"].get("ec2:InstanceType") for one in conditions if one]
+    assert ["m7i.large", "c7i.8xlarge", "g6.2xlarge"] in kinds
+
+
 def test_an_image_that_has_everything_is_not_installed_into(account):
     image = "docker.io/me/scale-generalization:0.1.0-ray2.60.0-torch2.13.0-py3.11"
     assert main(["cluster-init", *HERE, "--image", image]) == 0
