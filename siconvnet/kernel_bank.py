@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 
@@ -13,3 +14,14 @@ class KernelBank:
     bias: Tensor | None  # (O,), one for all scales
     margins: tuple[int, ...]
     padding: int  # zeros around the images, in pixels
+
+
+def zero_margins(basis: Tensor) -> tuple[int, ...]:
+    """How many rows and columns of zeros surround all functions of a scale, for each scale."""
+    side = basis.shape[-1]
+    if basis.device.type == "meta":  # no values to read
+        return (0,) * basis.shape[1]
+    distance = (torch.arange(side, device="cpu") - side // 2).abs()
+    ring = torch.maximum(distance[:, None], distance)
+    used = basis.ne(0).any(dim=0).cpu()
+    return tuple(side // 2 - int((ring * scale).max()) for scale in used)

@@ -5,6 +5,7 @@ forces it. Without it the same answer comes from ``siconvnet.fast``.
 """
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +24,7 @@ from siconvnet.resample import (
 )
 
 POOL_MODES = ("pixel", "slice", "energy", "energy_valid")
+Device = torch.device | str | None
 FEW_TAPS = 100  # of all kernels together; up to here convolving by the book is faster
 
 
@@ -36,7 +38,8 @@ class SiConv2d(nn.Module):
              centred and surrounded by zeros. With ``padding`` the images are surrounded by zeros
              instead, and every answer is (H, W).
     Units:   every size is a number of pixels.
-    Learned: ``weight`` (O, C, k, k) and ``bias`` (O,); the count does not depend on ``num_scales``.
+    Learned: ``weight`` (O, C, k, k) and, unless ``bias=False``, ``bias`` (O,); the count does not
+             depend on ``num_scales``.
     Source:  Altstidl et al. (2023), arXiv:2211.10288, section 3.1.
 
     >>> layer = SiConv2d(3, 16, num_scales=5, kernel_size=7)
@@ -54,6 +57,9 @@ class SiConv2d(nn.Module):
         interpolation: str = "bicubic",
         padding: bool = False,
         plain: bool = False,
+        bias: bool = True,
+        device: Device = None,
+        dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
         check_kernel_size(kernel_size)
@@ -67,20 +73,22 @@ class SiConv2d(nn.Module):
         self.interpolation = interpolation
         self.padding = padding
         self.plain = plain
-        self.weight = nn.Parameter(torch.empty(out_channels, in_channels, kernel_size, kernel_size))
-        self.bias = nn.Parameter(torch.empty(out_channels))
+        size = (out_channels, in_channels, kernel_size, kernel_size)
+        self.weight = nn.Parameter(torch.empty(size, device=device, dtype=dtype))
+        self.bias = nn.Parameter(self.weight.new_empty(out_channels)) if bias else None
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
         """Draw weight, then bias, from U(-a, a) with a = 1 / sqrt(inputs of one answer)."""
         bound = 1 / math.sqrt(self.in_channels * self.kernel_size**2)
         nn.init.uniform_(self.weight, -bound, bound)
-        nn.init.uniform_(self.bias, -bound, bound)
+        if self.bias is not None:
+            nn.init.uniform_(self.bias, -bound, bound)
 
     def forward(self, x: Tensor) -> Tensor:
         self.check_input(x)
         if self.runs_fast(x) and sum(side**2 for side in self.sides) > FEW_TAPS:
-            return response(x, self.weight, self.bias, self.ladder)
+            return response(x, self.weight, bias_of(self), self.ladder)
         return self.plain_response(x)
 
     def plain_response(self, x: Tensor) -> Tensor:
@@ -141,7 +149,7 @@ class SiConv2d(nn.Module):
         return (
             f"{self.in_channels}, {self.out_channels}, num_scales={self.num_scales}, "
             f"kernel_size={self.kernel_size}, interpolation={self.interpolation!r}, "
-            f"padding={self.padding}, plain={self.plain}"
+            f"padding={self.padding}, plain={self.plain}, bias={self.bias is not None}"
         )
 
 
@@ -245,9 +253,9 @@ class PooledSiConv2d(nn.Module):
             return self.pool(conv.plain_response(x), return_indices)
         conv.check_input(x)
         if return_indices:
-            chosen = pooled_choice(x, conv.weight, conv.bias, conv.ladder, self.pool.mode)
+            chosen = pooled_choice(x, conv.weight, bias_of(conv), conv.ladder, self.pool.mode)
             return self.pool(conv.plain_response(x), True) if chosen is None else chosen
-        return pooled_response(x, conv.weight, conv.bias, conv.ladder, self.pool.mode)
+        return pooled_response(x, conv.weight, bias_of(conv), conv.ladder, self.pool.mode)
 
     def peak(self, x: Tensor) -> Tensor:
         """The largest answer of each image and channel, (N, O)."""
@@ -255,7 +263,7 @@ class PooledSiConv2d(nn.Module):
         if not conv.runs_fast(x):
             return GlobalMaxPool()(self(x))
         conv.check_input(x)
-        return pooled_peak(x, conv.weight, conv.bias, conv.ladder, self.pool.mode)
+        return pooled_peak(x, conv.weight, bias_of(conv), conv.ladder, self.pool.mode)
 
 
 class GlobalMaxPool(nn.Module):
@@ -272,6 +280,11 @@ class GlobalMaxPool(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return x.flatten(2).max(dim=2).values
+
+
+def bias_of(layer: Any) -> Tensor:
+    """What a layer adds to its answers: zeros where it has no bias."""
+    return layer.weight.new_zeros(len(layer.weight)) if layer.bias is None else layer.bias
 
 
 def check_channels(x: Tensor, in_channels: int, *, ndim: int) -> None:

@@ -1,6 +1,8 @@
 """Enlarge square kernels, and zoom images in their frame: the sizes and the matrices for it."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from numbers import Integral
 
 import torch
 from torch import Tensor
@@ -37,8 +39,20 @@ def check_interpolation(interpolation: str) -> None:
         )
 
 
+def check_square(kernel_size: object) -> None:
+    """Refuse the size of a kernel that is not one whole number."""
+    if not isinstance(kernel_size, Integral):
+        first = next(iter(kernel_size), None) if isinstance(kernel_size, Iterable) else None
+        hint = f", try {first}" if isinstance(first, Integral) else ""
+        raise ValueError(
+            "kernel_size must be one whole number, as kernels are square; "
+            f"got {kernel_size!r:.60}{hint}."
+        )
+
+
 def check_kernel_size(kernel_size: int) -> None:
-    """Refuse a kernel that has no centre pixel."""
+    """Refuse a kernel that has no centre pixel, or more than one size."""
+    check_square(kernel_size)
     if kernel_size < 1 or kernel_size % 2 == 0:
         raise ValueError(
             "kernel_size must be odd and positive, so that the kernel has a centre pixel; "

@@ -11,7 +11,7 @@ from siconvnet.compiled.library import covers
 from siconvnet.compiled.stages import covers_banks, two_stage_peak
 from siconvnet.compiled.volume import volume_peak
 from siconvnet.compiled.zoomed import zoomed_stages_peak
-from siconvnet.layers import SiConv2d
+from siconvnet.layers import SiConv2d, bias_of
 from siconvnet.modes.precision import full_precision
 from siconvnet.modes.transformed import needs_plain_form
 
@@ -36,13 +36,14 @@ def compiled_peak(stage1: nn.Module, stage2: nn.Module, x: Tensor) -> Tensor | N
         if stage1.padding or min(stage1.num_scales, side) < depth:
             return None
         stage1.check_input(x)
-        return volume_peak(x, stage1.weight, stage1.bias, stage1.ladder, stage2.weight, stage2.bias)
+        first = (stage1.weight, bias_of(stage1), stage1.ladder)
+        return volume_peak(x, *first, stage2.weight, bias_of(stage2))
     if isinstance(stage1, KanazawaConv2d) and isinstance(stage2, KanazawaConv2d):
         stage1.check_input(x)
         side = stage1.weight.shape[-1] + stage2.weight.shape[-1] - 1
         if stage1.factors != stage2.factors or min(x.shape[2:]) < side:
             return None
-        first, last = (stage1.weight, stage1.bias), (stage2.weight, stage2.bias)
+        first, last = (stage1.weight, bias_of(stage1)), (stage2.weight, bias_of(stage2))
         return zoomed_stages_peak(x, first, last, stage1.factors)
     assert isinstance(stage1, BANKS)
     assert isinstance(stage2, BANKS)

@@ -185,7 +185,11 @@ def _added(layer: nn.Module, images: Tensor, ndim: int | None = None) -> Tensor:
     if not isinstance(answer, Tensor) or answer.ndim < 4 or ndim not in (None, answer.ndim):
         wanted = {None: "(N, O, ..., H, W)", 4: "(N, O, H, W)", 5: "(N, O, S, H, W) with scales"}
         got = tuple(answer.shape) if isinstance(answer, Tensor) else type(answer).__name__
-        raise ValueError(f"The layer must answer with one tensor {wanted[ndim]}; got {got}.")
+        hint = ""
+        if ndim == 4 and isinstance(answer, Tensor) and answer.ndim == 5:
+            such = ", such as scales=layer.sides" if hasattr(layer, "sides") else ""
+            hint = f" Say with scales= which size each entry of its third axis stands for{such}."
+        raise ValueError(f"The layer must answer with one tensor {wanted[ndim]}; got {got}.{hint}")
     added = (answer - black).double().cpu()
     if not added.any():
         raise AssertionError(f"{_name(layer)} must answer to an object; it answers as to none.")

@@ -33,6 +33,11 @@ def needs_plain_form(x: Tensor) -> bool:
     return traced or torch._C._are_functorch_transforms_active()
 
 
+def by_the_book(layer: Any, x: Tensor) -> bool:
+    """Whether a layer computes in its plain form."""
+    return bool(layer.plain) or needs_plain_form(x)
+
+
 def not_compiled(function: Callable[P, Answer]) -> Callable[P, Answer]:
     """Let ``torch.compile`` call the function uncompiled; one whole graph is refused."""
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from siconvnet.layers import Device
 from siconvnet.modes.constants import constant
 
 LEFT_OUT = 1e-4  # of a discrete Gaussian's weight, beyond where it is cut
@@ -20,7 +21,7 @@ class GaussianJetConv2d(nn.Module):
 
     Shape:   (N, C, side, side) -> (N, O, ceil(side / step), ceil(side / step)).
     Units:   sigma in pixels of the input.
-    Learned: ``weight`` (O, C, 6), for L, L_x, L_y, L_xx, L_xy, L_yy.
+    Learned: ``weight`` (O, C, 6), for L, L_x, L_y, L_xx, L_xy, L_yy; ``bias`` (O,) if asked for.
     Source:  Lindeberg (2022), Scale-covariant and scale-invariant Gaussian derivative networks,
              equation 9; the discrete Gaussian: Lindeberg (1990), Scale-space for discrete signals.
 
@@ -29,7 +30,16 @@ class GaussianJetConv2d(nn.Module):
     """
 
     def __init__(
-        self, in_channels: int, out_channels: int, *, side: int, sigma: float, step: int = 1
+        self,
+        in_channels: int,
+        out_channels: int,
+        *,
+        side: int,
+        sigma: float,
+        step: int = 1,
+        bias: bool = False,
+        device: Device = None,
+        dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
         if side < 2 or sigma <= 0 or step < 1:
@@ -39,12 +49,19 @@ class GaussianJetConv2d(nn.Module):
             )
         self.in_channels, self.out_channels = in_channels, out_channels
         self.side, self.sigma, self.step = side, sigma, step
-        self.weight = nn.Parameter(torch.empty(out_channels, in_channels, 6))
+        size = (out_channels, in_channels, 6)
+        self.weight = nn.Parameter(torch.empty(size, device=device, dtype=dtype))
+        self.bias = nn.Parameter(self.weight.new_empty(out_channels)) if bias else None
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Draw weights so that a ReLU keeps the variance of what it gets (He et al., 2015)."""
+        """Draw weights so that a ReLU keeps the variance of what it gets (He et al., 2015).
+
+        A bias is 0 at first.
+        """
         nn.init.normal_(self.weight, std=math.sqrt(2 / (6 * self.in_channels)))
+        if self.bias is not None:
+            nn.init.zeros_(self.bias)
 
     @property
     def answer_side(self) -> int:
@@ -60,7 +77,7 @@ class GaussianJetConv2d(nn.Module):
             )
         blur, stencils = _jets(self.side, self.sigma, self.step, x.dtype, x.device)
         kernel = torch.einsum("ocj,jyx->ocyx", self.weight, stencils)
-        return F.conv2d(blur @ x @ blur.T, kernel)
+        return F.conv2d(blur @ x @ blur.T, kernel, self.bias)
 
     def extra_repr(self) -> str:
         return f"{self.in_channels}, {self.out_channels}, sigma={self.sigma}, step={self.step}"

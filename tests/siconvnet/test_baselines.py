@@ -11,8 +11,8 @@ from torch.nn import functional as F
 
 from lab.groups import in_groups
 from siconvnet import Conv2d, Conv3d, GlobalMaxPool, KanazawaConv2d, SESConv2d, XuConv2d
-from siconvnet.baselines import zero_margins
 from siconvnet.bases import steerable_basis
+from siconvnet.kernel_bank import zero_margins
 
 
 def images(*shape: int) -> Tensor:
