@@ -15,6 +15,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 OURS = ("stir", "siconvnet", "tune_jobs", "analysis")
+EXEMPT = ("tune_jobs.frame imports pandas",)  # what it returns is a frame
 GEAR = ("lab", "benchmarks")  # may import everything of ours, and is imported by none of it
 ALLOWED = {
     "stir": set(),
@@ -69,7 +70,7 @@ FLOORS = {
         {"exports", "plan", "trial"},
         {"cluster", "search"},
         {"driver", "evaluation"},
-        {"terminal"},
+        {"frame", "terminal"},
         {"commands"},
         {"cli"},
     ),
@@ -177,7 +178,7 @@ def test_no_import_goes_against_the_direction_of_the_packages(package: str):
         for name in sorted(imported(text))
         if goes_against(package, name)
     ]
-    assert wrong == []
+    assert [line for line in wrong if line not in EXEMPT] == []
 
 
 @pytest.mark.parametrize(

@@ -4,9 +4,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tune_jobs.driver.phases import run_study
     from tune_jobs.driver.search import run_search
     from tune_jobs.evaluation.measures import load_model
+    from tune_jobs.frame import run_study
     from tune_jobs.plan.opened import open_study
     from tune_jobs.study.file import load_study
 
@@ -17,7 +17,7 @@ _HOMES = {  # imported when asked for: torch takes seconds
     "load_study": "tune_jobs.study.file",
     "open_study": "tune_jobs.plan.opened",
     "run_search": "tune_jobs.driver.search",
-    "run_study": "tune_jobs.driver.phases",
+    "run_study": "tune_jobs.frame",
 }
 
 
