@@ -20,6 +20,7 @@ from siconvnet import (
     XuConv2d,
 )
 from siconvnet.bases import steerable_basis
+from siconvnet.layers import POOL_MODES
 from siconvnet.networks import TwoStageNetwork
 
 LAYERS: dict[str, Callable[..., nn.Module]] = {
@@ -85,7 +86,7 @@ def test_parameters_made_without_values_can_be_loaded(name: str):
     torch.testing.assert_close(empty(images(name)), made(images(name)))
 
 
-@pytest.mark.parametrize("mode", ["pixel", "slice", "energy"])
+@pytest.mark.parametrize("mode", POOL_MODES)
 def test_a_pooled_stage_without_bias_answers_trains_and_chooses(mode: str):
     torch.manual_seed(0)
     stage = PooledSiConv2d(SiConv2d(2, 3, num_scales=6, kernel_size=7, bias=False), ScalePool(mode))
