@@ -21,7 +21,7 @@ from tune_jobs.driver.runner import PlanSource, Run, RunSummary
 from tune_jobs.driver.trainable import Shared
 from tune_jobs.driver.turns import Slots, TrialList
 from tune_jobs.errors import StorageError, TuneJobsError
-from tune_jobs.plan.leftovers import Leftover, find_leftovers, remove
+from tune_jobs.plan.leftovers import Leftover, find_leftovers, remove_all
 from tune_jobs.plan.opened import OpenedStudy, Plan, open_study
 from tune_jobs.point import TrialSpec
 from tune_jobs.records.state import TrialState
@@ -128,9 +128,11 @@ class Service:
 
     def _clean(self) -> None:
         self.world.note("starts")
-        for leftover in self.leftovers():
+        leftovers = self.leftovers()
+        for leftover in leftovers:
             self.world.note(f"finds {leftover.key}: {leftover.reason}")
-            remove(leftover, self.storage)
+        for leftover in remove_all(leftovers, self.storage):
+            self.world.note(f"has removed {leftover.key}")
 
     def _driver_over(self, driver: Process) -> None:
         if isinstance(driver.ended, Killed):

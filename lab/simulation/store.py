@@ -7,6 +7,7 @@ from typing import Any, Self, TypeVar
 
 from pyarrow import fs
 
+from lab.simulation.process import Process
 from lab.simulation.world import BEGAN, World
 
 ROOT = "simulated/runs"
@@ -39,7 +40,7 @@ class Store:
     def __init__(self, world: World, changed: Callable[[str, bytes | None], None]) -> None:
         self._world, self._changed = world, changed
         self._versions: dict[str, list[Version]] = {}
-        self._wrong: set[tuple[str, str]] = set()  # questions whose last answer was wrong
+        self._wrong: set[tuple[Process, str, str]] = set()  # whose last answer was wrong
 
     def __getitem__(self, key: str) -> bytes:
         data = self._now(key).data
@@ -149,13 +150,14 @@ class Store:
         return answer, fault  # type: ignore[return-value]
 
     def _once(self, kind: str, key: str, fault: str) -> str:
-        """A question is not answered wrongly twice in a row."""
+        """A process's question is not answered wrongly twice in a row."""
+        question = self._world.here, kind, key
         if fault in ("short", "padded", "flipped", "foreign", "stale", "blank"):
-            if (kind, key) in self._wrong:
+            if question in self._wrong:
                 return ""
-            self._wrong.add((kind, key))
+            self._wrong.add(question)
         else:
-            self._wrong.discard((kind, key))
+            self._wrong.discard(question)
         return fault
 
     def _set(self, key: str, data: bytes | None, metadata: dict[str, str]) -> None:

@@ -32,6 +32,7 @@ PATIENCE_SECONDS = 120.0  # for an S3 server that is busy, away or beyond a bad 
 PROBE_SECONDS = 10.0  # the same, when a person waits for a command to start
 AFTERMATH_SECONDS = 10.0  # after it gave up, in which every request is sent once only
 FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 0.1, 5.0
+READS = 3  # of an object that comes damaged: a wrong answer may be followed by a replaced object
 READERS = s3.CONNECTIONS  # objects asked for at once, since a server may take long for each
 BLOCK_BYTES = 8 * 2**20  # of a download, each of which is a request
 T = TypeVar("T")
@@ -113,12 +114,13 @@ class Storage:
     def read(self, key: str) -> bytes:
         """An object's content, as it was given to ``write``.
 
-        Bytes that are not those may be the line's fault, and are asked for once more.
+        Bytes that are not those may be the line's fault, or the end of one version cut off where
+        an older one ended, if it was replaced between two requests; they are asked for again.
         """
-        try:
-            return unseal(key, self.read_stored(key))
-        except DamagedError:
-            return unseal(key, self.read_stored(key))
+        for _ in range(READS - 1):
+            with contextlib.suppress(DamagedError):
+                return unseal(key, self.read_stored(key))
+        return unseal(key, self.read_stored(key))
 
     def read_many(
         self, keys: Iterable[str]
