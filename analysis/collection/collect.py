@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import islice
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -19,7 +20,7 @@ from tune_jobs.records.study import StudyRecord
 from tune_jobs.storage import READERS, Storage
 from tune_jobs.storage.reader import parse_failure, parse_record, parse_study
 
-_BATCH = 250  # objects read ahead at a time, which bounds the memory
+_BATCH = 250  # objects whose rows are packed together, which bounds the memory
 
 _PHASE = pa.schema({name: pa.string() for name in ("storage", "study", "phase")})
 _FINISHED = pc.field("status") == "finished"
@@ -29,6 +30,7 @@ _FINISHED = pc.field("status") == "finished"
 class Collected:
     """What a collection found; ``damaged`` names each object that could not be used, and why."""
 
+    seen: int = 0  # records, failures and evaluations in the storages, new or not
     new: int = 0  # finished trials that were not in the tables before
     finished: int = 0  # in the tables now
     failed: int = 0  # points that have failures and no result
@@ -53,6 +55,7 @@ def collect(
     known = parquet.read_if_any("trials", results)
     wanted = _wanted(storages_read, set(known.filter(_FINISHED)["point_id"].to_pylist()), found)
     evaluated = new_evaluations(storages_read, results, found.strays)
+    found.seen += len(evaluated)
     done, total = 0, len(wanted) + len(evaluated)
 
     def read(count: int) -> None:
@@ -78,14 +81,12 @@ def _trials(
 ) -> Rows:
     """The rows of records and failures; packed a batch at a time, which bounds the memory."""
     parts = {name: [schemas.SCHEMAS[name].empty_table()] for name in schemas.OF_TRIALS}
-    for start in range(0, len(wanted), _BATCH):
-        batch = wanted[start : start + _BATCH]
-        good = [rows for _, rows in copies.parsed(batch, _trial, pool, found.damaged)]
+    every = copies.parsed(wanted, _trial, pool, found.damaged, read=read)
+    while good := [rows for _, rows in islice(every, _BATCH)]:
         for name, tables_read in parts.items():
             empty = schemas.SCHEMAS[name].empty_table()
             joined = pa.concat_tables([empty, *(rows[name] for rows in good)])
             tables_read.append(joined.combine_chunks())
-        read(len(batch))
     return {name: pa.concat_tables(part) for name, part in parts.items()}
 
 
@@ -100,6 +101,7 @@ def _wanted(storages: Iterable[Storage], finished: set[str], found: Collected) -
         for folder, objects in (("records", records), ("failures", failures)):
             for key, name in keys_in(storage, folder, found.strays):
                 objects.setdefault(key.point_id or "", []).append((storage, name))
+    found.seen = len(records) + len(failures)
     found.repeated = sum(len(copies) > 1 for copies in records.values())
     new = [copies for point_id, copies in records.items() if point_id not in finished]
     done = finished | set(records)

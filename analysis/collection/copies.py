@@ -1,14 +1,15 @@
 """Read objects of which several storages may hold copies."""
 
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
 from analysis.errors import AnalysisError
 from tune_jobs.records.keys import Key
 from tune_jobs.records.schema import RecordError
-from tune_jobs.storage import Storage
+from tune_jobs.storage import READERS, Storage
 from tune_jobs.storage.reader import list_folder
 
 Place = tuple[Storage, str]  # an object: where, and its key
@@ -37,18 +38,20 @@ def keys_in(storage: Storage, folder: str, strays: list[str]) -> list[tuple[Key,
 
 
 def parsed(
-    wanted: Sequence[Copies],
+    wanted: Iterable[Copies],
     parse: Callable[[Place, bytes], T],
     pool: ThreadPoolExecutor,
     damaged: list[str],
+    *,
+    ahead: int = 2 * READERS,
+    read: Callable[[int], None] = lambda count: None,
 ) -> Iterator[tuple[Place, T]]:
     """What ``parse`` makes of each object: of the first of its copies that is whole, and which.
 
-    First copies are read ahead, all of them. ``damaged`` gets a sentence for each copy that was
-    tried and cannot be used.
+    So many first copies are read ahead, while others are parsed. ``damaged`` gets a sentence for
+    each copy that was tried and cannot be used; ``read`` is called with 1 for each object.
     """
-    firsts = pool.map(_content, [copies[0] for copies in wanted])
-    for copies, first in zip(wanted, firsts, strict=True):
+    for copies, first in _read_ahead(wanted, pool, ahead):
         for place in copies:
             content = first if place is copies[0] else _content(place)
             try:
@@ -61,6 +64,21 @@ def parsed(
             else:
                 yield place, made
                 break
+        read(1)
+
+
+def _read_ahead(
+    wanted: Iterable[Copies], pool: ThreadPoolExecutor, ahead: int
+) -> Iterator[tuple[Copies, bytes | RecordError]]:
+    """Each object's copies and what the first of them holds."""
+    begun: deque[tuple[Copies, Future[bytes | RecordError]]] = deque()
+    for copies in wanted:
+        begun.append((copies, pool.submit(_content, copies[0])))
+        if len(begun) == ahead:
+            oldest, content = begun.popleft()
+            yield oldest, content.result()
+    for copies, content in begun:
+        yield copies, content.result()
 
 
 def check_key(place: Place, own: str) -> None:

@@ -1,7 +1,7 @@
 """Put evaluations of trained weights into the tables, a few at a time, to bound the memory."""
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -62,7 +62,9 @@ def collect_evaluations(
         part = hashlib.sha256("\n".join(copies[0][1] for copies in batch).encode()).hexdigest()[:12]
         entries: list[dict[str, Any]] = []
         with PartWriter(part, results) as writer:
-            for (_, key), (weights_key, rows) in _good(batch, pool, damaged, read):
+            for (_, key), (weights_key, rows) in copies.parsed(
+                batch, _rows, pool, damaged, ahead=_AHEAD, read=read
+            ):
                 done += 1
                 for name, table in rows.items():
                     entries.append(_entry(key, weights_key, name, table, part))
@@ -72,19 +74,6 @@ def collect_evaluations(
             new = pa.Table.from_pylist(entries, SCHEMAS["evaluations"])
             parquet.extend("evaluations", new, new.select(["key"]), results)
     return done
-
-
-def _good(
-    batch: Sequence[Copies],
-    pool: ThreadPoolExecutor,
-    damaged: list[str],
-    read: Callable[[int], None],
-) -> Iterator[tuple[Place, tuple[str, Rows]]]:
-    """Each object that can be used, with its weights' key and its rows."""
-    for start in range(0, len(batch), _AHEAD):
-        few = batch[start : start + _AHEAD]
-        yield from copies.parsed(few, _rows, pool, damaged)
-        read(len(few))
 
 
 def _rows(place: Place, content: bytes) -> tuple[str, Rows]:

@@ -27,6 +27,13 @@ def _collect(args: argparse.Namespace) -> int:
     storages = [uri for uris in args.storage for uri in uris]
     with progress_bar("Reading objects") as progress:
         found = collect(storages, args.out, progress=progress)
+    if not found.seen:
+        output.message(
+            "A collection must find records, failures or evaluations; there is none in "
+            f"{', '.join(storages)}: nothing is collected. `tune-jobs status --storage URI` shows "
+            "what a storage holds."
+        )
+        return output.BAD_INPUT
     output.result(_summary(found, args.out))
     for sentence in ResultsFolder(args.out).disagreements:
         print(terminal(f"note: {sentence}"), file=sys.stderr)

@@ -13,6 +13,7 @@ from analysis.report.table import (
     Column,
     Grid,
     Table,
+    counted,
     hundredths,
     model_column,
     number,
@@ -22,7 +23,12 @@ from analysis.report.table import (
     signed,
     whole,
 )
-from analysis.results.comparison import MARGIN, NOTHING_COMPARABLE, compared
+from analysis.results.comparison import (
+    MARGIN,
+    NOTHING_COMPARABLE,
+    compared,
+    not_comparable,
+)
 from analysis.results.folder import ResultsFolder
 from analysis.results.searching import varied
 from analysis.results.summary import ranked
@@ -188,6 +194,13 @@ def comparison(folder: ResultsFolder, margin: float = MARGIN) -> Table:
     if table.empty:
         raise AnalysisError(NOTHING_COMPARABLE)
     styles = style.model_styles(table["model"])
+    other = not_comparable(folder.all_trials)
+    left_out = (
+        f" Not compared: {counted(other, 'finished trial')} of ours of another recipe (one that "
+        "stops at a divergence is), kernel size or interpolation."
+        if other
+        else ""
+    )
     return Table(
         "Ours against the published results",
         f"Ours minus published, 95 % interval. Agrees: within {100 * margin:g} points by two "
@@ -195,7 +208,7 @@ def comparison(folder: ResultsFolder, margin: float = MARGIN) -> Table:
         "few runs: neither can be said. Seeds are paired only where both have all of ours and they "
         f"clearly go together; with fewer than {stats.FEW} runs on a side the spread of all runs "
         "is taken, else Welch's test. Means and seeds are those of the runs compared; failed runs "
-        "of ours are in no mean.",
+        f"of ours are in no mean.{left_out}",
         table,
         {
             **cell_columns(styles),

@@ -93,6 +93,12 @@ def comparable(trials: pd.DataFrame) -> pd.DataFrame:
     return trials[alike]
 
 
+def not_comparable(trials: pd.DataFrame) -> int:
+    """How many finished trials of ours ``comparable`` leaves out."""
+    ours = trials[(trials["source"] == "ours") & (trials["status"] == "finished")]
+    return len(ours) - len(comparable(ours))
+
+
 def _row(
     cell: pd.DataFrame, published_trials: pd.DataFrame, shipped: pd.Series, margin: float
 ) -> dict[str, object]:

@@ -17,8 +17,10 @@ def empty(tmp_path, monkeypatch, capsys):
     """Results without a trial."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "runs").mkdir()
-    assert main(["collect", "--storage", "runs"]) == 0
-    capsys.readouterr()
+    assert main(["collect", "--storage", "runs"]) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "there is none in runs: nothing is collected." in said.err
 
 
 @pytest.mark.parametrize(

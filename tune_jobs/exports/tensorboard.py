@@ -1,6 +1,7 @@
 """A folder of runs for TensorBoard."""
 
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 from tune_jobs.errors import TuneJobsError
@@ -39,19 +40,26 @@ class TensorBoardFolder:
 
 
 def _write(record: TrialRecord, folder: Path) -> None:
-    from tensorboardX import SummaryWriter
+    """One event for all values of a moment, written at once: a writer with a queue takes longer."""
+    from tensorboardX.event_file_writer import EventsWriter
+    from tensorboardX.proto.event_pb2 import Event  # type: ignore[attr-defined]
+    from tensorboardX.proto.summary_pb2 import Summary  # type: ignore[attr-defined]
     from tensorboardX.summary import hparams
 
+    folder.mkdir()
     ended = seconds_of(record.finished_at)
-    with SummaryWriter(str(folder), write_to_disk=True) as writer:
-        for epoch, values in of_epochs(record):
-            for name, value in values.items():
-                when = seconds_of(epoch.finished_at)
-                writer.add_scalar(f"epochs/{name}", value, epoch.epoch, walltime=when)
-        for scale, accuracy in by_scale(record):
-            writer.add_scalar("test/accuracy_by_scale", accuracy, scale, walltime=ended)
-        assert writer.file_writer is not None
-        for summary in hparams(parameters(record), results(record)):
-            writer.file_writer.add_summary(summary)
-        for name, value in results(record).items():
-            writer.add_scalar(name, value, 0, walltime=ended)
+    writer = EventsWriter(str(folder / "events"))
+
+    def add(values: Mapping[str, float], step: int, when: float) -> None:
+        entries = [Summary.Value(tag=name, simple_value=value) for name, value in values.items()]
+        writer.write_event(Event(summary=Summary(value=entries), step=step, wall_time=when))
+
+    for epoch, values in of_epochs(record):
+        found = {f"epochs/{name}": value for name, value in values.items()}
+        add(found, epoch.epoch, seconds_of(epoch.finished_at))
+    for scale, accuracy in by_scale(record):
+        add({"test/accuracy_by_scale": accuracy}, scale, ended)
+    for summary in hparams(parameters(record), results(record)):
+        writer.write_event(Event(summary=summary, wall_time=ended))
+    add(results(record), 0, ended)
+    writer.close()

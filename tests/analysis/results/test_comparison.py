@@ -8,6 +8,7 @@ import pytest
 from analysis import AnalysisError
 from analysis.collection.collect import collect
 from analysis.collection.mlflow import import_mlflow
+from analysis.report.tables import comparison
 from analysis.results.comparison import compared
 from analysis.results.folder import ResultsFolder
 from analysis.results.published import published_summary
@@ -166,6 +167,13 @@ def test_seeds_that_do_not_go_together_are_not_paired(folder_of, make_record):
 )
 def test_runs_of_another_protocol_or_cell_are_not_compared(other, folder_of, make_record):
     assert compared_in(folder_of(make_record(**other))).empty
+
+
+def test_runs_that_are_not_compared_are_counted_beside_those_that_are(folder_of, make_record):
+    assert "Not compared" not in comparison(folder_of(make_record(seed=1))).note
+    stops = [make_record(seed=s, recipe=Recipe(on_divergence="stop")) for s in (1, 2)]
+    note = comparison(folder_of(*stops)).note
+    assert " Not compared: 2 finished trials of ours of another recipe" in note
 
 
 def test_the_reported_learning_rate_is_the_one_compared(folder_of, make_record):
