@@ -2,9 +2,7 @@
 
 import logging
 import os
-import shutil
 import socket
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from importlib import import_module
@@ -28,17 +26,6 @@ REMOTE_VARIABLE = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
 
 class RayLostError(OSError):
     """A process that this machine's Ray cannot do without has died."""
-
-
-@contextmanager
-def scratch_folder() -> Iterator[Path]:
-    """A folder for Ray's sockets and Tune's files; its path is short, as a socket's must be."""
-    short = "/tmp" if Path("/tmp").is_dir() else None
-    folder = Path(tempfile.mkdtemp(prefix="tune-jobs-", dir=short))
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager

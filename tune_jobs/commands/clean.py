@@ -19,18 +19,17 @@ def add(commands) -> None:
 
 
 def _clean(args: argparse.Namespace) -> int:
-    from tune_jobs.plan.leftovers import find_leftovers, remove
+    from tune_jobs.plan.leftovers import find_leftovers, remove_all
     from tune_jobs.storage import Storage
 
     storage = Storage(args.storage)
     storage.require_there()
     found, gone = find_leftovers(storage), []
     options.name_strays(found.strays)
-    for leftover in found.gone:
-        if args.dry_run or remove(leftover, storage):
-            gone.append(leftover)
-            where = f" -> {leftover.aside}" if leftover.aside else ""
-            print(f"{leftover.key}{where}: {leftover.reason}")
+    for leftover in found.gone if args.dry_run else remove_all(found.gone, storage):
+        gone.append(leftover)
+        where = f" -> {leftover.aside}" if leftover.aside else ""
+        print(f"{leftover.key}{where}: {leftover.reason}")
     removed = [leftover for leftover in gone if not leftover.aside]
     size = sum(leftover.size for leftover in removed) / 1e6
     would = "would be " if args.dry_run else ""

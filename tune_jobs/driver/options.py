@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from tune_jobs.cluster.address import LOCAL
 from tune_jobs.trial.outcome import CHECKPOINT_SECONDS
 
+DRIVER_BYTES = 6  # drawn at random, for a name that no other driver has
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunOptions:

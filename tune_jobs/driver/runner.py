@@ -15,11 +15,12 @@ from stir import DatasetSummary
 from stir.cores import available_cores
 from stir.terminal import step
 from tune_jobs.cluster.address import LOCAL
-from tune_jobs.cluster.connection import count_nodes, ray_session, scratch_folder
+from tune_jobs.cluster.connection import count_nodes, ray_session
 from tune_jobs.cluster.meter import Meter, price_labels, require_prices
+from tune_jobs.cluster.scratch import scratch_folder
 from tune_jobs.driver.display import Display
 from tune_jobs.driver.experiment import Experiment, Setting
-from tune_jobs.driver.options import RunOptions
+from tune_jobs.driver.options import DRIVER_BYTES, RunOptions
 from tune_jobs.driver.stop import Stop
 from tune_jobs.driver.trainable import Shared
 from tune_jobs.driver.turns import Slots, TrialList, Trials
@@ -122,28 +123,24 @@ def run_plan(
     options: RunOptions,
     trials: Mapping[Cell, Expectation | None] = MappingProxyType({}),
 ) -> RunSummary:
-    """Run what a study still has to do, on this machine or on a cluster; what is done stays.
+    """Run the trials of a plan, none of which is known as done, on this machine or on a cluster.
 
-    Points that another driver runs are left alone and waited for. Ctrl-C, like the end of
-    ``stop_after_seconds``, asks the trials to write their checkpoints and end; a second Ctrl-C
-    ends at once. ``trials`` are what trials of cells are expected to take.
+    What is done by now stays. Points that another driver runs are left alone and waited for.
+    Ctrl-C, like the end of ``stop_after_seconds``, asks the trials to write their checkpoints and
+    end; a second Ctrl-C ends at once. ``trials`` are what trials of cells are expected to take.
     """
-    states = survey(plan.specs, storage)
     wanted = {TrialState.TO_DO, TrialState.FAILED} if options.retry_failed else {TrialState.TO_DO}
-    expected = [
-        spec for spec in plan.specs if states[spec.point_id] in wanted | {TrialState.IN_FLIGHT}
-    ]
     forecast = {
-        spec.point.label: trial for spec in expected if (trial := trials.get(cell_of(spec.point)))
+        spec.point.label: trial for spec in plan.specs if (trial := trials.get(cell_of(spec.point)))
     }
     with driving(
         plan.study,
         plan.datasets,
         storage,
         options,
-        total=len(expected),
+        total=len(plan.specs),
         expected=forecast,
-        names=short_labels([spec.point for spec in expected]),
+        names=short_labels([spec.point for spec in plan.specs]),
     ) as run:
         run.until_done(PlanSource(plan, wanted, storage))
     return RunSummary(stopped=run.stop.asked, broken=tuple(run.broken), spent=run.spent)
@@ -159,10 +156,12 @@ def driving(
     total: int,
     expected: Mapping[str, Expectation] = MappingProxyType({}),
     names: Mapping[str, str] = MappingProxyType({}),
+    driver: str = "",
 ) -> Iterator["Run"]:
     """Be ready to run ``total`` trials.
 
     ``expected`` is what some take and ``names`` what they are called for short, by their labels.
+    Claims name the ``driver``; without a name it gets one that no other has.
     """
     resources, slots = study.resources, options.max_concurrent
     if options.address == LOCAL:
@@ -178,8 +177,9 @@ def driving(
         with step("starting Ray"):
             check = stack.enter_context(session)
         stop = Stop()
-        shared = _shared(study, datasets, storage, options, stop)
-        meter = _meter(study, storage, options, shared.surroundings.driver, stop)
+        driver = driver or secrets.token_hex(DRIVER_BYTES)
+        shared = _shared(study, datasets, storage, options, stop, driver)
+        meter = _meter(study, storage, options, driver, stop)
         cost = (lambda: meter.cost) if meter else None
         display = Display(total, slots=slots, forecast=expected, names=names, cost=cost)
         stack.enter_context(display)
@@ -290,12 +290,13 @@ def _shared(
     storage: Storage,
     options: RunOptions,
     stop: Stop,
+    driver: str,
 ) -> Shared:
     """What the workers need; puts the datasets into the storage."""
     return Shared(
         storage=storage,
         surroundings=Surroundings(
-            driver=secrets.token_hex(6),
+            driver=driver,
             threads=study.resources.cpus,
             device="cuda" if study.resources.gpus else "cpu",
             checkpoint_seconds=options.checkpoint_seconds,

@@ -1,5 +1,6 @@
 """A search from its first draw to its last outcome."""
 
+import secrets
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
@@ -7,7 +8,7 @@ from itertools import product
 from typing import TYPE_CHECKING, Any
 
 from tune_jobs.driver.budget import Budget
-from tune_jobs.driver.options import RunOptions
+from tune_jobs.driver.options import DRIVER_BYTES, RunOptions
 from tune_jobs.driver.phases import require_datasets
 from tune_jobs.plan.inventory import take_inventory
 from tune_jobs.plan.opened import OpenedStudy
@@ -63,7 +64,8 @@ def run_search(
     options = replace(options or RunOptions(), **more)
     require_datasets(opened, Only({}))
     storage.check_writable()
-    ledger = Ledger(opened, storage)
+    driver = secrets.token_hex(DRIVER_BYTES)
+    ledger = Ledger(opened, storage, driver)
     ledger.begin()
     inventory = take_inventory(storage)
     ledger.note_all(inventory)
@@ -83,7 +85,9 @@ def run_search(
     say(f"search {ledger.study}: {counted}; storage {storage.uri}")
     total = todo + ledger.undrawn
     options = replace(options, stop_after_seconds=budget.seconds_left)
-    with driving(opened.study, opened.datasets, storage, options, total=total) as run:
+    with driving(
+        opened.study, opened.datasets, storage, options, total=total, driver=driver
+    ) as run:
         run.until_done(SearchSource(ledger, shape(opened), options))
     inventory = ledger.update()
     states = ledger.states(inventory)

@@ -104,7 +104,8 @@ def _on_ray(
     import ray
     from ray.exceptions import RayError
 
-    from tune_jobs.cluster.connection import ray_session, scratch_folder
+    from tune_jobs.cluster.connection import ray_session
+    from tune_jobs.cluster.scratch import scratch_folder
 
     cpus = max_concurrent or available_cores()
     with scratch_folder() as scratch, ray_session(scratch / "ray", address=address, cpus=cpus):

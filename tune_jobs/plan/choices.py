@@ -7,7 +7,7 @@ from tune_jobs.plan.inventory import Inventory
 from tune_jobs.plan.opened import OpenedStudy
 from tune_jobs.point import Cell, GridPoint, OpenPoint, TrialSpec, cell_of
 from tune_jobs.records.keys import failure_key, study_key
-from tune_jobs.records.schema import RecordError
+from tune_jobs.records.schema import named
 from tune_jobs.records.state import RunState, TrialState
 from tune_jobs.records.study import Choice, RunEvidence, StudyPoint, StudyRecord
 from tune_jobs.records.trial import time_of, utc_now
@@ -60,10 +60,8 @@ def read_runs(
     again. Raises RecordError that names a damaged object.
     """
     specs = tuple(opened.spec(point) for point in points if opened.is_here(point))
-    try:
+    with named(f"{storage.uri}/", " Remove it; it is made again."):
         stored = read_study(storage, opened.study.name, phase.name)
-    except RecordError as error:
-        raise RecordError(f"{storage.uri}/{error} Remove it; it is made again.") from None
     evidence = _evidence(specs, inventory, storage, stored) if phase.select else {}
     return PhaseRuns(phase=phase, specs=specs, evidence=evidence, stored=stored)
 

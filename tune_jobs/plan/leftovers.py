@@ -6,18 +6,22 @@ record and the claim of its point, when it is found and again before it goes.
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import groupby
+from typing import TypeVar
 
 from tune_jobs.errors import TuneJobsError
 from tune_jobs.plan.inventory import Inventory, take_inventory
 from tune_jobs.records.keys import Kind, damaged_key, parse_key, point_id_of, record_key
 from tune_jobs.records.schema import RecordError
 from tune_jobs.records.trial import RECORD_SCHEMA, TrialRecord
-from tune_jobs.storage import DamagedError, Storage
+from tune_jobs.storage import READERS, DamagedError, Storage
 from tune_jobs.storage.claim import read_claim
 from tune_jobs.storage.reader import Listing, list_folder, parse_record
 
+T = TypeVar("T")
 MEASURED = ("evaluations", "predictions", "index_maps")  # of weights that a record names
 
 
@@ -61,20 +65,28 @@ def find_leftovers(storage: Storage) -> Leftovers:
         item for point_id, item in inventory.claimed.items() if point_id not in inventory.in_flight
     ]
     done = [item for key, item in checkpoints.objects if key.point_id in good]
-    orphans = [item for key, item in weights.objects if good.get(key.point_id or "") != item.key]
+    unnamed = [item for key, item in weights.objects if good.get(key.point_id or "") != item.key]
+    orphans = _at_once(lambda item: _is_orphan(item.key, storage), unnamed)
     gone = [
         *(Leftover(item.key, item.size, "its record is damaged") for item in of_spoilt),
         *damaged,
         *(Leftover(item.key, item.size, "no live process holds it") for item in stale),
         *(Leftover(item.key, item.size, "its trial is finished") for item in done),
-        *(
-            Leftover(item.key, item.size, "no record names it")
-            for item in orphans
-            if _is_orphan(item.key, storage)
-        ),
+        *(Leftover(item.key, item.size, "no record names it") for item, is_so in orphans if is_so),
     ]
     strays = [name for one in (checkpoints, weights, *measured) for name in one.strays]
     return Leftovers(tuple(gone), (*inventory.strays, *strays))
+
+
+def remove_all(leftovers: Iterable[Leftover], storage: Storage) -> Iterator[Leftover]:
+    """Remove objects, READERS at once; yields those that went: some may be needed after all.
+
+    What was measured of damaged records' weights is gone before those records are moved aside.
+    """
+    for _, alike in groupby(leftovers, key=lambda leftover: bool(leftover.aside)):
+        for leftover, is_gone in _at_once(lambda leftover: remove(leftover, storage), alike):
+            if is_gone:
+                yield leftover
 
 
 def remove(leftover: Leftover, storage: Storage) -> bool:
@@ -195,6 +207,13 @@ def _is_orphan(key: str, storage: Storage) -> bool:
     if isinstance(record, TrialRecord):
         return record.weights_key != key
     return record is None and not storage.exists(record_key(point_id))
+
+
+def _at_once(ask: Callable[[T], bool], items: Iterable[T]) -> Iterator[tuple[T, bool]]:
+    """Each item with the answer to a question that a storage may take long for."""
+    waiting = list(items)
+    with ThreadPoolExecutor(READERS) as pool:
+        yield from zip(waiting, pool.map(ask, waiting), strict=True)
 
 
 def _is_claimed(point_id: str, storage: Storage) -> bool:

@@ -2,6 +2,8 @@
 
 import json
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -26,6 +28,15 @@ StudyName = Annotated[str, StringConstraints(pattern=f"^{STUDY_NAME}$")]  # of a
 
 class RecordError(TuneJobsError):
     """An object that is not a record: damaged, of another schema, or at odds with itself."""
+
+
+@contextmanager
+def named(where: str, remedy: str = "") -> Iterator[None]:
+    """Let a RecordError say where the object lies, and what would do."""
+    try:
+        yield
+    except RecordError as error:
+        raise RecordError(f"{where}{error}{remedy}") from None
 
 
 def to_json(record: "DataclassInstance", schema: str) -> bytes:

@@ -10,13 +10,12 @@ from tune_jobs.plan.opened import OpenedStudy
 from tune_jobs.point import TrialSpec
 from tune_jobs.records.keys import (
     checkpoint_key,
-    claim_key,
     outcome_key,
     outcomes_folder,
     samples_key,
     search_key,
 )
-from tune_jobs.records.schema import RecordError
+from tune_jobs.records.schema import RecordError, named
 from tune_jobs.records.search import (
     Sample,
     SearchOutcome,
@@ -27,6 +26,7 @@ from tune_jobs.records.state import SampleEnd, TrialState
 from tune_jobs.records.trial import utc_now
 from tune_jobs.search.samplers import Drawn, draw, require_sampler
 from tune_jobs.storage import Storage
+from tune_jobs.storage.claim import release_claim_of
 from tune_jobs.storage.reader import (
     last_failure,
     list_folder,
@@ -46,12 +46,13 @@ class Ledger:
     Making one reads; only ``begin``, ``draw``, ``note``, ``note_all``, ``update`` and ``stop``
     write. Other drivers may run the same search: ``refresh``, ``update`` and ``has_news_of`` read
     how their trials ended.
+    ``driver`` is the one whose trials ``stop`` is told of, as their claims name it.
     Raises TuneJobsError if the storage has a search of that name with another space.
     """
 
-    def __init__(self, opened: OpenedStudy, storage: Storage) -> None:
+    def __init__(self, opened: OpenedStudy, storage: Storage, driver: str = "") -> None:
         assert opened.study.search is not None
-        self._opened, self._storage = opened, storage
+        self._opened, self._storage, self._driver = opened, storage, driver
         self.study, self.search = opened.study.name, opened.study.search
         self._require_same()
         self._stored = self._read_samples()
@@ -149,10 +150,14 @@ class Ledger:
         return self._write_outcome(point_id, status, reason, accuracies, test_accuracy)
 
     def stop(self, point_id: str, reason: str, valid_accuracies: list[float]) -> None:
-        """Write down that a trial was stopped early; then nothing else of it is kept."""
+        """Write down that a trial of this driver was stopped early, and remove its checkpoint.
+
+        Its claim goes as well, unless a trial of another driver holds the point by now, which ends
+        by what is written down.
+        """
         self._write_outcome(point_id, TrialState.STOPPED, reason, valid_accuracies, None)
         self._storage.delete(checkpoint_key(point_id))
-        self._storage.delete(claim_key(point_id))
+        release_claim_of(self._storage, point_id, self._driver)
 
     def accuracies_so_far(self, point_id: str) -> list[float]:
         """The validation accuracies of a trial that was cut off, as its checkpoint has them."""
@@ -252,7 +257,5 @@ class Ledger:
             self._stored = list(samples)
 
     def _learn(self, keys: Iterable[str]) -> None:
-        try:
+        with named(f"{self._storage.uri}/", " Remove it."):
             self.outcomes |= read_outcomes(self._storage, keys)
-        except RecordError as error:
-            raise RecordError(f"{self._storage.uri}/{error} Remove it.") from None

@@ -115,6 +115,13 @@ def release_claim(storage: Storage, point_id: str, claim: Claim | None) -> None:
         storage.delete(claim_key(point_id))
 
 
+def release_claim_of(storage: Storage, point_id: str, driver: str) -> None:
+    """Delete the claim on a point if a trial of this driver holds it."""
+    holder = read_claim(storage, point_id)
+    if holder and holder.driver == driver:
+        storage.delete(claim_key(point_id))
+
+
 def _boot_id() -> str:
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()

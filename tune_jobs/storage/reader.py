@@ -22,7 +22,7 @@ from tune_jobs.records.keys import (
     search_key,
     study_key,
 )
-from tune_jobs.records.schema import RecordError
+from tune_jobs.records.schema import RecordError, named
 from tune_jobs.records.search import Sample, SearchOutcome, SearchRecord, samples_from_lines
 from tune_jobs.records.study import StudyRecord
 from tune_jobs.records.trial import (
@@ -226,7 +226,5 @@ def require_own_key(key: str, own: str) -> None:
 
 
 def _read_one(storage: Storage, key: str, parse: Callable[[str, bytes], T]) -> T:
-    try:
+    with named(f"{key}: "):
         return parse(key, storage.read(key))
-    except RecordError as error:
-        raise RecordError(f"{key}: {error}") from None

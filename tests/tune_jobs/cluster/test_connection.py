@@ -19,7 +19,8 @@ ROOT = Path(__file__).parents[3]
 LOOK = """
 import json, sys, psutil, ray
 from pathlib import Path
-from tune_jobs.cluster.connection import ray_session, scratch_folder
+from tune_jobs.cluster.connection import ray_session
+from tune_jobs.cluster.scratch import scratch_folder
 with scratch_folder() as folder, ray_session(folder / "ray", cpus=1):
     me = psutil.Process()
     listening = [
@@ -103,7 +104,8 @@ recipe: {{max_epochs: 5000, patience: 5000, batch_size: 4}}
 # What a driver does beside its trials.
 WAIT = """
 import sys, time
-from tune_jobs.cluster.connection import RayLostError, ray_session, scratch_folder
+from tune_jobs.cluster.connection import RayLostError, ray_session
+from tune_jobs.cluster.scratch import scratch_folder
 try:
     with scratch_folder() as folder, ray_session(folder / "ray", cpus=1) as check:
         print("ready", flush=True)

@@ -17,7 +17,7 @@ import pytest
 from lab.examples import install_examples
 from lab.s3_server import CREDENTIALS, S3Server, free_ports
 from tune_jobs.cli import main
-from tune_jobs.cluster.connection import scratch_folder
+from tune_jobs.cluster.scratch import scratch_folder
 from tune_jobs.records.trial import TrialRecord
 from tune_jobs.storage import Storage
 

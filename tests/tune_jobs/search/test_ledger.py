@@ -15,6 +15,7 @@ from tune_jobs.records.search import samples_from_lines
 from tune_jobs.records.state import TrialState
 from tune_jobs.search.ledger import Ledger
 from tune_jobs.storage import Storage
+from tune_jobs.storage.claim import new_claim, read_claim, write_claim
 from tune_jobs.storage.reader import read_outcomes
 from tune_jobs.study.distributions import Choice, Uniform
 
@@ -23,7 +24,7 @@ Opened = Callable[..., OpenedStudy]
 
 @pytest.fixture
 def ledger(opened: Opened, storage: Storage) -> Ledger:
-    ledger = Ledger(opened(), storage)
+    ledger = Ledger(opened(), storage, "ours")
     ledger.begin()
     return ledger
 
@@ -124,14 +125,23 @@ def test_a_loss_that_diverged_is_an_answer_and_another_failure_is_none(
 
 def test_a_stopped_trial_keeps_what_it_measured_and_nothing_else(ledger: Ledger, storage: Storage):
     point_id = ledger.samples[0].point_id
-    for key in (f"claims/{point_id}.json", f"checkpoints/{point_id}.pt"):
-        storage.write(key, b"{}")
+    write_claim(storage, point_id, new_claim("ours", (2, 0), None))
+    storage.write(f"checkpoints/{point_id}.pt", b"{}")
     ledger.stop(point_id, "asha: others were better after epoch 2", [0.25, 0.5])
     assert not storage.exists(f"claims/{point_id}.json")
     assert not storage.exists(f"checkpoints/{point_id}.pt")
     assert not storage.exists(record_key(point_id))
     read = json.loads(storage.read(outcome_key("wide", point_id)))
     assert (read["status"], read["valid_accuracies"]) == ("stopped", [0.25, 0.5])
+
+
+def test_the_claim_of_another_driver_s_trial_stays_when_ours_is_stopped(
+    ledger: Ledger, storage: Storage
+):
+    point_id = ledger.samples[0].point_id
+    theirs = write_claim(storage, point_id, new_claim("theirs", (2, 0), None))
+    ledger.stop(point_id, "asha: others were better after epoch 2", [0.25, 0.5])
+    assert read_claim(storage, point_id) == theirs
 
 
 def test_a_later_driver_knows_how_trials_ended(ledger: Ledger, opened: Opened, storage: Storage):

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 import torch
 
-import stir
 from stir import STIRDataset
 from tune_jobs.point import GridPoint, Recipe, TrialSpec
 from tune_jobs.records.keys import checkpoint_key, record_key
@@ -23,27 +22,13 @@ from tune_jobs.trial.session import Surroundings
 from tune_jobs.trial.trial import run_trial
 
 HERE = Surroundings(driver="this", threads=1)
-POINT = GridPoint(
-    model="standard",
-    dataset="bars",
-    scenario=2,
-    kernel_size=3,
-    interpolation=None,
-    lr=0.003,
-    seed=1,
-)
 
 
 @pytest.fixture(scope="module")
-def dataset(bars: Path) -> STIRDataset:
-    return stir.load(bars)
-
-
-@pytest.fixture(scope="module")
-def spec(dataset: STIRDataset) -> TrialSpec:
+def spec(dataset: STIRDataset, point: GridPoint) -> TrialSpec:
     recipe = Recipe(max_epochs=2, patience=2, batch_size=16)
     return TrialSpec(
-        point=POINT, recipe=recipe, model_version=1, dataset_fingerprint=dataset.fingerprint
+        point=point, recipe=recipe, model_version=1, dataset_fingerprint=dataset.fingerprint
     )
 
 

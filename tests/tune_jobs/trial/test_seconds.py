@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 import torch
 
-import stir
 from siconvnet.fit import Fit
 from stir import STIRDataset
 from tune_jobs.point import GridPoint, Recipe, TrialSpec
@@ -21,11 +20,6 @@ from tune_jobs.trial.trial import run_trial
 
 HERE = Surroundings(driver="this", threads=1)
 TRAIN, VALID = 0.02, 0.005  # seconds that each batch is made to take; 4 and 4 batches an epoch
-
-
-@pytest.fixture
-def dataset(bars: Path) -> STIRDataset:
-    return stir.load(bars)
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 import torch
 
-import stir
 from lab.records import numbers
 from siconvnet import build_model
 from siconvnet.fast import backend
@@ -29,36 +28,24 @@ from tune_jobs.trial.session import Surroundings
 from tune_jobs.trial.trial import run_trial
 
 HERE = Surroundings(driver="this", threads=1)
-POINT = GridPoint(
-    model="standard",
-    dataset="bars",
-    scenario=2,
-    kernel_size=3,
-    interpolation=None,
-    lr=0.003,
-    seed=1,
-)
-
-
-@pytest.fixture(scope="session")
-def dataset(bars: Path) -> STIRDataset:
-    return stir.load(bars)
 
 
 @pytest.fixture
-def spec(dataset: STIRDataset) -> TrialSpec:
+def spec(dataset: STIRDataset, point: GridPoint) -> TrialSpec:
     recipe = Recipe(max_epochs=4, patience=4, batch_size=16)
     return TrialSpec(
-        point=POINT, recipe=recipe, model_version=1, dataset_fingerprint=dataset.fingerprint
+        point=point, recipe=recipe, model_version=1, dataset_fingerprint=dataset.fingerprint
     )
 
 
 @pytest.fixture(scope="session")
-def whole(dataset: STIRDataset, tmp_path_factory: pytest.TempPathFactory) -> TrialRecord:
+def whole(
+    dataset: STIRDataset, point: GridPoint, tmp_path_factory: pytest.TempPathFactory
+) -> TrialRecord:
     """The record of the same trial when nothing disturbs it."""
     recipe = Recipe(max_epochs=4, patience=4, batch_size=16)
     spec = TrialSpec(
-        point=POINT, recipe=recipe, model_version=1, dataset_fingerprint=dataset.fingerprint
+        point=point, recipe=recipe, model_version=1, dataset_fingerprint=dataset.fingerprint
     )
     return finished(run_trial(spec, dataset, Storage(tmp_path_factory.mktemp("whole")), HERE))
 
