@@ -14,6 +14,8 @@ demo: demo/data/emoji.npz  ## real data, a small study through Ray Tune, tables,
 	$(BIN)/tune-jobs run demo --storage demo --data demo/data
 	$(BIN)/stir-analysis collect --storage demo --out demo/results
 	$(BIN)/stir-analysis report --results demo/results --out demo
+	@$(BIN)/tune-jobs status --storage demo
+	@echo "The report is demo/report.html; $(BIN)/python -m webbrowser demo/report.html opens it."
 
 demo/data/emoji.npz: | $(VENV)/.run-ready
 	$(BIN)/stir build emoji --out demo/data

@@ -66,8 +66,12 @@ def _evaluate(args: argparse.Namespace) -> int:
     if args.address == "local":
         check_backend()
     storage.check_writable()
-    failed = 0
+    failed = finished = 0
     with progress_bar("evaluating") as progress:
+
+        def images(done: int, total: int) -> None:
+            progress(finished * total + done, len(points.todo) * total)
+
         passes = evaluate_points(
             points.todo,
             storage,
@@ -76,14 +80,16 @@ def _evaluate(args: argparse.Namespace) -> int:
             folder=folder,
             max_concurrent=args.max_concurrent,
             address=args.address,
+            progress=images,
         )
-        for done, (point_id, reason) in enumerate(passes, start=1):
-            progress(done, len(points.todo))
+        for point_id, reason in passes:
+            finished += 1
+            images(0, 1)
             if reason:
                 failed += 1
                 print(f"tune-jobs: {point_id}: {reason}", file=sys.stderr)
             if not sys.stderr.isatty():
-                print(f"{done}/{len(points.todo)} {point_id}", flush=True)
+                print(f"{finished}/{len(points.todo)} {point_id}", flush=True)
     print(f"{what}: {len(points.todo) - failed} evaluated, {failed} failed")
     return int(bool(failed or points.unfinished))
 

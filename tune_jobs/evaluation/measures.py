@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 from torch import nn
 
 from siconvnet import build_model
-from siconvnet.evaluation.equivariance import SCALE_PAIRS, equivariance_errors
+from siconvnet.evaluation.equivariance import SCALE_PAIRS, SCALES, equivariance_errors
 from siconvnet.evaluation.objects import ObjectImages
 from siconvnet.evaluation.pool_scales import chosen_indices, pool_scales, pooled_stages
 from stir import STIRDataset
 from stir.schema import SPLITS
+from stir.terminal import silent
 from tune_jobs.errors import TuneJobsError
 from tune_jobs.records.evaluation import (
     ALWAYS,
@@ -38,7 +39,7 @@ from tune_jobs.storage.reader import read_record
 CHANNELS = (1, 3)  # of images in the STIR format
 BATCH_SIZE = 16  # objects, each at six scales for equivariance errors
 MAP_SCALES = (17, 33, 48, 64)  # pixels, of an object whose whole index maps are kept
-Progress = Callable[[int], None]  # called with the number done; may raise to stop
+Progress = Callable[[int, int], None]  # images done, images in all; may raise to stop
 
 
 def load_model(storage: Storage | str, point_id: str) -> nn.Module:
@@ -56,7 +57,7 @@ def evaluate_point(
     storage: Storage,
     wanted: Wanted = ALWAYS,
     *,
-    progress: Progress | None = None,
+    progress: Progress = silent,
 ) -> None:
     """Store what is not there yet of what is wanted of a finished point.
 
@@ -83,21 +84,30 @@ def evaluate_point(
 
 
 def evaluate(
-    record: TrialRecord, model: nn.Module, objects: ObjectImages, progress: Progress | None = None
+    record: TrialRecord, model: nn.Module, objects: ObjectImages, progress: Progress = silent
 ) -> Evaluation:
     """Measure all that applies to the model; what does not is empty."""
     classes, instances = objects.grid
     errors = np.empty((0, classes, instances, len(SCALE_PAIRS)))
-    if _has_stage_maps(model, objects):
-        errors = equivariance_errors(
-            model, objects, batch_size=BATCH_SIZE, progress=progress
-        ).numpy()
     sizes: tuple[np.ndarray, ...] = ()
-    if _pools_scales(model):
-        sizes = tuple(
-            stage.numpy().astype(np.float32)
-            for stage in pool_scales(model, objects, batch_size=BATCH_SIZE, progress=progress)
+    has_maps, pools = _has_stage_maps(model, objects), _pools_scales(model)
+    for_errors = has_maps * len(objects) * len(SCALES)
+    total = for_errors + pools * len(objects) * len(objects.scales)
+    if has_maps:
+        errors = equivariance_errors(
+            model,
+            objects,
+            batch_size=BATCH_SIZE,
+            progress=lambda done: progress(done * len(SCALES), total),
+        ).numpy()
+    if pools:
+        found = pool_scales(
+            model,
+            objects,
+            batch_size=BATCH_SIZE,
+            progress=lambda done: progress(for_errors + done, total),
         )
+        sizes = tuple(stage.numpy().astype(np.float32) for stage in found)
     return Evaluation(
         point_id=record.point_id,
         weights_key=record.weights_key,

@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from stir.cores import available_cores
+from stir.terminal import Progress, silent
 from tune_jobs.errors import TuneJobsError
 from tune_jobs.records.evaluation import ALWAYS, Wanted
 from tune_jobs.records.keys import study_folder
@@ -79,12 +80,13 @@ def evaluate_points(
     folder: Path | None = None,
     max_concurrent: int | None = None,
     address: str = "local",
+    progress: Progress = silent,
 ) -> Iterator[tuple[str, str]]:
     """Evaluate points and yield each id when it is done, with the reason if that failed.
 
     What is stored already is kept, so a pass that was cut off goes on where it was. ``imports``
     are the modules that register users' own models, looked for in ``folder`` too. ``address`` is
-    that of ``ray_session``.
+    that of ``ray_session``. ``progress`` gets the images done of a point that is evaluated here.
     """
     load = partial(import_models, imports, folder)
     evaluate = partial(_reason_not_evaluated, storage=storage, wanted=wanted, load=load)
@@ -92,7 +94,7 @@ def evaluate_points(
         yield from _on_ray(evaluate, point_ids, max_concurrent, address)
     else:
         for point_id in point_ids:
-            yield point_id, evaluate(point_id)
+            yield point_id, evaluate(point_id, progress=progress)
 
 
 def _on_ray(
@@ -129,14 +131,19 @@ def _call(evaluate: Callable[[str], str], point_id: str) -> str:
 
 
 def _reason_not_evaluated(
-    point_id: str, *, storage: Storage, wanted: Wanted, load: Callable[[], None]
+    point_id: str,
+    *,
+    storage: Storage,
+    wanted: Wanted,
+    load: Callable[[], None],
+    progress: Progress = silent,
 ) -> str:
     """Evaluate a point; why that failed, or nothing."""
     from tune_jobs.evaluation.measures import evaluate_point  # torch takes seconds to import
 
     try:
         load()
-        evaluate_point(point_id, storage, wanted)
+        evaluate_point(point_id, storage, wanted, progress=progress)
     except Exception as error:
         return _one_line(error)
     return ""

@@ -131,6 +131,18 @@ def test_the_error_of_a_model_that_is_not_equivariant_is_not_zero(plain: tuple):
     assert found.pool_scales == ()
 
 
+def test_progress_counts_images_from_first_to_last(dataset: STIRDataset, plain: tuple):
+    torch.manual_seed(1)
+    model = build_model("slice_pool", in_channels=1, num_classes=4, kernel_size=15)
+    seen: list[tuple[int, int]] = []
+    every = objects_to_test(dataset)
+    evaluate(plain[1], model, every, lambda done, total: seen.append((done, total)))
+    total = 4 * (6 + len(every.scales))  # of four objects, at six scales and at all
+    assert {one for _, one in seen} == {total}
+    assert [done for done, _ in seen] == sorted({done for done, _ in seen})
+    assert seen[-1][0] == total
+
+
 def test_chosen_kernel_sizes_are_odd_sizes_within_the_model(dataset: STIRDataset, plain: tuple):
     torch.manual_seed(1)
     model = build_model(
