@@ -8,11 +8,12 @@ docs/benchmarks-layers.md, and a report that chromium takes a picture of.
 
 import argparse
 import re
-import subprocess
+import shutil
 import sys
 from pathlib import Path
 
 from matplotlib.figure import Figure
+from playwright.sync_api import sync_playwright
 
 from analysis.figures import canvas
 from analysis.figures.generalization import generalization
@@ -83,16 +84,16 @@ def times(ratio: float) -> str:
 
 
 def picture(page: Path, path: Path) -> Path:
-    """What a browser shows of the top of a page."""
-    subprocess.run(
-        [
-            *("chromium", "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"),
-            *(f"--window-size={PAGE[0]},{PAGE[1]}", "--virtual-time-budget=10000"),
-            *(f"--screenshot={path}", page.as_uri()),
-        ],
-        check=True,
-        capture_output=True,
-    )
+    """What a browser shows of the top of a report, once its charts are drawn."""
+    with sync_playwright() as play:
+        browser = play.chromium.launch(
+            executable_path=shutil.which("chromium"), args=["--no-sandbox"]
+        )
+        sheet = browser.new_page(viewport={"width": PAGE[0], "height": PAGE[1]})
+        sheet.goto(page.as_uri())
+        sheet.wait_for_function("document.querySelectorAll('.marks').length >= 3", timeout=120_000)
+        sheet.screenshot(path=path)
+        browser.close()
     return path
 
 

@@ -80,6 +80,6 @@ def _sentence(text: str | None) -> str:
 
 def _text(text: str) -> str:
     """Text whose characters mean nothing to Markdown."""
-    for character in "\\|*<>$":
+    for character in "\\|*<>":
         text = text.replace(character, f"\\{character}")
     return text
