@@ -15,6 +15,12 @@ def add(parser: argparse.ArgumentParser) -> None:
         "Write report.html, one page that needs no network, and the figures in it.",
         "report --results results --out .",
     )
+    parser.add_argument(
+        "--storage",
+        metavar="URI",
+        help="show test images with right and wrong answers from its predictions, which "
+        "tune-jobs evaluate --predictions makes",
+    )
     options.add_results(parser)
     options.add_source(parser)
     options.add_out(parser)
@@ -26,7 +32,9 @@ def _report(args: argparse.Namespace) -> int:
         from analysis.report.report import report
     with progress_bar("Drawing figures") as progress:
         out = args.out or args.results
-        keys = report(args.results, out, source=args.source, progress=progress)
+        keys = report(
+            args.results, out, source=args.source, storage=args.storage, progress=progress
+        )
     output.result(f"{Storage(out).uri}/{keys[-1]}")
     if figures := dict.fromkeys(Path(key).stem for key in keys[:-1]):
         output.result(f"{Storage(out).uri}/figures: {', '.join(figures)} (each as svg, pdf, png)")

@@ -21,7 +21,7 @@ _INKS = {
 }
 _PHONE = 480  # points; a wider drawing is not shrunk to a phone's width but scrolled
 _VEGA_LITE = "6.4"  # what Altair writes
-_SCRIPTS = ("state", "choice", "files", "figures", "tables", "pair", "searches", "main")
+_SCRIPTS = ("state", "choice", "files", "figures", "tables", "pair", "searches", "samples", "main")
 
 
 def drawing(name: str, *, title: str, caption: str, alt: str, svg: str, command: str) -> str:

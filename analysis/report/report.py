@@ -15,6 +15,7 @@ from analysis.figures.gallery import draw_figures
 from analysis.report import page, renderers, tables
 from analysis.report.notes import notes, undecided, unfinished
 from analysis.report.payload import packed, payload
+from analysis.report.samples import samples
 from analysis.report.table import Column, Table, counted, number, short, time, whole
 from analysis.report.words import alt_text
 from analysis.results.cells import CELL, in_order
@@ -28,9 +29,12 @@ def report(
     out: str,
     *,
     source: str | None = None,
+    storage: str | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[str]:
     """Draw every figure and write ``report.html``; returns the keys written under ``out``.
+
+    Where there is a ``storage`` with predictions, sample test images are shown: see ``samples``.
 
     ``progress`` is called with the number of figures drawn and to draw.
     """
@@ -52,13 +56,19 @@ def report(
             drawings[name] = _drawing(name, figure, folder)
         if progress:
             progress(done, len(CAPTIONS))
-    html = _page(folder, drawings, missing, _command(results, out, source))
+    images, without = samples(folder, Storage(storage)) if storage else ("", [])
+    missing |= dict.fromkeys(without, "")
+    html = _page(folder, drawings, missing, images, _command(results, out, source, storage))
     store.write("report.html", html.encode())
     return [*keys, "report.html"]
 
 
 def _page(
-    folder: ResultsFolder, drawings: Mapping[str, str], missing: Mapping[str, str], command: str
+    folder: ResultsFolder,
+    drawings: Mapping[str, str],
+    missing: Mapping[str, str],
+    images: str,
+    command: str,
 ) -> str:
     """The page from its drawings, and from the reasons why there are not more of them."""
     found, without = _tables(folder)
@@ -67,6 +77,7 @@ def _page(
         "": "".join(map(page.note, notes(folder))),
         "Figures": f'<div class="figures">{"".join(drawings.values())}</div>' if drawings else "",
         "Side by side": _SIDE_BY_SIDE if models else "",
+        "Sample test images": images,
         "Searches": _searches(folder),
         **{
             table.title: _folded(table, renderers.html(table, name=name, models=models))
@@ -115,8 +126,8 @@ def _drawing(name: str, figure: Figure, folder: ResultsFolder) -> str:
 def _searches(folder: ResultsFolder) -> str:
     """Each search with all its samples, the best first."""
     parts: list[str] = []
-    for study, samples in folder.searches.groupby("study"):
-        table = tables.samples(samples)
+    for study, search in folder.searches.groupby("study"):
+        table = tables.samples(search)
         html = renderers.html(table, name=_search_id(study))
         name = as_html(str(study))
         parts.append(f'<h3>{name}</h3><div class="search" data-study="{name}"></div>{html}')
@@ -177,7 +188,7 @@ _LONG = 200  # rows
 def _missing(folder: ResultsFolder, why: Mapping[str, str]) -> str:
     """What these results do not hold, folded into one line."""
     studies, open_cells, gaps = unfinished(folder), undecided(folder), _gaps(folder)
-    sentences = [*studies, *open_cells, *(f"{title}: {reason}" for title, reason in why.items())]
+    sentences = [*studies, *open_cells, *(": ".join(filter(None, one)) for one in why.items())]
     parts = [f"<p>{as_html(sentence)}</p>" for sentence in sentences]
     counts = (
         ["points of " + ("a study" if len(studies) == 1 else f"{len(studies)} studies")]
@@ -272,7 +283,8 @@ def _failures(trials: pd.DataFrame) -> Table:
     )
 
 
-def _command(results: str, out: str, source: str | None) -> str:
+def _command(results: str, out: str, source: str | None, storage: str | None) -> str:
     parts = ["stir-analysis", "report", "--results", results, "--out", out]
     parts += ["--source", source] if source else []
+    parts += ["--storage", storage] if storage else []
     return f"<pre>{as_html(shlex.join(parts))}</pre>"

@@ -3,6 +3,7 @@ if (DATA.datasets.length) {
   choiceBar();
   figures();
   pair();
+  samples();
 }
 contents();
 searches();
