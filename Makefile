@@ -3,7 +3,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 
-.PHONY: help demo docs test test-cluster test-wheel clean
+.PHONY: help demo docs test test-cluster test-wheel regression clean
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 
@@ -35,6 +35,9 @@ test-cluster: $(VENV)/.cluster-ready  ## clusters of machines made of this one: 
 
 test-wheel: $(VENV)/.test-ready  ## the wheel in an empty environment, folder and home: minutes
 	$(BIN)/pytest -s -ra tests/wheel
+
+regression: $(VENV)/.run-ready demo/data/emoji.npz  ## whether training gives the numbers that it gave: a minute
+	$(BIN)/python -m benchmarks.regression --data demo/data
 
 clean:  ## remove what the targets above made
 	rm -rf demo build site *.egg-info .pytest_cache .ruff_cache .hypothesis $(VENV)
