@@ -3,7 +3,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 
-.PHONY: help demo docs test test-cluster test-wheel regression clean
+.PHONY: help demo docs reproduction test test-cluster test-wheel regression clean
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 
@@ -19,6 +19,12 @@ demo: demo/data/emoji.npz  ## real data, a small study through Ray Tune, tables,
 
 demo/data/emoji.npz: | $(VENV)/.run-ready
 	$(BIN)/stir build emoji --out demo/data
+
+reproduction: $(VENV)/.run-ready  ## docs/reproduction from its records; then its study goes on
+	$(BIN)/python -m benchmarks.reproduction page
+	$(BIN)/python -m benchmarks.reproduction unpack reproduction
+	test -f reproduction/data/emoji.npz || $(BIN)/stir build emoji --out reproduction/data
+	$(BIN)/tune-jobs run docs/reproduction/study.yaml --only dataset=emoji --storage reproduction/storage --data reproduction/data
 
 test: $(VENV)/.test-ready  ## lint, types, all tests: a quarter of an hour with the installation
 	$(BIN)/ruff check .
