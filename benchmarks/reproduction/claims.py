@@ -137,10 +137,10 @@ def equivariance(results: ResultsFolder) -> str:
         answer = "neither direction is clear"
     return (
         f"The error at stage 2 on pairs of unseen sizes (emoji, Mid2Rest).\n\n{table}\n\n"
-        f"Over all {len(runs)} runs, Pearson's r of the logarithm of the error and the accuracy is "
+        f"Over {len(runs)} runs, Pearson's r of the logarithm of the error and the accuracy is "
         f"{r:+.2f} [{bounds.low:+.2f}, {bounds.high:+.2f}]: {answer}. Runs of one model are "
-        "alike, so that this interval is narrower than that of a claim about models, of which there are "
-        f"{len(models)}."
+        "alike, so that this interval is narrower than that of a claim about models, which "
+        f"number {len(models)}."
     )
 
 

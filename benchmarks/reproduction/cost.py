@@ -20,8 +20,8 @@ def resumed(results: ResultsFolder, again: ResultsFolder) -> str:
     cut = trials[trials["resumed"] > 0]
     text = (
         f"{counted(len(cut), 'trial')} of {len(trials)} {'was' if len(cut) == 1 else 'were'} "
-        "cut off by Ctrl-C or by the end of the process and went on from a checkpoint. Of these, the "
-        "following were run a second time in one piece, elsewhere, and compared in the losses and "
+        "cut off by Ctrl-C or by the end of the process and went on from a checkpoint. Of these, "
+        "the following were run a second time, in one piece, and compared in the losses and "
         "accuracies of every epoch:"
     )
     rows = []
