@@ -1,5 +1,8 @@
 """What the runs say of the paper's claims: tables and sentences, every number from the tables."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
@@ -24,16 +27,16 @@ def cells_table(cells: pd.DataFrame) -> str:
     return markdown_table(head, [_cell(cell) for cell in cells.to_dict("records")])
 
 
-def _cell(cell: dict[str, object]) -> list[str]:
+def _cell(cell: Mapping[Any, Any]) -> list[str]:
     return [
-        style.dataset_name(str(cell["dataset"])),
-        style.scenario_name(int(str(cell["scenario"]))),
-        _name(str(cell["model"])),
-        f"{percent(_float(cell['mean']))} {_interval(cell, 'mean_low', 'mean_high')}".strip(),
+        style.dataset_name(cell["dataset"]),
+        style.scenario_name(cell["scenario"]),
+        _name(cell["model"]),
+        f"{percent(cell['mean'])} {_interval(cell, 'mean_low', 'mean_high')}".strip(),
         str(cell["seeds"]),
-        percent(_float(cell["published_mean"])),
+        percent(cell["published_mean"]),
         str(cell["published_seeds"]),
-        f"{100 * _float(cell['difference']):+.1f} {_interval(cell, 'low', 'high', sign='+')}",
+        f"{100 * cell['difference']:+.1f} {_interval(cell, 'low', 'high', sign='+')}",
         str(cell["verdict"]),
     ]
 
@@ -147,12 +150,14 @@ def equivariance(results: ResultsFolder) -> str:
 def own_models(results: ResultsFolder) -> str:
     """Cells of models that are not published, beside the best published mean of the cell."""
     published = results.published_cells
-    keys = ["dataset", "scenario"]
-    best = published.loc[published.groupby(keys)["mean"].idxmax()].set_index(keys)
+    best = {
+        (cell["dataset"], cell["scenario"]): cell
+        for cell in published.sort_values("mean").to_dict("records")
+    }
     rows = []
     for cell in results.summary.to_dict("records"):
         key = (cell["dataset"], cell["scenario"])
-        if cell["model"] in set(published["model"]) or key not in best.index:
+        if cell["model"] in set(published["model"]) or key not in best:
             continue
         rows.append(
             [
@@ -161,7 +166,7 @@ def own_models(results: ResultsFolder) -> str:
                 _name(cell["model"]),
                 f"{percent(cell['mean'])} {_interval(cell, 'mean_low', 'mean_high')}".strip(),
                 str(cell["seeds"]),
-                f"{percent(best.loc[key, 'mean'])} ({_name(best.loc[key, 'model'])})",
+                f"{percent(best[key]['mean'])} ({_name(best[key]['model'])})",
             ]
         )
     head = ["dataset", "scenario", "model", "ours", "n", "best published mean"]
@@ -172,9 +177,5 @@ def _name(label: str) -> str:
     return style.model_styles([label])[label].name
 
 
-def _interval(cell: dict[str, object], low: str, high: str, *, sign: str = "") -> str:
-    return interval(_float(cell[low]), _float(cell[high]), sign=sign)
-
-
-def _float(value: object) -> float:
-    return float(str(value))
+def _interval(cell: Mapping[Any, Any], low: str, high: str, *, sign: str = "") -> str:
+    return interval(cell[low], cell[high], sign=sign)

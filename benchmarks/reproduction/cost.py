@@ -1,6 +1,7 @@
 """How the trials of the reproduction went: interruptions, hours, and what is left to run."""
 
 import math
+from collections import Counter
 from typing import Any
 
 import pandas as pd
@@ -105,13 +106,16 @@ def missing(results: ResultsFolder, forecast: Forecast) -> str:
     left = points[(points["study"] == "reproduction") & ~points["point_id"].isin(done)]
     expected = _per_trial(forecast)
     seconds = sum(expected.get(key) or 0.0 for key in _cells_of(left))
+    cells: dict[tuple[str, int], Counter[str]] = {}
+    for model, dataset, scenario in sorted(_cells_of(left), key=lambda cell: cell[1:]):
+        cells.setdefault((dataset, scenario), Counter())[model] += 1
     rows = [
         [
             style.dataset_name(dataset),
             style.scenario_name(scenario),
-            joined(f"{model} ({count})" for model, count in cell["model"].value_counts().items()),
+            joined(f"{model} ({count})" for model, count in models.most_common()),
         ]
-        for (dataset, scenario), cell in left.groupby(["dataset", "scenario"], sort=True)
+        for (dataset, scenario), models in cells.items()
     ]
     text = (
         f"Of the study, {counted(len(left), 'point')} ({seconds / HOUR:.1f} core-hours by the "
