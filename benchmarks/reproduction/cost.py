@@ -83,7 +83,8 @@ def by_model(results: ResultsFolder, forecast: Forecast) -> str:
             ]
         )
     spent = (trials["finished_at"].max() - trials["started_at"].min()).total_seconds() / HOUR
-    older = int(trials["backend"].isna().sum())
+    published = set(results.published_cells["model"])
+    older = int((trials["backend"].isna() & trials["model"].isin(published)).sum())
     table = markdown_table(
         ["model", "points", "mean epochs", "core-hours", "forecast"],
         [*rows, ["all", str(len(trials)), "", f"{hours(results):.2f}", _total(rows)]],
