@@ -130,7 +130,9 @@ def equivariance(results: ResultsFolder) -> str:
         for model, row in zip(models.index, models.to_dict("records"), strict=True)
     ]
     table = markdown_table(["model", "runs", "median error", "mean accuracy"], rows)
-    r = stats.correlation(np.log(runs["error"]).to_numpy(), runs["test_accuracy"].to_numpy())
+    r = stats.correlation(
+        np.log(runs["error"].to_numpy(dtype=float)), runs["test_accuracy"].to_numpy(dtype=float)
+    )
     bounds = stats.correlation_interval(r, len(runs))
     if bounds.high < 0:
         answer = "a smaller error goes with a higher accuracy"
