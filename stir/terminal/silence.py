@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any, TextIO
 
 FIRST_SECONDS = 5.0  # of silence, before a line, unless $STIR_SILENCE_SECONDS gives others
-LONGEST_SECONDS = 60.0  # each silence may be twice as long as the one before, up to this
+LONGEST_SECONDS = 60.0  # within a step each line waits twice as long as the one before, up to this
 LOOK_SECONDS = 0.25
 
 _steps: list[str] = []  # what the command is doing, the innermost last
@@ -30,18 +30,21 @@ class Silence:
 
     def __init__(self, command: str, began: float, patience: float = FIRST_SECONDS) -> None:
         self._command, self._began, self._first = command, began, patience
+        self._doing, self._patience = "", patience
         self.heard(began)
 
     def heard(self, now: float) -> None:
         """Something was shown."""
-        self._last, self._patience = now, self._first
+        self._last = now
 
     def line(self, now: float) -> str:
         """What to say now; nothing, unless the silence has lasted too long."""
+        doing = _steps[-1] if _steps else "working"
+        if doing != self._doing:
+            self._doing, self._patience = doing, self._first
         if now - self._last < self._patience:
             return ""
         self._last, self._patience = now, min(2 * self._patience, LONGEST_SECONDS)
-        doing = _steps[-1] if _steps else "working"
         return f"{self._command}: still {doing}, {now - self._began:.0f} s since the start"
 
 
