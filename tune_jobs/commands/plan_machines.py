@@ -22,7 +22,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--prices", metavar="FILE",
-        help="with --machines: a YAML list of machines of your own (list prices of AWS)",
+        help="with --machines: a YAML list of machines of your own (approximate ones of AWS)",
     )  # fmt: skip
     parser.add_argument(
         "--spot-prices", metavar="REGION", help="with --machines: ask AWS for today's in a region"
@@ -97,7 +97,7 @@ def show(found: "list[Fleet]", args: argparse.Namespace, resources: "Resources")
 def _notes(found: "list[Fleet]", args: argparse.Namespace, resources: "Resources") -> "list[str]":
     notes = []
     if not args.prices:
-        notes.append("prices on demand are list prices of us-east-1, November 2025")
+        notes.append("prices on demand are approximate, of us-east-1: give --prices to be sure")
     if any(fleet.price_is_guess for fleet in found):
         notes.append("~ spot prices are guessed as half of that; --spot-prices REGION asks AWS")
     if resources.gpus:
