@@ -1,4 +1,6 @@
 import struct
+from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -7,6 +9,7 @@ import pytest
 from tensorboardX.proto.event_pb2 import Event
 
 from tune_jobs.cli import main
+from tune_jobs.errors import TuneJobsError
 from tune_jobs.exports.records import export
 from tune_jobs.exports.tensorboard import TensorBoardFolder
 from tune_jobs.records.keys import record_key
@@ -51,6 +54,22 @@ def test_each_record_is_a_run_with_its_epochs_its_scales_and_its_end(
     assert scalars(run, "test_accuracy") == [(0, 0.5)]
     by_scale = scalars(run, "test/accuracy_by_scale")
     assert [step for step, _ in by_scale] == list(range(17, 65))
+
+
+def test_names_of_several_parts_are_one_folder_and_none_leads_out_of_it(
+    records: list[TrialRecord], tmp_path: Path
+):
+    target = TensorBoardFolder(tmp_path / "boards")
+    before = set(tmp_path.iterdir())
+    for name in ("mine/net", "lab/2026/net:v2", "C:/net", "a b/..c"):
+        point = replace(records[0].point, model=name)
+        target.add(replace(records[0], point=point))
+        [run] = [path for path in (tmp_path / "boards").iterdir() if path.name.startswith(name[:1])]
+        assert run.name == f"{name.replace('/', '_')}-bars-s2-seed1-{records[0].point_id}"
+    for name in ("../../x", "..", "a\\..\\b", "a\0b"):
+        with suppress(TuneJobsError):
+            target.add(replace(records[0], point=replace(records[0].point, model=name)))
+    assert set(tmp_path.iterdir()) == before
 
 
 def test_parameters_can_be_compared(records: list[TrialRecord], boards: Path):
