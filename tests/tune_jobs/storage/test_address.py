@@ -9,6 +9,7 @@ from analysis.cli import main as analysis
 from tune_jobs.cli import main
 from tune_jobs.errors import TuneJobsError
 from tune_jobs.storage import Storage
+from tune_jobs.storage.address import parse_address
 from tune_jobs.storage.datasets import node_cache
 
 REFUSED = [
@@ -55,6 +56,8 @@ def test_what_is_no_storage_is_refused_in_one_sentence_and_nothing_is_made(
     text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
     monkeypatch.chdir(tmp_path)
+    with pytest.raises(TuneJobsError):
+        parse_address(text)  # not merely a folder that is not there
     for run in (
         lambda: main(["status", "--storage", text]),
         lambda: main(["plan", "smoke", "--storage", text]),
