@@ -52,7 +52,7 @@ def config(chart: alt.TopLevelMixin) -> Spec:
 
 def means(looks: Looks) -> Spec:
     """A dot per model: its mean accuracy with the interval, the best ones filled."""
-    scale = alt.Scale(zero=False, padding=_MARGIN)
+    scale = alt.Scale(zero=False)
     title = "mean test accuracy"
     base = alt.Chart(_ROWS).encode(y=_model_rows())
     interval = base.mark_rule(strokeWidth=2).encode(
@@ -155,7 +155,7 @@ def runs(looks: Looks) -> Spec:
         .mark_point(size=36, strokeWidth=1.5, opacity=0.75)
         .encode(
             x=alt.X("test_accuracy", type="quantitative", axis=_SHARE, title="test accuracy",
-                    scale=alt.Scale(zero=False, padding=_MARGIN)),
+                    scale=alt.Scale(zero=False)),
             y=_model_rows(),
             yOffset=alt.YOffset("spread", type="quantitative", scale=alt.Scale(domain=[-1, 1])),
             color=_colour(looks),
@@ -192,15 +192,14 @@ def differences(looks: Looks, *, margin: float) -> Spec:
 
 
 def scatter(looks: Looks, *, x: str, title: str) -> Spec:
-    """A dot per run: its test accuracy against ``x``."""
+    """A dot per run: its test accuracy against ``x``, on a logarithmic axis."""
     chart = (
         alt.Chart(_ROWS)
         .mark_point(filled=True, size=50, opacity=0.8)
         .encode(
-            x=alt.X(x, type="quantitative", title=title,
-                    scale=alt.Scale(zero=False, padding=_MARGIN)),
+            x=alt.X(x, type="quantitative", title=title, scale=alt.Scale(type="log")),
             y=alt.Y("test_accuracy", type="quantitative", axis=_SHARE, title="test accuracy",
-                    scale=alt.Scale(zero=False, padding=_MARGIN)),
+                    scale=alt.Scale(zero=False)),
             color=_colour(looks),
             shape=_shape(looks),
             tooltip=tips(**_RUN, **{x: (title, ".3g")}),

@@ -46,6 +46,8 @@ def _draw(axes: Axes, cell: pd.DataFrame, styles: dict[str, style.ModelStyle], f
         marker = {"marker": look.marker, "markersize": 8, "markeredgecolor": style.INK}
         middle = runs[["error", "test_accuracy"]].mean()
         axes.plot(middle["error"], middle["test_accuracy"], color=look.colour, **marker)
+    if (cell["error"].dropna() > 0).all():
+        axes.set_xscale("log")  # energy_pool's errors are thousands of times the others'
     undefined = int(cell["undefined"].sum())
     if undefined:
         canvas.note_below(axes, f"{undefined} of {int(cell['objects'].sum())} errors undefined")

@@ -41,8 +41,9 @@ def write_page(folder: Path) -> list[str]:
             source = Path(results.uri) / f"{name}.parquet"
             written.append(_placed(target, f"tables/{name}.parquet", source.read_bytes()))
         report(results.uri, results.uri)
-        html = (Path(results.uri) / "report.html").read_bytes()
-        written.append(_placed(target, "report.html", html))
+        html = (Path(results.uri) / "report.html").read_text("utf-8")
+        html = html.replace(results.uri, "results")  # what its commands would name elsewhere
+        written.append(_placed(target, "report.html", html.encode()))
     return written
 
 
