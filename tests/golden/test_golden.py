@@ -81,9 +81,11 @@ def test_plan_says_what_the_older_version_said(
     then = said(golden, f"plan-{study}")
     for phase, phase_then in zip(plan.get("phases", []), then.get("phases", []), strict=True):
         for cell, cell_then in zip(phase["cells"], phase_then["cells"], strict=True):
-            # Since then an epoch's training and validation are timed apart.
-            assert cell["trial_seconds"] == pytest.approx(cell_then["trial_seconds"], rel=0.25)
-            cell["trial_seconds"] = cell_then["trial_seconds"]
+            # Since then times of records by another form of the layers are scaled to this one's.
+            assert cell_then["trial_seconds"] / 4 < cell["trial_seconds"]
+            assert cell["trial_seconds"] < 1.25 * cell_then["trial_seconds"]
+            for name in ("trial_seconds", "measured"):  # what another form took is not measured
+                cell[name] = cell_then[name]
             for name in cell.keys() - cell_then.keys():  # keys may be added, none may go
                 del cell[name]
     assert {name: plan[name] for name in then} == then

@@ -64,7 +64,7 @@ def study(bars: Path, tmp_path: Path) -> Path:
 name: mixed
 axes: {{dataset: {bars}, scenario: 2, interpolation: null, lr: 3e-3, kernel_size: 7, seed: 1}}
 groups:
-  - {{model: kanazawa, interpolation: bicubic}}
+  - {{model: conv3d, interpolation: bicubic}}
   - {{model: standard, kernel_size: 3, seed: {{from: 1, to: 6}}}}
 recipe: {{max_epochs: 4, batch_size: 4}}
 """
@@ -90,7 +90,7 @@ def test_the_next_experiment_starts_beside_a_long_trial_and_no_more_run_than_ask
         )
         for record in found
     }
-    _, slow_end = spans["kanazawa", 1]
+    _, slow_end = spans["conv3d", 1]
     assert spans["standard", 2][0] < slow_end  # the first trial of the second experiment
     changes = sorted(change for begin, end in spans.values() for change in ((begin, 1), (end, -1)))
     running, most = 0, 0

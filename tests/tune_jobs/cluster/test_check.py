@@ -286,7 +286,7 @@ def test_without_boto3_the_command_says_how_to_get_it(monkeypatch: pytest.Monkey
 
     _session.cache_clear()
     monkeypatch.setitem(__import__("sys").modules, "botocore.session", None)
-    with pytest.raises(TuneJobsError, match=r"needs boto3.*\.\[aws\]"):
+    with pytest.raises(TuneJobsError, match=r"needs boto3.*\.\[all,aws\]"):
         check_cluster(SHIPPED)
 
 

@@ -54,6 +54,7 @@ class Summary:
     states: dict[str, TrialState]
     stopped: bool = False
     broken: tuple[str, ...] = ()
+    spent: float | None = None
 
 
 @dataclass

@@ -104,8 +104,8 @@ def test_asha_stops_the_useless_rates_and_query_ranks_all_trials(
     monkeypatch.setitem(sys.modules, "ray", None)  # from here on importing it would raise
     assert main(["run", study, "--storage", str(storage)]) == 0
     counts = f"{len(done)} finished, {len(stopped)} stopped"
-    assert capsys.readouterr().out == (
-        f"search wide: nothing is left to do\nsearch wide: {counts}\n"
+    assert capsys.readouterr().out.startswith(
+        f"search wide: nothing is left to do\nsearch wide: {counts}\nbest validation "
     )
     finished = next(sample for sample in samples(storage) if sample.point_id in done)
     assert main(["run", grid_of(finished, tmp_path), "--storage", str(storage)]) == 0
@@ -204,6 +204,7 @@ def test_trials_of_a_search_take_the_share_of_a_gpu_that_the_hungriest_model_nee
     class Followed:
         stop = SimpleNamespace(asked=False)
         broken = ()
+        spent = None
 
         def until_done(self, source: SearchSource) -> None:
             taken.extend(batch.resources for batch in source.supply(set()).batches)

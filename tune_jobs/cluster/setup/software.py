@@ -83,7 +83,8 @@ def _wheel(content: Path) -> tuple[str, bytes]:
         tag = f"{python}-{python}-{CLUSTER_PLATFORM.replace('-', '_')}"
     (info,) = content.glob("*.dist-info")
     installed = metadata.distribution(DISTRIBUTION)
-    (info / "METADATA").write_text(installed.read_text("METADATA") or "", encoding="utf-8")
+    described = installed.read_text("METADATA") or installed.read_text("PKG-INFO") or ""
+    (info / "METADATA").write_text(described, encoding="utf-8")
     (info / "WHEEL").write_text(
         f"Wheel-Version: 1.0\nGenerator: {DISTRIBUTION}\nRoot-Is-Purelib: "
         f"{str(tag.endswith('any')).lower()}\nTag: {tag}\n"
