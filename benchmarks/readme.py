@@ -89,7 +89,7 @@ def picture(page: Path, path: Path) -> Path:
         browser = play.chromium.launch(
             executable_path=shutil.which("chromium"), args=["--no-sandbox"]
         )
-        sheet = browser.new_page(viewport={"width": PAGE[0], "height": PAGE[1]})
+        sheet = browser.new_page(bypass_csp=True, viewport={"width": PAGE[0], "height": PAGE[1]})
         sheet.goto(page.as_uri())
         sheet.wait_for_function("document.querySelectorAll('.marks').length >= 3", timeout=120_000)
         sheet.screenshot(path=path)
