@@ -52,7 +52,7 @@ def config(chart: alt.TopLevelMixin) -> Spec:
 
 def means(looks: Looks) -> Spec:
     """A dot per model: its mean accuracy with the interval, the best ones filled."""
-    scale = alt.Scale(zero=False)
+    scale = alt.Scale(zero=False, nice=False, padding=_MARGIN)
     title = "mean test accuracy"
     base = alt.Chart(_ROWS).encode(y=_model_rows())
     interval = base.mark_rule(strokeWidth=2).encode(
@@ -155,7 +155,7 @@ def runs(looks: Looks) -> Spec:
         .mark_point(size=36, strokeWidth=1.5, opacity=0.75)
         .encode(
             x=alt.X("test_accuracy", type="quantitative", axis=_SHARE, title="test accuracy",
-                    scale=alt.Scale(zero=False)),
+                    scale=alt.Scale(zero=False, nice=False, padding=_MARGIN)),
             y=_model_rows(),
             yOffset=alt.YOffset("spread", type="quantitative", scale=alt.Scale(domain=[-1, 1])),
             color=_colour(looks),
@@ -199,7 +199,7 @@ def scatter(looks: Looks, *, x: str, title: str) -> Spec:
         .encode(
             x=alt.X(x, type="quantitative", title=title, scale=alt.Scale(type="log")),
             y=alt.Y("test_accuracy", type="quantitative", axis=_SHARE, title="test accuracy",
-                    scale=alt.Scale(zero=False)),
+                    scale=alt.Scale(zero=False, nice=False, padding=_MARGIN)),
             color=_colour(looks),
             shape=_shape(looks),
             tooltip=tips(**_RUN, **{x: (title, ".3g")}),
