@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tune_jobs.storage import Storage
 
-FOLDERS = ("evaluations", "failed", "records", "studies")
+FOLDERS = ("evaluations", "failed", "index_maps", "records", "studies")
 
 
 def pack(storages: Mapping[str, Path], archive: Path) -> int:
