@@ -1,11 +1,13 @@
 """The page of the first reproduction, with its tables and figures, from the archived records."""
 
+import io
 import json
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from string import Template
+from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
 from analysis import style
 from analysis.collection.collect import collect
@@ -43,7 +45,7 @@ def write_page(folder: Path) -> list[str]:
         report(results.uri, results.uri)
         html = (Path(results.uri) / "report.html").read_text("utf-8")
         html = html.replace(results.uri, "results")  # what its commands would name elsewhere
-        written.append(_placed(target, "report.html", html.encode()))
+        written.append(_placed(target, "report.zip", _zipped("report.html", html)))
     return written
 
 
@@ -89,6 +91,14 @@ def _facts(results: ResultsFolder) -> str:
         f"{counted(len(trials), 'run')} of {models} on {joined(datasets)}, "
         f"{first:%d %B} to {last:%d %B %Y}."
     )
+
+
+def _zipped(name: str, text: str) -> bytes:
+    """One file as an archive; the same text gives the same bytes."""
+    buffer = io.BytesIO()
+    with ZipFile(buffer, "w") as archive:
+        archive.writestr(ZipInfo(name), text, ZIP_DEFLATED)
+    return buffer.getvalue()
 
 
 def _placed(target: Storage, name: str, content: bytes) -> str:
