@@ -130,23 +130,32 @@ def equivariance(results: ResultsFolder) -> str:
         for model, row in zip(models.index, models.to_dict("records"), strict=True)
     ]
     table = markdown_table(["model", "runs", "median error", "mean accuracy"], rows)
-    r = stats.correlation(
-        np.log(runs["error"].to_numpy(dtype=float)), runs["test_accuracy"].to_numpy(dtype=float)
-    )
-    bounds = stats.correlation_interval(r, len(runs))
-    if bounds.high < 0:
-        answer = "a smaller error goes with a higher accuracy"
-    elif bounds.low > 0:
-        answer = "a smaller error goes with a *lower* accuracy"
-    else:
-        answer = "neither direction is clear"
+    farthest = str(models["error"].idxmax())
+    r, bounds = _log_correlation(runs)
+    others, without = _log_correlation(runs[runs["model"] != farthest])
     return (
         f"The error at stage 2 on pairs of unseen sizes (emoji, Mid2Rest).\n\n{table}\n\n"
         f"Over {len(runs)} runs, Pearson's r of the logarithm of the error and the accuracy is "
-        f"{r:+.2f} [{bounds.low:+.2f}, {bounds.high:+.2f}]: {answer}. Runs of one model are "
-        "alike, so that this interval is narrower than that of a claim about models, which "
+        f"{r:+.2f} [{bounds.low:+.2f}, {bounds.high:+.2f}]: {_direction(bounds)}. Without "
+        f"{_name(farthest)}, whose error is the largest, it is {others:+.2f} "
+        f"[{without.low:+.2f}, {without.high:+.2f}]: {_direction(without)}. Runs of one model are "
+        "alike, so that these intervals are narrower than those of a claim about models, which "
         f"number {len(models)}."
     )
+
+
+def _log_correlation(runs: pd.DataFrame) -> tuple[float, stats.Interval]:
+    errors = np.log(runs["error"].to_numpy(dtype=float))
+    r = stats.correlation(errors, runs["test_accuracy"].to_numpy(dtype=float))
+    return r, stats.correlation_interval(r, len(runs))
+
+
+def _direction(bounds: stats.Interval) -> str:
+    if bounds.high < 0:
+        return "a smaller error goes with a higher accuracy"
+    if bounds.low > 0:
+        return "a smaller error goes with a *lower* accuracy"
+    return "neither direction is clear"
 
 
 def own_models(results: ResultsFolder) -> str:
