@@ -1,9 +1,9 @@
-"""Draw the pictures at the top of README: accuracy by object size, step times, the report's page.
+"""Draw two pictures at the top of README: the times of steps, and the top of a report.
 
-    python -m benchmarks.readme --results results --report report.html
+    python -m benchmarks.readme --report report.html
 
-Each picture is made from what is there: results of our own runs, the table in
-docs/benchmarks-layers.md, and a report that chromium takes a picture of.
+They are made of the table in docs/benchmarks-layers.md, and of a report that chromium takes a
+picture of. The third, accuracy by object size, is that of the first reproduction.
 """
 
 import argparse
@@ -16,37 +16,23 @@ from matplotlib.figure import Figure
 from playwright.sync_api import sync_playwright
 
 from analysis.figures import canvas
-from analysis.figures.generalization import generalization
-from analysis.results.folder import ResultsFolder
 
 ROOT = Path(__file__).parent.parent
 IMAGES = ROOT / "docs" / "img"
 TABLE = ROOT / "docs" / "benchmarks-layers.md"
-DATASET, SCENARIO = "emoji", 2
 PAGE = (1440, 1000)  # pixels of the report that are shown
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--results", metavar="DIR", help="a results folder of our own runs")
     parser.add_argument("--report", metavar="HTML", help="a report to take a picture of")
     args = parser.parse_args()
-    figures = {"step-time": step_times(compiled_and_plain(TABLE.read_text()))}
-    if args.results:
-        figures["own-generalization"] = own_generalization(args.results)
-    for name, figure in figures.items():
-        path = IMAGES / f"{name}.svg"
-        path.write_bytes(canvas.to_bytes(figure, "svg"))
-        print(path.relative_to(ROOT))
+    path = IMAGES / "step-time.svg"
+    path.write_bytes(canvas.to_bytes(step_times(compiled_and_plain(TABLE.read_text())), "svg"))
+    print(path.relative_to(ROOT))
     if args.report:
         print(picture(Path(args.report).resolve(), IMAGES / "report.png").relative_to(ROOT))
     return 0
-
-
-def own_generalization(results: str) -> Figure:
-    """Accuracy by object size of all models on the middle sizes of emoji."""
-    scales = ResultsFolder(results, "ours").scales
-    return generalization(scales[(scales["dataset"] == DATASET) & (scales["scenario"] == SCENARIO)])
 
 
 def compiled_and_plain(page: str) -> dict[str, tuple[float, float]]:

@@ -9,18 +9,21 @@ from pathlib import Path
 from string import Template
 from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
+from matplotlib.figure import Figure
+
 from analysis import style
 from analysis.collection.collect import collect
 from analysis.figures import canvas
-from analysis.figures.gallery import draw_figures
+from analysis.figures.comparison import comparison
+from analysis.figures.generalization import generalization
 from analysis.report.report import report
+from analysis.results.comparison import MARGIN
 from analysis.results.folder import ResultsFolder
 from benchmarks.reproduction import claims, cost
 from benchmarks.reproduction.archive import unpack
 from benchmarks.reproduction.prose import counted, joined
 from tune_jobs.storage import Storage
 
-FIGURES = ("comparison", "generalization")
 TABLES = ("trials", "epochs", "scale_accuracy", "evaluations")
 STORAGE = "storage"  # where the study ran
 UNDISTURBED = "undisturbed"  # trials of it that were cut off there, run again in one piece
@@ -35,9 +38,7 @@ def write_page(folder: Path) -> list[str]:
     target = Storage(folder)
     with results_of(folder / RECORDS) as (results, again):
         written = [_placed(target, "index.md", page(results, again, folder).encode())]
-        for name, figure in draw_figures(results, FIGURES):
-            if isinstance(figure, Exception):
-                raise figure
+        for name, figure in _figures(results).items():
             written.append(_placed(target, f"{name}.svg", canvas.to_svg(figure).encode()))
         for name in TABLES:
             source = Path(results.uri) / f"{name}.parquet"
@@ -80,6 +81,16 @@ def page(results: ResultsFolder, again: ResultsFolder, folder: Path) -> str:
         money=f"{cost.hours(results) * 0.02:.2f}",
         missing=cost.missing(results, forecast),
     )
+
+
+def _figures(results: ResultsFolder) -> dict[str, Figure]:
+    compared = claims.published_cells(results)
+    scales = results.scales
+    shown = (scales["dataset"] == "emoji") & (scales["scenario"] == claims.MID2REST)
+    return {
+        "comparison": comparison(compared, margin=MARGIN),
+        "generalization": generalization(scales[shown]),
+    }
 
 
 def _facts(results: ResultsFolder) -> str:
