@@ -127,8 +127,11 @@ def test_chosen_scales_are_those_of_exact_answers_near_ties_and_black_included(
         answers = plain_answers(conv, x)
         assume(not mode.startswith("energy") or decided(choices(answers, mode)))
         pooled, indices = PooledSiConv2d(conv, ScalePool(mode))(x, return_indices=True)
-        plain, expected = ScalePool(mode)(answers.float(), return_indices=True)
+        if mode in ("pixel", "slice"):  # of answers that are the same float32 number, the first
+            answers = answers.float()
+        plain, expected = ScalePool(mode)(answers, return_indices=True)
     assert torch.equal(indices, expected)
+    plain = plain.float()
     scale = max(1, float(plain.abs().max()))
     torch.testing.assert_close(pooled / scale, plain / scale, **CLOSE)
 
