@@ -5,7 +5,8 @@ example: python -m benchmarks.drill --faults 60 --trials 60
 Needs the test extra (SeaweedFS). The exit status is 0 if no result was lost, doubled or changed,
 some trials were resumed and all faults happened. A point whose process is killed five times before
 it gets anywhere is given up as failed, which is as it should be: leave pauses long enough for a
-process to start and write a checkpoint.
+process to start and write a checkpoint. A study that is done before all faults happened was too
+short: give it more trials or longer ones.
 """
 
 import argparse
@@ -28,6 +29,7 @@ def main() -> int:
     )
     parser.add_argument("--faults", type=int, default=60, help="processes killed (60)")
     parser.add_argument("--trials", type=int, default=60, help="networks trained (60)")
+    parser.add_argument("--epochs", type=int, default=60, help="that each takes (60)")
     parser.add_argument("--pause", type=float, default=9.0, help="seconds at most between (9)")
     parser.add_argument("--seed", type=int, default=1, help="of what happens when (1)")
     args = parser.parse_args()
@@ -39,6 +41,7 @@ def main() -> int:
             Path(folder),
             faults=kinds,
             seeds=args.trials,
+            epochs=args.epochs,
             longest_pause_seconds=args.pause,
             rng_seed=args.seed,
             say=lambda line: print(f"{time.monotonic() - began:6.1f} s  {line}", flush=True),

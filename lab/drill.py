@@ -40,7 +40,6 @@ POINT = GridPoint(
     lr=0.003,
     seed=1,
 )
-RECIPE = Recipe(max_epochs=24, patience=24, batch_size=4)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -128,6 +127,7 @@ def drill(
     *,
     faults: Sequence[str],
     seeds: int,
+    epochs: int,
     longest_pause_seconds: float,
     rng_seed: int = 1,
     say: Callable[[str], None] = lambda line: None,
@@ -139,9 +139,10 @@ def drill(
     ``folder``; the environment must have ``s3_server.CREDENTIALS``.
     """
     dataset = write_bars(folder / "bars.npz")
-    study = _write_study(folder, dataset, seeds)
+    recipe = Recipe(max_epochs=epochs, patience=epochs, batch_size=4)
+    study = _write_study(folder, dataset, recipe, seeds)
     say(f"training {seeds} networks undisturbed")
-    expected = _undisturbed(stir.load(dataset), seeds, Storage(folder / "undisturbed"))
+    expected = _undisturbed(stir.load(dataset), recipe, seeds, Storage(folder / "undisturbed"))
     rng, done = random.Random(rng_seed), Counter[str]()
     with (
         S3Server(folder / "server") as server,
@@ -184,18 +185,20 @@ def _strike(kind: str, driver: Driver, server: S3Server, rng: random.Random) -> 
     return True
 
 
-def _write_study(folder: Path, dataset: Path, seeds: int) -> Path:
+def _write_study(folder: Path, dataset: Path, recipe: Recipe, seeds: int) -> Path:
     axes = asdict(POINT) | {"dataset": str(dataset), "seed": {"from": 1, "to": seeds}}
     path = folder / "drill.yaml"
-    path.write_text(yaml.safe_dump({"name": "drill", "axes": axes, "recipe": asdict(RECIPE)}))
+    path.write_text(yaml.safe_dump({"name": "drill", "axes": axes, "recipe": asdict(recipe)}))
     return path
 
 
-def _undisturbed(dataset: STIRDataset, seeds: int, storage: Storage) -> dict[str, TrialRecord]:
+def _undisturbed(
+    dataset: STIRDataset, recipe: Recipe, seeds: int, storage: Storage
+) -> dict[str, TrialRecord]:
     for seed in range(1, seeds + 1):
         spec = TrialSpec(
             point=replace(POINT, seed=seed),
-            recipe=RECIPE,
+            recipe=recipe,
             model_version=MODELS[POINT.model].version,
             dataset_fingerprint=dataset.fingerprint,
         )
