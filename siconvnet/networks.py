@@ -15,6 +15,7 @@ from siconvnet.selection import (
     GaussianJetConv2d,
     ScaleSelection,
     Selection,
+    SelectionJitter,
 )
 from siconvnet.stages import peak_of_stages
 
@@ -160,7 +161,8 @@ class ScaleSelectNetwork(nn.Module):
     size in the range of ``ScaleSelection`` looks the same to what learns: three layers of Gaussian
     jets, the largest answers in 4 x 4 tiles, a linear layer. The median of the image's rim is
     subtracted, and each patch divided by its root mean square and multiplied by the sign of its
-    blob, so that replacing f by a f + b, a not 0, changes nothing.
+    blob, so that replacing f by a f + b, a not 0, changes nothing. While training, selections are
+    moved by as much as they err, another way in each step.
 
     With several ``floors`` a ``ContrastFloor`` makes a view of the image for each, and every view
     has a candidate of its own: where there is a background, the object is what stands out above a
@@ -177,6 +179,7 @@ class ScaleSelectNetwork(nn.Module):
 
     widths, sigmas, steps = (16, 24, 32), (0.7, 1.0, 0.7), (1, 2, 1)
     patch_side, tiles = 32, 4
+    jitter_place, jitter_octaves = 0.07, 0.17  # of the scale, of the scale's logarithm to base 2
 
     def __init__(
         self,
@@ -189,6 +192,7 @@ class ScaleSelectNetwork(nn.Module):
         super().__init__()
         self.floor = ContrastFloor(floors)
         self.selection = ScaleSelection(side, side)
+        self.jitter = SelectionJitter(place=self.jitter_place, octaves=self.jitter_octaves)
         self.patch = CanonicalPatch(self.patch_side)
         layers: list[nn.Module] = []
         channels, patch_side = in_channels, self.patch_side
@@ -227,18 +231,22 @@ class ScaleSelectNetwork(nn.Module):
     def patches(self, x: Tensor) -> tuple[Tensor, Selection]:
         """What was selected, in canonical size and contrast, (N, K, C, s, s), and where, (N, K)."""
         views = self.views(x)
-        shape = views.shape[:2]
-        selection = self.selection(views.flatten(0, 1))
-        patches = self.patch(views.flatten(0, 1), selection)
-        selection = Selection(*(part.view(shape) for part in selection))
-        return self.normalised(patches.view(*shape, *patches.shape[2:]), selection), selection
+        selection = self.jitter(self.found(views))
+        return self.cut(views, selection), selection
 
     def views(self, x: Tensor) -> Tensor:
         """Images without their ground, once for each floor, (N, K, C, side, side)."""
         rim = torch.cat([x[..., 0, :], x[..., -1, :], x[..., 0], x[..., -1]], dim=-1)
         return self.floor(x - rim.median(dim=-1).values[..., None, None])
 
-    def normalised(self, patches: Tensor, selection: Selection) -> Tensor:
-        """Patches (N, K, C, s, s) of bright objects, whose root mean square is 1."""
+    def found(self, views: Tensor) -> Selection:
+        """The blob of each view, (N, K)."""
+        found = self.selection(views.flatten(0, 1))
+        return Selection(*(part.view(views.shape[:2]) for part in found))
+
+    def cut(self, views: Tensor, selection: Selection) -> Tensor:
+        """Patches of bright objects whose root mean square is 1, (N, K, C, s, s)."""
+        each = Selection(*(part.flatten()[:, None] for part in selection))
+        patches = self.patch(views.flatten(0, 1), each).unflatten(0, views.shape[:2])[:, :, 0]
         contrast = patches.square().mean(dim=(2, 3, 4)).sqrt().clamp(min=1e-3)
         return patches * (selection.sign / contrast)[..., None, None, None]

@@ -8,8 +8,8 @@ from lab.bars import write_bars
 from lab.s3_server import CREDENTIALS, S3Server
 from tune_jobs.storage import Storage
 
-# The same examples in every run, so that a failure comes from a change. `--hypothesis-profile search`
-# draws others, more of them where a test does not say how many; it runs every night.
+# The same examples in every run, so that a failure comes from a change; every night
+# `--hypothesis-profile search` draws others, more of them where a test does not say how many.
 settings.register_profile("repeatable", derandomize=True)
 settings.register_profile("search", derandomize=False, max_examples=300, print_blob=True)
 settings.load_profile("repeatable")

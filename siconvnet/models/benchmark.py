@@ -176,6 +176,6 @@ PAPER = (
 )
 OURS = (
     scale_pool_model("energy_pool_valid", "energy_valid"),
-    scale_select_model("scale_select", (0.0,), version=1),
-    scale_select_model("scale_select_k", (0.0, 0.4, 0.6, 0.8), version=2),
+    scale_select_model("scale_select", (0.0,), version=2),
+    scale_select_model("scale_select_k", (0.0, 0.4, 0.6, 0.8), version=3),
 )

@@ -12,6 +12,7 @@ from siconvnet.selection.jets import (
     discrete_gaussian,
     jet_stencils,
 )
+from siconvnet.selection.jitter import SelectionJitter
 from siconvnet.selection.patches import CanonicalPatch, ContrastFloor
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "GaussianJetConv2d",
     "ScaleSelection",
     "Selection",
+    "SelectionJitter",
     "blur_matrix",
     "discrete_gaussian",
     "jet_stencils",

@@ -131,14 +131,15 @@ class ScaleSelection(nn.Module):
         at = [flat // (h * w), flat // w % h, flat % w]
         image = torch.arange(n, device=r.device)[:, None]
 
-        def log_r(axis: int, step: int) -> Tensor:
-            place = [*at]
-            place[axis] = (at[axis] + step).clamp(0, sizes[axis] - 1)
+        def log_r(place: list[Tensor]) -> Tensor:
             return (r[image, *place] * sign).clamp(min=LEAST_SALIENCE).log()
 
-        peak = []
+        here, peak = log_r(at), []
         for axis, size in enumerate(sizes):
-            below, here, above = (log_r(axis, step) for step in (-1, 0, 1))
+            lower, higher = [*at], [*at]
+            lower[axis] = (at[axis] - 1).clamp(min=0)
+            higher[axis] = (at[axis] + 1).clamp(max=size - 1)
+            below, above = log_r(lower), log_r(higher)
             shift = (below - above) / (2 * (below - 2 * here + above)).clamp(max=-1e-9)
             inside = (at[axis] > 0) & (at[axis] < size - 1)
             peak.append(at[axis] + torch.where(inside, shift.clamp(-0.5, 0.5), 0.0))

@@ -1,5 +1,6 @@
 """Uses of models and layers that PyTorch allows and a fast form has to mind."""
 
+import copy
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -65,14 +66,15 @@ def test_models_are_built_in_the_default_dtype(name: str):
     torch.set_default_dtype(torch.float64)
     try:
         model, images = model_and_images(name)
-        logits = model(images.double())
+        model(images.double())
+        logits = model.eval()(images.double())
     finally:
         torch.set_default_dtype(torch.float32)
     values = [value for value in model.buffers() if value.is_floating_point()]  # others count
     assert {value.dtype for value in (logits, *model.parameters(), *values)} == {torch.float64}
     same, _ = model_and_images(name)
     same.load_state_dict(model.state_dict())
-    torch.testing.assert_close(logits.float(), same(images.float()), rtol=0, atol=1e-5)
+    torch.testing.assert_close(logits.float(), same.eval()(images.float()), rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -171,7 +173,8 @@ def test_a_gradient_of_a_gradient_is_right_in_the_plain_form_and_refused_by_name
 @pytest.mark.parametrize("name", MODELS)
 def test_a_compiled_model_answers_and_one_whole_graph_works_or_says_what_would(name: str):
     model, images = model_and_images(name)
-    whole = torch.compile(model, fullgraph=True, backend="eager")
+    twin = copy.deepcopy(model)
+    whole = torch.compile(twin, fullgraph=True, backend="eager")
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # of the compiler, on its own doings
         torch._dynamo.reset()
@@ -181,7 +184,7 @@ def test_a_compiled_model_answers_and_one_whole_graph_works_or_says_what_would(n
         with pytest.raises(RuntimeError, match="build the layer or model with plain=True"):
             whole(images)
         torch._dynamo.reset()
-        compiled = torch.compile(model, backend="eager")
+        compiled = torch.compile(twin, backend="eager")
         torch.testing.assert_close(compiled(images), model(images), rtol=1e-4, atol=1e-5)
 
 

@@ -14,6 +14,8 @@ from siconvnet.selection import (
     ContrastFloor,
     GaussianJetConv2d,
     ScaleSelection,
+    Selection,
+    SelectionJitter,
     blur_matrix,
     discrete_gaussian,
     jet_stencils,
@@ -101,12 +103,58 @@ def test_an_image_with_fewer_blobs_than_candidates_gives_the_others_no_sign():
 def test_another_contrast_brightness_or_sign_changes_nothing_that_is_learned_from(
     gain: float, offset: float, floors: tuple[float, ...]
 ):
-    network = ScaleSelectNetwork(1, 5, side=SIDE, floors=floors)
+    network = ScaleSelectNetwork(1, 5, side=SIDE, floors=floors).eval()
     images = torch.cat([face(20, 10, 30), face(45, 3, 15)])
     patches, _ = network.patches(images)
     changed, _ = network.patches(gain * images + offset)
     torch.testing.assert_close(changed, patches, rtol=0, atol=1e-3)
     assert float(patches.square().mean()) == pytest.approx(1, abs=1e-3)
+
+
+def blobs(count: int) -> Selection:
+    place = torch.linspace(10, 50, 2 * count).view(count, 2)
+    return Selection(
+        place, place.flip(0), 1 + place / 4, torch.ones(count, 2), torch.ones(count, 2)
+    )
+
+
+def test_jitter_fills_the_range_of_its_moves_evenly_and_moves_nothing_in_evaluation():
+    before, jitter = blobs(500), SelectionJitter(place=0.1, octaves=0.2)
+    after = jitter(before)
+    moves = torch.stack(
+        [
+            (after.x - before.x) / before.scale / 0.1,
+            (after.y - before.y) / before.scale / 0.1,
+            (after.scale / before.scale).log2() / 0.2,
+        ]
+    ).flatten(1)
+    eighths = ((moves + 1) * 4).long().clamp(0, 7)
+    counts = F.one_hot(eighths, 8).sum(dim=1)
+    assert counts.min() >= 115
+    assert counts.max() <= 135
+    assert float(torch.corrcoef(moves).fill_diagonal_(0).abs().max()) < 0.05
+    assert all(torch.equal(a, b) for a, b in zip(after[3:], before[3:], strict=True))
+    assert jitter.eval()(before) is before
+
+
+def test_jitter_goes_on_where_a_saved_one_stood_and_starts_alike_in_every_run():
+    first, again = (SelectionJitter(place=0.1, octaves=0.2) for _ in range(2))
+    one, two = first(blobs(3)), first(blobs(3))
+    assert not bool((one.x == two.x).any())
+    assert torch.equal(again(blobs(3)).x, one.x)
+    fresh = SelectionJitter(place=0.1, octaves=0.2)
+    fresh.load_state_dict(again.state_dict())
+    assert all(torch.equal(a, b) for a, b in zip(fresh(blobs(3)), two, strict=True))
+
+
+def test_a_network_sees_an_object_at_another_place_in_every_step_of_training():
+    network = ScaleSelectNetwork(1, 5, side=SIDE)
+    image = face(30, 10, 20)
+    seen = [network.patches(image)[1] for _ in range(20)]
+    still = [network.eval().patches(image)[1] for _ in range(2)]
+    assert len({float(moved.x) for moved in seen}) == 20
+    assert all(abs(float(moved.x - still[0].x)) <= 0.0701 * float(still[0].scale) for moved in seen)
+    assert torch.equal(still[0].x, still[1].x)
 
 
 @pytest.mark.parametrize("name", ["scale_select", "scale_select_k"])
@@ -223,6 +271,7 @@ def test_patches_of_objects_moved_and_enlarged_pass_the_assertion_of_scale_equiv
         (lambda: ScaleSelection(64, 64, candidates=0), r"at least 1; got 0"),
         (lambda: ContrastFloor(()), r"at least one, each from 0 to below 1; got \(\)"),
         (lambda: ContrastFloor((0.2, 1.0)), r"from 0 to below 1; got \(0.2, 1.0\)"),
+        (lambda: SelectionJitter(place=-1, octaves=0), r"0 or more; got place -1 and octaves 0"),
         (lambda: CanonicalPatch(1), r"at least 2 samples.*got side 1"),
         (lambda: GaussianJetConv2d(1, 1, side=8, sigma=0), r"positive sigma.*sigma 0"),
         (
