@@ -2,15 +2,16 @@
 
     python -m benchmarks.selection_parts --dataset emoji-clutter --parts oracle_k --seeds 1 2 3
 
-Patches are made once and learned from by the published protocol, scenario Mid2Rest. ``oracle`` and
-``oracle_k`` are scale_select and scale_select_k with patches at the object's true place and size,
-which bound what a better search could give; ``free`` is scale_select with 3 x 3 kernels, all of
-whose weights are learned, in the place of Gaussian jets. Each run is kept in a file of --out, and
-not run again; the table of all that is there is Markdown on stdout.
+Objects are located once and learned from by the published protocol, scenario Mid2Rest. ``oracle``
+and ``oracle_k`` are scale_select and scale_select_k with patches at the object's true place and
+size, which bound what a better search could give; ``free`` is scale_select with 3 x 3 kernels, all
+of whose weights are learned, in the place of Gaussian jets. Each run is kept in a file of --out,
+and not run again; the table of all that is there is Markdown on stdout.
 """
 
 import argparse
 import json
+import math
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -31,16 +32,17 @@ from stir import STIRDataset
 
 SCENARIO = stir.SCENARIOS[2]
 LR, BATCH = 1e-3, 16
+SIDE = 64  # of an image in pixels
 BOX_SCALE = 0.62  # of an object's side: the scale that is selected for the median emoji
 PARTS = ("oracle", "oracle_k", "free")
 
 
 @dataclass(frozen=True, slots=True)
-class Patches(Images):
-    """Patches (N, K, C, s, s), float32, where ``Fit`` expects images."""
+class Located(Images):
+    """Where ``Fit`` expects images: a row for each, its pixels and then what is selected in it."""
 
     def __post_init__(self) -> None:
-        """Patches have passed the search, and need not be whole numbers."""
+        """Places are no whole numbers."""
 
     def batch(self, start: int, size: int) -> tuple[Tensor, Tensor]:
         part = slice(start, start + size)
@@ -48,14 +50,18 @@ class Patches(Images):
 
 
 class Reader(nn.Module):
-    """The part of a ``ScaleSelectNetwork`` that learns; patches without a blob are black."""
+    """A ``ScaleSelectNetwork`` that is told where the objects are."""
 
-    def __init__(self, network: ScaleSelectNetwork) -> None:
+    def __init__(self, network: ScaleSelectNetwork, channels: int) -> None:
         super().__init__()
-        self.network = network
+        self.network, self.shape = network, (channels, SIDE, SIDE)
 
-    def forward(self, patches: Tensor) -> Tensor:
-        return self.network.classify(patches, patches.flatten(2).any(dim=2))
+    def forward(self, rows: Tensor) -> Tensor:
+        pixels, places = rows.tensor_split([math.prod(self.shape)], dim=1)
+        views = self.network.views(pixels.unflatten(1, self.shape))
+        selection = Selection(*places.unflatten(1, (len(Selection._fields), -1)).unbind(1))
+        patches = self.network.cut(views, self.network.jitter(selection))
+        return self.network.classify(patches, selection.sign != 0)
 
 
 def main() -> int:
@@ -103,8 +109,8 @@ def free_kernels(channels: int, network: ScaleSelectNetwork) -> nn.Sequential:
     return nn.Sequential(*layers)
 
 
-def prepared(part: str, dataset: STIRDataset) -> Iterator[tuple[Patches, Tensor]]:
-    """Patches of the training, validation and test images, and the objects' sides in pixels."""
+def prepared(part: str, dataset: STIRDataset) -> Iterator[tuple[Located, Tensor]]:
+    """Training, validation and test images with their objects, and the objects' sides in pixels."""
     network = network_of(part, dataset)
     for split, scales in (
         ("train", SCENARIO.train_scales),
@@ -114,42 +120,31 @@ def prepared(part: str, dataset: STIRDataset) -> Iterator[tuple[Patches, Tensor]
         shuffle = split == "train"
         images, labels = map(torch.from_numpy, dataset.select(split, scales, shuffle))
         sides, corners = map(torch.from_numpy, dataset.get_latents(split, scales, shuffle))
-        patches = []
+        rows = []
         for x, side, corner in zip(*(t.split(256) for t in (images, sides, corners)), strict=True):
-            box = None if part == "free" else (side, corner)
-            patches.append(patches_of(network, x / 255, box))
-        yield Patches(torch.cat(patches), labels), sides
+            views = network.views(x / 255)
+            places = (
+                network.found(views) if part == "free" else in_boxes(network, views, side, corner)
+            )
+            rows.append(torch.cat([x.flatten(1) / 255, *places], dim=1))
+        yield Located(torch.cat(rows), labels), sides
 
 
-@torch.no_grad()
-def patches_of(network: ScaleSelectNetwork, x: Tensor, box: tuple[Tensor, Tensor] | None) -> Tensor:
-    """What the network sees of images, at places of its own choice or in given boxes."""
-    if box is None:
-        return network.patches(x)[0]
-    side, corner = box
-    views = network.views(x)
-    n, k = views.shape[:2]
-    centre = corner + (side[:, None] - 1) / 2
-    place = Selection(
-        *(value.float().repeat_interleave(k)[:, None] for value in centre.T),
-        scale=(BOX_SCALE * side).repeat_interleave(k)[:, None],
-        sign=torch.ones(n * k, 1),
-        salience=torch.ones(n * k, 1),
-    )
-    patches = network.patch(views.flatten(0, 1), place)
-    patches = patches.view(n, k, *patches.shape[2:])
-    sign = patches.sum(dim=(2, 3, 4)).sign()
-    ones = torch.ones(n, k)
-    return network.normalised(patches, Selection(ones, ones, ones, sign, ones))
+def in_boxes(network: ScaleSelectNetwork, views: Tensor, side: Tensor, corner: Tensor) -> Selection:
+    """What would be selected if the search knew each image's object, (N, K)."""
+    ones = torch.ones(views.shape[:2])
+    x, y = ((corner + (side[:, None] - 1) / 2)[:, axis, None] * ones for axis in (0, 1))
+    box = Selection(x, y, BOX_SCALE * side[:, None] * ones, ones, ones)
+    return box._replace(sign=network.cut(views, box).sum(dim=(2, 3, 4)).sign())
 
 
 def trained(
-    part: str, dataset: STIRDataset, splits: list[tuple[Patches, Tensor]], *, seed: int
+    part: str, dataset: STIRDataset, splits: list[tuple[Located, Tensor]], *, seed: int
 ) -> dict[str, object]:
     """Train and test once; accuracy, epochs and, for each size, the share of right answers."""
     (train, _), (valid, _), (test, sides) = splits
     torch.manual_seed(seed)
-    model = Reader(network_of(part, dataset))
+    model = Reader(network_of(part, dataset), dataset.num_channels)
     fit = Fit(model, train, valid, lr=LR, batch_size=BATCH)
     for _ in fit:
         pass
