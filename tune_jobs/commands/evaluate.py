@@ -2,13 +2,16 @@
 
 import argparse
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stir.terminal import progress_bar
+from stir.terminal import counted, progress_bar
 from tune_jobs.commands import options
+from tune_jobs.wording import duration
 
 if TYPE_CHECKING:
+    from tune_jobs.evaluation.outlook import Outlook
     from tune_jobs.records.evaluation import ObjectIndex
 
 
@@ -44,9 +47,11 @@ def add(commands) -> None:
 
 
 def _evaluate(args: argparse.Namespace) -> int:
-    from tune_jobs.evaluation.points import evaluable, evaluate_points
+    from tune_jobs.evaluation.outlook import outlook
+    from tune_jobs.evaluation.points import at_once, evaluable, evaluate_points
     from tune_jobs.records.evaluation import Wanted
     from tune_jobs.storage import Storage
+    from tune_jobs.study.plugins import import_models
     from tune_jobs.trial.provenance import check_backend
 
     study, imports, folder = _identify(args.study)
@@ -66,25 +71,23 @@ def _evaluate(args: argparse.Namespace) -> int:
     if args.address == "local":
         check_backend()
     storage.check_writable()
-    failed = finished = 0
-    with progress_bar("evaluating") as progress:
-
-        def images(done: int, total: int) -> None:
-            progress(finished * total + done, len(points.todo) * total)
-
+    load = partial(import_models, (*imports, *args.imports), folder)
+    expected = outlook(points.todo, storage, wanted, load)
+    slots = at_once(points.todo, args.max_concurrent, args.address) or 1
+    print(_forecast(expected, slots if args.address == "local" else None), flush=True)
+    failed = 0
+    with progress_bar("evaluating, images") as progress:
         passes = evaluate_points(
             points.todo,
             storage,
             wanted,
-            imports=(*imports, *args.imports),
-            folder=folder,
+            load=load,
+            images=expected.images,
             max_concurrent=args.max_concurrent,
             address=args.address,
-            progress=images,
+            progress=progress,
         )
-        for point_id, reason in passes:
-            finished += 1
-            images(0, 1)
+        for finished, (point_id, reason) in enumerate(passes, start=1):
             if reason:
                 failed += 1
                 print(f"tune-jobs: {point_id}: {reason}", file=sys.stderr)
@@ -92,6 +95,17 @@ def _evaluate(args: argparse.Namespace) -> int:
                 print(f"{finished}/{len(points.todo)} {point_id}", flush=True)
     print(f"{what}: {len(points.todo) - failed} evaluated, {failed} failed")
     return int(bool(failed or points.unfinished))
+
+
+def _forecast(expected: "Outlook", slots: int | None) -> str:
+    """What is to be done, and about how long it takes; of a cluster the slots are not known."""
+    images = counted(sum(expected.images.values()), "image")
+    if expected.seconds is None:
+        return images
+    if slots is None:
+        return f"{images}, about {duration(expected.seconds)} of one core"
+    longest = len(expected.images) and expected.seconds / min(slots, len(expected.images))
+    return f"{images}, about {duration(longest)}"
 
 
 def _object(text: str) -> "ObjectIndex":

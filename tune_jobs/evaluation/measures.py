@@ -2,7 +2,8 @@
 
 import io
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -14,8 +15,8 @@ from siconvnet.evaluation.equivariance import SCALE_PAIRS, SCALES, equivariance_
 from siconvnet.evaluation.objects import ObjectImages
 from siconvnet.evaluation.pool_scales import chosen_indices, pool_scales, pooled_stages
 from stir import STIRDataset
-from stir.schema import SPLITS
-from stir.terminal import silent
+from stir.schema import CANVAS, SPLITS
+from stir.terminal import counted, silent
 from tune_jobs.errors import TuneJobsError
 from tune_jobs.records.evaluation import (
     ALWAYS,
@@ -70,17 +71,57 @@ def evaluate_point(
     model = _model(record, storage)
     dataset = fetch_dataset(dataset_key(record.point.dataset, record.dataset_fingerprint), storage)
     objects = objects_to_test(dataset)
+    passes = passes_of(record, model, todo, channels=dataset.num_channels)
+    before = 0
+
+    def within(done: int, total: int = 0) -> None:
+        progress(before + done, passes.total)
+
     if evaluation_key(point_id) in todo:
-        evaluation = evaluate(record, model, objects, progress)
+        evaluation = evaluate(record, model, objects, within)
         storage.write(evaluation_key(point_id), evaluation.to_npz())
+        before += passes.errors + passes.sizes
     if predictions_key(point_id) in todo:
         labels = dataset.labels[SPLITS.index("test")]
-        answers = predict(record, model, objects, labels)
+        answers = predict(record, model, objects, labels, within)
         storage.write(predictions_key(point_id), answers.to_npz())
+        before += passes.answers
     for place in wanted.maps:
         if maps_key(point_id, place) in todo:
             maps = index_maps(record, model, objects, place)
             storage.write(maps_key(point_id, place), maps.to_npz())
+            before += len(MAP_SCALES)
+            within(0)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Passes:
+    """How many images go through a model: for errors, for chosen sizes, for answers, for maps."""
+
+    errors: int
+    sizes: int
+    answers: int
+    maps: int
+
+    @property
+    def total(self) -> int:
+        return self.errors + self.sizes + self.answers + self.maps
+
+
+def passes_of(
+    record: TrialRecord, model: nn.Module, todo: Sequence[str], *, channels: int
+) -> Passes:
+    """What it takes to store ``todo``, keys of a point whose record counts the test images."""
+    every = sum(scale.total for scale in record.scales)
+    objects = every // len(record.scales)
+    evaluated = evaluation_key(record.point_id) in todo
+    answered = predictions_key(record.point_id) in todo
+    return Passes(
+        errors=len(SCALES) * objects * (evaluated and _has_stage_maps(model, channels)),
+        sizes=every * (evaluated and _pools_scales(model)),
+        answers=every * answered,
+        maps=len(MAP_SCALES) * (len(todo) - evaluated - answered),
+    )
 
 
 def evaluate(
@@ -90,7 +131,8 @@ def evaluate(
     classes, instances = objects.grid
     errors = np.empty((0, classes, instances, len(SCALE_PAIRS)))
     sizes: tuple[np.ndarray, ...] = ()
-    has_maps, pools = _has_stage_maps(model, objects), _pools_scales(model)
+    has_maps = _has_stage_maps(model, objects.images.shape[-3])
+    pools = _pools_scales(model)
     for_errors = has_maps * len(objects) * len(SCALES)
     total = for_errors + pools * len(objects) * len(objects.scales)
     if has_maps:
@@ -120,7 +162,11 @@ def evaluate(
 
 @torch.no_grad()
 def predict(
-    record: TrialRecord, model: nn.Module, objects: ObjectImages, labels: NDArray
+    record: TrialRecord,
+    model: nn.Module,
+    objects: ObjectImages,
+    labels: NDArray,
+    progress: Progress = silent,
 ) -> Predictions:
     """The class with the largest logit of every test image, beside the right one."""
     model.eval()
@@ -130,6 +176,7 @@ def predict(
             part = slice(start, start + BATCH_SIZE)
             images, _ = objects.batch(scale, part, torch.device("cpu"))
             predicted[row, part] = model(images).argmax(dim=1).numpy()
+            progress(row * len(objects) + start + len(images), predicted.size)
     return Predictions(
         point_id=record.point_id,
         weights_key=record.weights_key,
@@ -146,8 +193,8 @@ def index_maps(
     classes, instances = objects.grid
     if place.class_index >= classes or place.instance >= instances:
         raise TuneJobsError(
-            f"An object must be one of {classes} classes (from 0) with {instances} instances each; "
-            f"got {place.class_index}/{place.instance}."
+            f"An object must be one of {classes} classes (from 0) with "
+            f"{counted(instances, 'instance')} each; got {place.class_index}/{place.instance}."
         )
     missing = [scale for scale in MAP_SCALES if scale not in objects.scales]
     if missing:
@@ -196,6 +243,16 @@ def _record(storage: Storage, point_id: str) -> TrialRecord:
 def _model(record: TrialRecord, storage: Storage) -> nn.Module:
     data = storage.read(record.weights_key)
     weights = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    model, _ = network_of(record)
+    model.load_state_dict(weights)
+    return model.eval()
+
+
+def network_of(record: TrialRecord) -> tuple[nn.Module, int]:
+    """A model like that of a record, with other weights, and the channels that its images have.
+
+    Raises TuneJobsError if no model of that name has as many parameters.
+    """
     for channels in CHANNELS:  # a record does not say, but how many parameters there were
         model = build_model(
             record.point.model,
@@ -205,23 +262,22 @@ def _model(record: TrialRecord, storage: Storage) -> nn.Module:
             interpolation=record.point.interpolation or "bicubic",
         )
         if sum(weight.numel() for weight in model.parameters()) == record.num_parameters:
-            model.load_state_dict(weights)
-            return model.eval()
+            return model.eval(), channels
     raise TuneJobsError(
         f"{record.point.model} must have the {record.num_parameters} parameters that the record "
         f"{record.point_id} says; it has other ones. Has its code changed?"
     )
 
 
-def _has_stage_maps(model: nn.Module, objects: ObjectImages) -> bool:
+def _has_stage_maps(model: nn.Module, channels: int) -> bool:
     """Whether each stage has one map a channel, laid over the image."""
     feature_maps = getattr(model, "feature_maps", None)
     if feature_maps is None:
         return False
-    images, _ = objects.batch(objects.scales[0], slice(0, 1), torch.device("cpu"))
     try:
         with torch.no_grad():
-            return all(maps.ndim == 4 for maps in feature_maps(images))
+            image = torch.zeros(1, channels, CANVAS, CANVAS)
+            return all(maps.ndim == 4 for maps in feature_maps(image))
     except ValueError:  # what models say whose maps lie otherwise
         return False
 

@@ -1,9 +1,12 @@
 """Evaluate the finished points of a study: here if they are few, on Ray if they are many."""
 
-from collections.abc import Callable, Container, Iterator, Sequence
+import time
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 from stir.cores import available_cores
 from stir.terminal import Progress, silent
@@ -12,10 +15,10 @@ from tune_jobs.records.evaluation import ALWAYS, Wanted
 from tune_jobs.records.keys import study_folder
 from tune_jobs.storage import Storage
 from tune_jobs.storage.reader import list_folder, parse_study, read_each, read_samples
-from tune_jobs.study.plugins import import_models
 
 FEW = 4  # points; starting Ray takes as long as evaluating some
 QUEUED = 200  # points that a cluster is asked for at once, so that it knows how far to grow
+LOOK_SECONDS = 1.0  # between two reports of one point, and two looks at the reports of all
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -76,32 +79,60 @@ def evaluate_points(
     storage: Storage,
     wanted: Wanted = ALWAYS,
     *,
-    imports: Sequence[str] = (),
-    folder: Path | None = None,
+    load: Callable[[], None] = lambda: None,
+    images: Mapping[str, int] = MappingProxyType({}),
     max_concurrent: int | None = None,
     address: str = "local",
     progress: Progress = silent,
 ) -> Iterator[tuple[str, str]]:
     """Evaluate points and yield each id when it is done, with the reason if that failed.
 
-    What is stored already is kept, so a pass that was cut off goes on where it was. ``imports``
-    are the modules that register users' own models, looked for in ``folder`` too. ``address`` is
-    that of ``ray_session``. ``progress`` gets the images done of a point that is evaluated here.
+    What is stored already is kept, so a pass that was cut off goes on where it was. ``load``
+    registers users' own models. ``address`` is that of ``ray_session``. ``progress`` gets the
+    images that were passed and are to be passed, of all points; before a point begins those are as
+    ``images`` says.
     """
-    load = partial(import_models, imports, folder)
     evaluate = partial(_reason_not_evaluated, storage=storage, wanted=wanted, load=load)
-    if len(point_ids) > FEW or address != "local":
-        yield from _on_ray(evaluate, point_ids, max_concurrent, address)
-    else:
-        for point_id in point_ids:
-            yield point_id, evaluate(point_id, progress=progress)
+    tally = _Tally({point_id: images.get(point_id, 0) for point_id in point_ids}, progress)
+    if at_once(point_ids, max_concurrent, address):
+        yield from _on_ray(evaluate, point_ids, max_concurrent, address, tally)
+        return
+    for point_id in point_ids:
+        yield point_id, evaluate(point_id, partial(tally.note, point_id))
+        tally.end(point_id)
+
+
+def at_once(point_ids: Sequence[str], max_concurrent: int | None, address: str) -> int | None:
+    """How many points Ray is given at once; None: they are few, and evaluated here."""
+    if len(point_ids) <= FEW and address == "local":
+        return None
+    return max_concurrent or (available_cores() if address == "local" else QUEUED)
+
+
+class _Tally:
+    """The images that were passed and are to be passed, by point."""
+
+    def __init__(self, images: Mapping[str, int], progress: Progress) -> None:
+        self._images = {point_id: (0, total) for point_id, total in images.items()}
+        self._progress = progress
+
+    def note(self, point_id: str, done: int, total: int) -> None:
+        self._images[point_id] = done, total
+        done, total = map(sum, zip(*self._images.values(), strict=True))
+        self._progress(done, total)
+
+    def end(self, point_id: str) -> None:
+        """A point is done, or will not be done any more."""
+        _, total = self._images[point_id]
+        self.note(point_id, total, total)
 
 
 def _on_ray(
-    evaluate: Callable[[str], str],
+    evaluate: Callable[[str, Progress], str],
     point_ids: Sequence[str],
     max_concurrent: int | None,
     address: str,
+    tally: _Tally,
 ) -> Iterator[tuple[str, str]]:
     import ray
     from ray.exceptions import RayError
@@ -109,34 +140,64 @@ def _on_ray(
     from tune_jobs.cluster.connection import ray_session
     from tune_jobs.cluster.scratch import scratch_folder
 
+    slots = at_once(point_ids, max_concurrent, address)
+    assert slots is not None
     cpus = max_concurrent or available_cores()
     with scratch_folder() as scratch, ray_session(scratch / "ray", address=address, cpus=cpus):
-        slots = max_concurrent or (cpus if address == "local" else QUEUED)
-        task = ray.remote(num_cpus=1)(_call)
+        task, reports = ray.remote(num_cpus=1)(_call), ray.remote(num_cpus=0)(_Reports).remote()
         waiting, running = list(reversed(point_ids)), {}
         while waiting or running:
             while waiting and len(running) < slots:
                 point_id = waiting.pop()
-                running[task.remote(evaluate, point_id)] = point_id
-            (ready,), _ = ray.wait(list(running))
-            try:
-                reason = ray.get(ready)
-            except RayError as error:  # its process died, again and again
-                reason = _one_line(error)
-            yield running.pop(ready), reason
+                running[task.remote(evaluate, point_id, reports)] = point_id
+            done, _ = ray.wait(list(running), timeout=LOOK_SECONDS)
+            with suppress(RayError):  # its machine was lost: then less is shown
+                for point_id, (passed, total) in ray.get(reports.take.remote()).items():
+                    tally.note(point_id, passed, total)
+            for ready in done:
+                try:
+                    reason = ray.get(ready)
+                except RayError as error:  # its process died, again and again
+                    reason = _one_line(error)
+                point_id = running.pop(ready)
+                tally.end(point_id)
+                yield point_id, reason
 
 
-def _call(evaluate: Callable[[str], str], point_id: str) -> str:
-    return evaluate(point_id)
+class _Reports:
+    """An actor: how far points are that are being evaluated."""
+
+    def __init__(self) -> None:
+        self._new: dict[str, tuple[int, int]] = {}
+
+    def note(self, point_id: str, done: int, total: int) -> None:
+        self._new[point_id] = done, total
+
+    def take(self) -> dict[str, tuple[int, int]]:
+        """What is new since the last time."""
+        new, self._new = self._new, {}
+        return new
+
+
+def _call(evaluate: Callable[[str, Progress], str], point_id: str, reports: Any) -> str:
+    last = time.monotonic()
+
+    def report(done: int, total: int) -> None:
+        nonlocal last
+        if time.monotonic() - last >= LOOK_SECONDS:
+            last = time.monotonic()
+            reports.note.remote(point_id, done, total)
+
+    return evaluate(point_id, report)
 
 
 def _reason_not_evaluated(
     point_id: str,
+    progress: Progress,
     *,
     storage: Storage,
     wanted: Wanted,
     load: Callable[[], None],
-    progress: Progress = silent,
 ) -> str:
     """Evaluate a point; why that failed, or nothing."""
     from tune_jobs.evaluation.measures import evaluate_point  # torch takes seconds to import

@@ -233,7 +233,7 @@ def _image_seconds(
     for record in records:
         point = record.point
         images = images_per_scale[point.dataset] * len(SCENARIOS[point.scenario].train_scales)
-        seconds.setdefault((point.model, point.dataset), []).append(_per_image(record, images))
+        seconds.setdefault((point.model, point.dataset), []).append(per_image(record, images))
     return {
         key: ModelSeconds(
             train=median(value.train for value in values),
@@ -297,7 +297,7 @@ def costliest_first(
     return tuple(sorted(trials, key=seconds, reverse=True))
 
 
-def _per_image(record: TrialRecord, images: int) -> ModelSeconds:
+def per_image(record: TrialRecord, images: int) -> ModelSeconds:
     """Medians over the epochs of a record, which has as many validation as training images.
 
     A record that did not time the two apart is divided as the table says.

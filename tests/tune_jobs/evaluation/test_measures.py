@@ -22,10 +22,25 @@ from tune_jobs.evaluation.measures import (
     index_maps,
     objects_to_test,
 )
+from tune_jobs.evaluation.outlook import COMPARED_SECONDS, Outlook, outlook
 from tune_jobs.evaluation.points import FEW, evaluable, evaluate_points
 from tune_jobs.point import GridPoint, Recipe, TrialSpec
-from tune_jobs.records.evaluation import Evaluation, IndexMaps, ObjectIndex, Predictions, Wanted
-from tune_jobs.records.keys import evaluation_key, maps_key, predictions_key, samples_key, study_key
+from tune_jobs.records.evaluation import (
+    ALWAYS,
+    Evaluation,
+    IndexMaps,
+    ObjectIndex,
+    Predictions,
+    Wanted,
+)
+from tune_jobs.records.keys import (
+    evaluation_key,
+    maps_key,
+    predictions_key,
+    record_key,
+    samples_key,
+    study_key,
+)
 from tune_jobs.records.schema import RecordError
 from tune_jobs.records.search import Sample, samples_to_lines
 from tune_jobs.records.study import StudyPoint, StudyRecord
@@ -136,11 +151,42 @@ def test_progress_counts_images_from_first_to_last(dataset: STIRDataset, plain: 
     model = build_model("slice_pool", in_channels=1, num_classes=4, kernel_size=15)
     seen: list[tuple[int, int]] = []
     every = objects_to_test(dataset)
-    evaluate(plain[1], model, every, lambda done, total: seen.append((done, total)))
-    total = 4 * (6 + len(every.scales))  # of four objects, at six scales and at all
+    rows = [every.scales.index(scale) for scale in (*SCALES, 20)]
+    objects = ObjectImages(every.images[rows], every.positions[rows], (*SCALES, 20))
+    evaluate(plain[1], model, objects, lambda done, total: seen.append((done, total)))
+    total = 4 * (6 + 7)  # of four objects, at six scales and at all
     assert {one for _, one in seen} == {total}
     assert [done for done, _ in seen] == sorted({done for done, _ in seen})
     assert seen[-1][0] == total
+
+
+def test_what_an_evaluation_will_take_is_known_from_what_validation_took(
+    dataset: STIRDataset, storage: Storage
+):
+    """Four objects at 16 sizes are validated on, 64 images, in 2 s."""
+    records = [
+        trained(dataset, storage, replace(POINT, model=model)) for model in ("standard", "xu")
+    ]
+    for record in records:
+        epochs = tuple(replace(one, train_seconds=9.0, valid_seconds=2.0) for one in record.epochs)
+        storage.write(record_key(record.point_id), replace(record, epochs=epochs).to_json())
+    wanted = Wanted(predictions=True, maps=(ObjectIndex(0, 0),))
+    point_ids = [record.point_id for record in records]
+    found = outlook(point_ids, storage, wanted)
+    # Errors at 6 sizes (of standard alone), answers at 48, maps at 4 of one object.
+    assert found.images == dict(zip(point_ids, (4 * 6 + 4 * 48 + 4, 4 * 48 + 4), strict=True))
+    assert found.seconds == pytest.approx((220 + 196) * 2 / 64 + 24 * COMPARED_SECONDS)
+
+
+def test_points_that_cannot_be_looked_at_leave_the_time_unknown(
+    dataset: STIRDataset, storage: Storage
+):
+    record = trained(dataset, storage, POINT)
+
+    def missing() -> None:
+        raise ModuleNotFoundError("No module named 'mine'")
+
+    assert outlook([record.point_id], storage, ALWAYS, missing) == Outlook({}, None)
 
 
 def test_chosen_kernel_sizes_are_odd_sizes_within_the_model(dataset: STIRDataset, plain: tuple):
@@ -195,7 +241,7 @@ def test_index_maps_are_stored_for_the_objects_asked_for_and_no_other(plain: tup
 
 def test_an_object_that_the_dataset_has_not_is_named(plain: tuple):
     storage, record = plain
-    with pytest.raises(TuneJobsError, match=r"one of 4 classes .* with 1 instances each; got 4/0"):
+    with pytest.raises(TuneJobsError, match=r"one of 4 classes .* with 1 instance each; got 4/0"):
         evaluate_point(record.point_id, storage, Wanted(maps=(ObjectIndex(4, 0),)))
 
 
@@ -293,7 +339,19 @@ def test_many_points_are_evaluated_on_ray_and_a_bad_one_does_not_stop_them(
     records = [trained(dataset, storage, replace(POINT, seed=seed)) for seed in seeds]
     storage.write(records[0].weights_key, b"damaged")
     point_ids = [record.point_id for record in records]
-    outcomes = dict(evaluate_points(point_ids, storage, max_concurrent=2))
+    expected = outlook(point_ids, storage, ALWAYS)
+    seen: list[tuple[int, int]] = []
+    outcomes = dict(
+        evaluate_points(
+            point_ids,
+            storage,
+            images=expected.images,
+            max_concurrent=2,
+            progress=lambda done, total: seen.append((done, total)),
+        )
+    )
+    assert [done for done, _ in seen] == sorted(done for done, _ in seen)
+    assert seen[-1] == (24 * len(point_ids), 24 * len(point_ids))  # 4 objects at 6 sizes each
     assert outcomes.keys() == set(point_ids)
     assert [point_id for point_id, reason in outcomes.items() if reason] == point_ids[:1]
     assert [item.key for item in storage.list("evaluations")] == sorted(
@@ -310,6 +368,7 @@ def test_the_command_evaluates_what_is_left_and_says_how_much(
     assert main(command) == 0
     assert capsys.readouterr().out.splitlines() == [
         "study small: 1 to evaluate, 0 evaluated, 0 without a result",
+        "216 images, about 0 s",  # of 4 objects, at 6 sizes for errors and at 48 for answers
         f"1/1 {record.point_id}",
         "study small: 1 evaluated, 0 failed",
     ]
