@@ -2,6 +2,7 @@
 
 import contextlib
 import copy
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import yaml
 from tune_jobs.cli import main
 from tune_jobs.cluster.check import check_cluster
 from tune_jobs.cluster.check.versions import local_versions
+from tune_jobs.cluster.setup.at_hand import write_local
 from tune_jobs.cluster.setup.software import write_software
 from tune_jobs.cluster.token import make_token
 from tune_jobs.errors import TuneJobsError
@@ -315,13 +317,24 @@ def places(content: object) -> list[tuple]:
 
 @pytest.mark.parametrize("odd", ["odd", [7], {"odd": [7]}], ids=str)
 def test_nothing_in_a_file_makes_the_check_itself_fail(odd: object, tmp_path: Path):
-    path = tmp_path / "cluster.yaml"
     whole = yaml.safe_load(SHIPPED.read_text())
     del whole["metadata"]
     for kind in ("gpu_on_demand", "cpu_spot"):  # the like of another
         del whole["available_node_types"][kind]
     unbound = ("provider", "docker", "file_mounts", "available_node_types")  # by Ray's schema
-    for way in places({key: whole[key] for key in unbound}):
+    check_with_odd_values(whole, unbound, odd, tmp_path / "cluster.yaml")
+
+
+def test_nor_does_anything_in_a_file_of_machines_at_hand(tmp_path: Path):
+    path = tmp_path / "local.yaml"
+    write_local(path, name="x", hosts=("a", "b"), user="me", key="", storage="/shared")
+    whole = yaml.safe_load(path.read_text())
+    check_with_odd_values(whole, tuple(whole), [7], path)
+
+
+def check_with_odd_values(whole: dict, keys: Iterable[str], odd: object, path: Path) -> None:
+    """Check a file with something odd in place of each value below some keys, one at a time."""
+    for way in places({key: whole[key] for key in keys}):
         config = copy.deepcopy(whole)
         inner = config
         for key in way[:-1]:

@@ -98,7 +98,7 @@ def token_mode(config: Mapping[str, Any]) -> Iterator[str]:
             yield (
                 f"Ray must start with RAY_AUTH_MODE=token on every {kind}, or it takes "
                 "commands from any client; nothing sets it. "
-                "Add --env=RAY_AUTH_MODE=token to docker.run_options."
+                "Add --env=RAY_AUTH_MODE=token to docker.run_options, or set it before `ray start`."
             )
     if not any(str(remote).endswith("auth_token") for remote in config["file_mounts"]):
         yield (

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tune_jobs.cluster.check import at_hand
 from tune_jobs.cluster.check.access import (
     closed_ports,
     instance_metadata,
@@ -21,8 +22,9 @@ from tune_jobs.errors import TuneJobsError
 from tune_jobs.yaml_file import parse_yaml, read_bytes
 
 Config = Mapping[str, Any]
+Checks = Mapping[str, Callable[[Config], Iterator[str]]]
 
-CHECKS: Mapping[str, Callable[[Config], Iterator[str]]] = {
+ON_AWS: Checks = {
     "every key of provider is one that Ray's AWS provider reads": provider_keys,
     "every key and choice in node_config is one of EC2's": launch_keys,
     "no machine is open to the world": closed_ports,
@@ -35,6 +37,17 @@ CHECKS: Mapping[str, Callable[[Config], Iterator[str]]] = {
     "machines end when they are not needed, in any zone": ended_nodes,
     "Ray, PyTorch, Python and this software are the versions that are here": same_versions,
 }
+
+AT_HAND: Checks = {
+    "every machine is named once": at_hand.machines,
+    "every machine that is named is used": at_hand.workers_in_use,
+    "every machine has the same storage": at_hand.one_storage,
+    "the dashboard listens on the head alone": local_dashboard,
+    "Ray asks for its token": token_mode,
+    "no secret is in the file": no_secrets,
+    "Ray, PyTorch, Python and this software are the versions that are here": same_versions,
+}
+CHECKS: Mapping[str, Checks] = {"aws": ON_AWS, "local": AT_HAND}  # by provider.type
 
 _PLACEHOLDER = re.compile(r"\bYOUR-[A-Z]+\b|\b(?:ami|sg)-0{8,17}\b")
 
@@ -56,19 +69,23 @@ class Report:
 def check_cluster(path: str | Path) -> Report:
     """Look at a cluster file as Ray would complete it; nothing is asked of AWS.
 
-    Raises TuneJobsError for what is no YAML mapping or no cluster on AWS, OSError for a file that
-    cannot be read.
+    Raises TuneJobsError for what is no YAML mapping or no cluster on AWS or of machines at hand,
+    OSError for a file that cannot be read.
     """
     data = read_bytes(path, "a cluster file")
     config = parse_yaml(data, "a cluster file", where=str(path))
     kind = _provider_type(config, path)
-    if kind != "aws":
-        raise TuneJobsError(f"cluster-check knows provider.type aws; got {kind!r} in {path}.")
+    if not isinstance(kind, str) or kind not in CHECKS:
+        raise TuneJobsError(
+            f"cluster-check knows provider.type {' and '.join(CHECKS)}; got {kind!r} in {path}."
+        )
     rule = "Ray's own schema holds"
     faults = {rule: tuple(schema_faults(config))}
+    if kind == "local":  # of which Ray would say that it is missing, and not what is there instead
+        faults[rule] += tuple(at_hand.provider_keys(config["provider"]))
     if not faults[rule]:
         complete = effective(config)
-        faults |= {name: tuple(check(complete)) for name, check in CHECKS.items()}
+        faults |= {name: tuple(check(complete)) for name, check in CHECKS[kind].items()}
     return Report(
         checked=tuple(faults),
         faults={name: found for name, found in faults.items() if found},

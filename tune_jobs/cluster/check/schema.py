@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from tune_jobs.cluster.check.nodes import part
 from tune_jobs.errors import TuneJobsError
 from tune_jobs.names import did_you_mean
 
@@ -17,7 +18,10 @@ def schema_faults(config: dict[str, Any]) -> Iterator[str]:
     from jsonschema import Draft7Validator
 
     text = (Path(ray.autoscaler.__file__).parent / "ray-schema.json").read_text(encoding="utf-8")
-    for error in Draft7Validator(json.loads(text)).iter_errors(_with_resources(config)):
+    config = _with_resources(config)
+    if part(config, "provider").get("type") == "local":
+        config.pop("min_workers", None)  # Ray takes it out before it looks
+    for error in Draft7Validator(json.loads(text)).iter_errors(config):
         where = ".".join(str(part) for part in error.absolute_path) or "The file"
         if error.validator == "additionalProperties" and isinstance(error.schema, dict):
             known = error.schema["properties"]

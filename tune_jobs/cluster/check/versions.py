@@ -20,6 +20,7 @@ _WHEEL = re.compile(rf"{DISTRIBUTION.replace('-', '_')}-(?P<version>\d[\w.]*?)-.
 _PIN = re.compile(
     rf"(?<![\w-])(?P<name>ray|torch|{DISTRIBUTION})(?:\[[\w,]*\])?\s*==\s*(?P<version>[\w.]+)"
 )
+_VENV = re.compile(r"\bpython(?P<python>3\.\d+) -m venv\b")
 _UNRELEASED = re.compile(r"ray-wheels/|ray(?:\[[\w,]*\])?\s*@\s*http")
 
 
@@ -74,6 +75,8 @@ def _named(config: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
     for key, command in _commands(config):
         for pin in _PIN.finditer(command):
             yield key, pin["name"], pin["version"]
+        if match := _VENV.search(command):
+            yield key, "python", match["python"]
 
 
 def _installed_folders(config: Mapping[str, Any]) -> Iterator[Path]:

@@ -136,8 +136,10 @@ def _init_local(args: argparse.Namespace) -> int:
     )
     print(f"Ray's token: {token_path()} {'made' if make_token() else 'is there'}")
     print(f"{out}: written; the head is {args.hosts[0]}")
-    print(f"next:\n  RAY_UP_enable_autoscaler_v2=0 ray up {out}")
-    return 0
+    status = show_check(str(out))
+    if not status:
+        print(f"next:\n  RAY_UP_enable_autoscaler_v2=0 ray up {out}")
+    return status
 
 
 def _init_kuberay(args: argparse.Namespace) -> int:

@@ -39,6 +39,41 @@ def test_machines_at_hand_become_a_file_that_ray_accepts(home: Path, capsys):
         assert Path(local).expanduser().exists()
 
 
+def test_the_file_of_machines_at_hand_passes_cluster_check_which_says_so(capsys):
+    assert main([*LOCAL, "10.0.0.7", "10.0.0.8"]) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert main(["cluster-check", "cluster.yaml"]) == 0
+    shown = capsys.readouterr().out.splitlines()
+    assert len(shown) == 8
+    assert all(line.startswith("ok ") for line in shown)
+    assert said[2:10] == shown
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("head_ip:", "haed_ip:", "no key 'haed_ip'. Did you mean 'head_ip'?"),
+        ('  worker_ips: ["10.0.0.8"]\n', "", "it has no worker_ips."),
+        ('"10.0.0.8"', '"10.0.0.7"', "10.0.0.7 is there 2 times"),
+        ("min_workers: 1", "min_workers: 0", "they are 0 and 1 of 1"),
+        ("STORAGE=/shared/stir PATH", "STORAGE=/mine PATH", "have /mine, worker_"),
+        ("--dashboard-host=127.0.0.1", "--dashboard-host=0.0.0.0", "say --dashboard-host=0.0.0.0"),
+        ("RAY_AUTH_MODE=token", "RAY_AUTH_MODE=none", "on every head"),
+        ("~/.ray/auth_token: ~/.ray/auth_token", "~/.x: ~/.ray/auth_token", "called auth_token"),
+        ("  - python3.", "  - python3.9", "must run python 3."),
+    ],
+)
+def test_a_mistake_in_a_file_of_machines_at_hand_is_named(old, new, said, capsys):
+    assert main([*LOCAL, "10.0.0.7", "10.0.0.8"]) == 0
+    path = Path("cluster.yaml")
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+    capsys.readouterr()
+    assert main(["cluster-check", "cluster.yaml"]) == 2
+    assert said in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
