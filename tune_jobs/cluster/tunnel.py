@@ -36,10 +36,11 @@ class Tunnel:
         deadline = time.monotonic() + OPEN_SECONDS
         while not is_open():
             if self._said or time.monotonic() > deadline:
+                said = self._said or "nothing"  # before it is ended, which it would tell of
                 self._end()
                 raise TuneJobsError(
                     f"The head of {self._file} must be reached by SSH; `ray dashboard` says: "
-                    f"{self._said or 'nothing'}. Has `ray up {self._file}` started it, and may "
+                    f"{said}. Has `ray up {self._file}` started it, and may "
                     "this machine's address come in?"
                 )
             time.sleep(0.2)
