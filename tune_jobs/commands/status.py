@@ -78,6 +78,7 @@ def _search_as_json(one: "SearchStatus") -> dict[str, Any]:
 
 def _as_json(status: "Status") -> dict[str, Any]:
     from tune_jobs.plan.scores import standings
+    from tune_jobs.records.rental import cost_of, expenses
     from tune_jobs.records.state import POINT_STATES
 
     return {
@@ -105,6 +106,14 @@ def _as_json(status: "Status") -> dict[str, Any]:
             for study in status.studies
         ],
         "searches": [_search_as_json(one) for one in status.searches],
+        "costs": [
+            {
+                "study": study,
+                "cost": cost_of(rentals),
+                "machines": [asdict(one) for one in expenses(rentals)],
+            }
+            for study, rentals in status.rentals.items()
+        ],
         "in_flight": [asdict(one) for one in status.running],
         "failed": [asdict(one) for one in status.failed],
         "damaged": status.damaged,

@@ -9,6 +9,7 @@ from tune_jobs.plan.scores import Scores, read_scores
 from tune_jobs.plan.searches import SearchStatus, searches_in
 from tune_jobs.point import Cell, GridPoint, cell_of
 from tune_jobs.records.keys import failure_key
+from tune_jobs.records.rental import Rental
 from tune_jobs.records.state import TrialState
 from tune_jobs.records.study import StudyRecord
 from tune_jobs.records.trial import Score
@@ -20,6 +21,7 @@ from tune_jobs.storage.reader import (
     parse_study,
     read_each,
 )
+from tune_jobs.storage.rentals import rentals_in
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,7 +48,8 @@ class Status:
     """Points of each cell and learning rate by state: all with an object, and all of studies.
 
     Trials of searches that were stopped early are in ``searches`` only. ``scores`` are the
-    accuracies of finished points, by point_id.
+    accuracies of finished points, by point_id; ``rentals`` the machines of each study, by study,
+    as far as it is known what they cost.
 
     ``damaged`` names objects that could not be read, and why; ``strays`` are files that are no
     objects of the storage.
@@ -58,6 +61,7 @@ class Status:
     studies: tuple[StudyRecord, ...]
     searches: tuple[SearchStatus, ...]
     scores: Mapping[str, Score]
+    rentals: Mapping[str, tuple[Rental, ...]]
     damaged: tuple[str, ...]
     strays: tuple[str, ...]
 
@@ -85,12 +89,14 @@ def take_status(storage: Storage, known: Scores | None = None) -> Status:
     damaged: list[str] = []
     inventory = take_inventory(storage)
     listed, of_searches = list_folder(storage, "studies"), list_folder(storage, "searches")
+    of_costs = list_folder(storage, "costs")
     keys = (item.key for _, item in listed.objects)
     studies = tuple(study for _, study in read_each(storage, keys, parse_study, damaged))
     points = {entry.point_id: entry.point for study in studies for entry in study.points}
     scores = read_scores(storage, sorted(inventory.finished), known, damaged)
     points |= {point_id: score.point for point_id, score in scores.items()}
     failed = tuple(_failed(inventory, storage, damaged))
+    rentals = rentals_in(storage, of_costs, damaged)
     points |= {one.point_id: one.point for one in failed}
     rates: dict[tuple[Cell, float], Counter[TrialState]] = {}
     for point_id, point in sorted(points.items(), key=lambda item: _order(item[1])):
@@ -106,8 +112,9 @@ def take_status(storage: Storage, known: Scores | None = None) -> Status:
         studies=studies,
         searches=searches_in(storage, of_searches, inventory, damaged),
         scores=scores,
+        rentals={study: tuple(machines.values()) for study, machines in sorted(rentals.items())},
         damaged=tuple(damaged),
-        strays=(*inventory.strays, *listed.strays, *of_searches.strays),
+        strays=(*inventory.strays, *listed.strays, *of_searches.strays, *of_costs.strays),
     )
 
 

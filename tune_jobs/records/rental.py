@@ -69,6 +69,35 @@ def merged(rentals: Iterable[Rental]) -> dict[str, Rental]:
     return machines
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Expense:
+    """What the machines of one kind and price have cost together; ``hours`` of all of them."""
+
+    kind: str
+    price: float
+    machines: int
+    hours: float
+    cost: float
+
+
+def expenses(rentals: Iterable[Rental]) -> tuple[Expense, ...]:
+    """Machines that differ from each other, put together by kind and price; the dearest first."""
+    alike: dict[tuple[str, float], list[Rental]] = {}
+    for rental in rentals:
+        alike.setdefault((rental.kind, rental.price), []).append(rental)
+    found = (
+        Expense(
+            kind=kind,
+            price=price,
+            machines=len(group),
+            hours=sum(max(0.0, rental.until - rental.since) for rental in group) / 3600,
+            cost=cost_of(group),
+        )
+        for (kind, price), group in alike.items()
+    )
+    return tuple(sorted(found, key=lambda one: (-one.cost, one.kind, one.price)))
+
+
 def cost_of(rentals: Iterable[Rental]) -> float:
     """Money that some machines have cost together."""
     return sum(rental.cost for rental in merged(rentals).values())

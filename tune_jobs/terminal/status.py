@@ -2,18 +2,19 @@
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
+from stir.terminal import counted
 from tune_jobs.driver.search import describe_counts
 from tune_jobs.plan.scores import standings
 from tune_jobs.plan.searches import SearchStatus
 from tune_jobs.plan.status import Status
 from tune_jobs.point import Cell
+from tune_jobs.records.rental import Rental, cost_of, expenses
 from tune_jobs.records.state import POINT_STATES
 from tune_jobs.records.text import visible
 from tune_jobs.terminal.scores import cell_columns, count_column, percent
 from tune_jobs.terminal.table import show_table
-from tune_jobs.wording import count
 
 
 def show_status(status: Status, title: str) -> None:
@@ -21,7 +22,7 @@ def show_status(status: Status, title: str) -> None:
     from rich.console import Console
 
     console = Console(highlight=False, soft_wrap=True, markup=False)
-    if not (status.rates or status.searches or status.running or status.damaged):
+    if not (status.rates or status.searches or status.running or status.damaged or status.rentals):
         console.print(f"{title} holds no trial")
         return
     if status.rates:
@@ -67,14 +68,16 @@ def _lines(status: Status) -> Iterator[str]:
     """The lines below the table."""
     for study in status.studies:
         chosen = sum(choice.lr is not None for choice in study.choices)
-        rates = f", a learning rate for {chosen} of {count(len(study.choices), 'cell')}"
-        points = f"study {study.study}, phase {study.phase}: {count(len(study.points), 'point')}"
+        rates = f", a learning rate for {chosen} of {counted(len(study.choices), 'cell')}"
+        points = f"study {study.study}, phase {study.phase}: {counted(len(study.points), 'point')}"
         yield points + (rates if study.rule else "")
         for choice in study.choices:
             if choice.lr is None:
                 yield f"undecided {choice.cell.label}: {choice.undecided}"
     for one in status.searches:
         yield _search_line(one)
+    for study, rentals in status.rentals.items():
+        yield _cost_line(study, rentals)
     for one in status.running:
         label = one.point.label if one.point else one.point_id
         ago = time.time() - one.claim.heartbeat
@@ -92,6 +95,16 @@ def _search_line(one: SearchStatus) -> str:
         f"search {one.search.study}: {describe_counts(one.states, one.search.trials - one.drawn)}"
     )
     return f"{line}; {best_sample(one)}" if one.best else line
+
+
+def _cost_line(study: str, rentals: Sequence[Rental]) -> str:
+    """Money that a study has cost so far, and for what."""
+    parts = (
+        f"{one.kind} {one.cost:,.2f} ({counted(one.machines, 'machine')}, {one.hours:,.1f} h "
+        f"at {one.price:g})"
+        for one in expenses(rentals)
+    )
+    return f"cost of {study}: {cost_of(rentals):,.2f} so far: {', '.join(parts)}"
 
 
 def best_sample(one: SearchStatus) -> str:

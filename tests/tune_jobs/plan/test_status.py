@@ -1,15 +1,19 @@
+import json
 from pathlib import Path
 
 import pytest
 
 from lab.records import put_failure, put_record
+from tune_jobs.cli import main
 from tune_jobs.plan.choices import choices_of, read_runs, store_phase
 from tune_jobs.plan.inventory import take_inventory
 from tune_jobs.plan.opened import OpenedStudy, open_study
 from tune_jobs.plan.status import take_status
+from tune_jobs.records.rental import Rental
 from tune_jobs.records.state import TrialState
 from tune_jobs.storage import Storage
 from tune_jobs.storage.claim import new_claim, write_claim
+from tune_jobs.storage.rentals import write_rentals
 from tune_jobs.study.file import parse_study
 
 
@@ -83,3 +87,31 @@ def test_damaged_objects_are_named_and_the_others_counted(study: OpenedStudy, st
         "studies/mine/all.json",
         f"records/{first.point_id}.json",
     ]
+
+
+def test_what_machines_have_cost_so_far_is_shown_by_kind_and_price(
+    study: OpenedStudy, storage: Storage, capsys: pytest.CaptureFixture[str]
+):
+    def rental(machine: str, kind: str, price: float, hours: float) -> Rental:
+        return Rental(machine=machine, kind=kind, price=price, since=0.0, until=hours * 3600)
+
+    put_record(storage, study.spec(study.study.points[0]), valid_accuracy=0.5)
+    head, spot = rental("h", "head", 0.1, 10), rental("a", "cpu_spot", 0.2, 4)
+    write_rentals(storage, "mine", "a" * 12, {"h": head, "a": spot})
+    other = rental("b", "cpu_spot", 0.2, 6)
+    write_rentals(storage, "mine", "b" * 12, {"b": other, "h": rental("h", "head", 0.1, 12)})
+    assert main(["status", "--storage", storage.uri]) == 0
+    assert (
+        "cost of mine: 3.20 so far: cpu_spot 2.00 (2 machines, 10.0 h at 0.2), "
+        "head 1.20 (1 machine, 12.0 h at 0.1)\n"
+    ) in capsys.readouterr().out
+    assert main(["status", "--storage", storage.uri, "--json"]) == 0
+    (cost,) = json.loads(capsys.readouterr().out)["costs"]
+    assert (cost["study"], cost["cost"]) == ("mine", pytest.approx(3.2))
+    assert [one["kind"] for one in cost["machines"]] == ["cpu_spot", "head"]
+
+
+def test_a_damaged_account_of_costs_is_named(storage: Storage, capsys: pytest.CaptureFixture[str]):
+    storage.write("costs/mine/" + "a" * 12 + ".json", b"{")
+    assert main(["status", "--storage", storage.uri]) == 0
+    assert "damaged   costs/mine/aaaaaaaaaaaa.json: " in capsys.readouterr().out
