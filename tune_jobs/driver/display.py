@@ -12,12 +12,14 @@ from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 from rich.table import Column
 
+from stir.terminal import counted
 from tune_jobs.plan.cost import Expectation
 from tune_jobs.trial.outcome import TrialProgress
-from tune_jobs.wording import count, duration
+from tune_jobs.wording import duration
 
 PLAIN_SECONDS = 15.0  # between two lines about what is running, where there are no bars
 LEAST_SECONDS, LEAST_PROGRESS = 3.0, 0.02  # before a rate is shown; progress counts in trials
+EXPECTED_TRIALS = 0.5  # that the forecast counts for in the rate, as if it had been measured
 MOST_SHARE = 0.97  # of a trial that still runs
 BAR_WIDTH = 12  # characters; names and numbers are to fit beside it on a terminal of 80
 
@@ -57,7 +59,9 @@ class Display:
 
     def __enter__(self) -> Self:
         if expected := self._expected():
-            self.say(f"{count(self._total, 'trial')}: about {duration(expected)}, as plan expects")
+            self.say(
+                f"{counted(self._total, 'trial')}: about {duration(expected)}, as plan expects"
+            )
         if self._console.is_terminal:
             self._live.start()
         self._refresh()
@@ -141,7 +145,7 @@ class Display:
         now = time.monotonic()
         if not self._console.is_terminal and now - self._last_line >= PLAIN_SECONDS:
             self._last_line = now
-            self.say(f"{self._done} of {count(self._total, 'trial')} done, {note}")
+            self.say(f"{self._done} of {counted(self._total, 'trial')} done, {note}")
 
     def _pace(self) -> list[str]:
         """Time left, rate and money spent, as far as they are known."""
@@ -149,11 +153,13 @@ class Display:
         progress = self._progress + sum(
             share * self._weight(label) for label, (_, share) in self._running.items()
         )
-        parts = []
+        parts, expected = [], self._expected()
         if progress >= LEAST_PROGRESS and elapsed >= LEAST_SECONDS:
-            left = elapsed / progress * max(0.0, self._total - progress)
-            parts += [f"about {duration(left)} left", f"{progress / elapsed * 3600:,.0f} per hour"]
-        elif expected := self._expected():
+            known = EXPECTED_TRIALS if expected else 0.0  # or the first seconds would say all
+            seconds = (elapsed + known * expected / self._total) / (progress + known)  # a trial
+            left = seconds * max(0.0, self._total - progress)
+            parts += [f"about {duration(left)} left", f"{3600 / seconds:,.0f} per hour"]
+        elif expected:
             parts.append(f"about {duration(expected)} left")
         if self._cost is not None:
             parts.append(f"cost so far {self._cost():,.2f}")

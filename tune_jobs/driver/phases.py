@@ -5,6 +5,7 @@ from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from stir.terminal import counted
 from tune_jobs.driver.budget import Budget
 from tune_jobs.driver.options import RunOptions
 from tune_jobs.errors import TuneJobsError
@@ -145,9 +146,8 @@ def run_phases(
         summary.states |= states
         choices |= {choice.cell: choice for choice in made}
         if made:
-            say(
-                f"{title}: a learning rate is chosen for {len(rates_of(made))} of {len(made)} cells"
-            )
+            cells = counted(len(made), "cell")
+            say(f"{title}: a learning rate is chosen for {len(rates_of(made))} of {cells}")
     return summary
 
 

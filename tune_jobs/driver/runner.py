@@ -176,9 +176,10 @@ def driving(
         )
         with step("starting Ray"):
             check = stack.enter_context(session)
-        stop = Stop()
+            stop = Stop()
         driver = driver or secrets.token_hex(DRIVER_BYTES)
-        shared = _shared(study, datasets, storage, options, stop, driver)
+        with step("putting datasets into the storage"):
+            shared = _shared(study, datasets, storage, options, stop, driver)
         meter = _meter(study, storage, options, driver, stop)
         cost = (lambda: meter.cost) if meter else None
         display = Display(total, slots=slots, forecast=expected, names=names, cost=cost)

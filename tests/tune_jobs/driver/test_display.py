@@ -77,6 +77,22 @@ def test_before_any_trial_has_got_far_the_time_left_is_the_expected_one():
     assert "about 10 min left" in shown
 
 
+def test_the_first_seconds_of_a_run_do_not_make_the_forecast_forgotten(monkeypatch):
+    """Six trials of 20 s, two at once: half a trial in 5 s is known, 0.1 of one has taken 15 s."""
+    now = 0.0
+    monkeypatch.setattr("tune_jobs.driver.display.time.monotonic", lambda: now)
+    console = Console(file=io.StringIO(), force_terminal=False, width=200, color_system=None)
+    expected = {
+        label: Expectation(seconds=20, source=Source.TABLE, epochs=20) for label in "abcdef"
+    }
+    with Display(6, slots=2, forecast=expected, console=console) as display:
+        now = 15.0
+        progress = TrialProgress(epoch=2, max_epochs=200, valid_accuracy=0.5, resumed_at=None)
+        display.progressed("a", progress)
+    # 20 s for 0.6 of a trial, 5.9 are left: 197 s; by what was seen alone it would be 885.
+    assert "about 3 min left, 108 per hour" in console.file.getvalue()
+
+
 def test_the_time_left_is_weighed_by_what_trials_are_expected_to_take(monkeypatch):
     """The costly trial is half done after 90 s: 45 of the 100 that both cost, so 110 s are left."""
     now = 0.0
