@@ -6,8 +6,6 @@ instead of being read: control characters, and marks that turn the direction of 
 
 import html
 import re
-from collections.abc import Iterable
-from difflib import get_close_matches
 
 from tune_jobs.records.text import visible
 
@@ -57,13 +55,3 @@ def as_latex(text: str) -> str:
     '5 \\% of x\\_1'
     """
     return "".join(_LATEX.get(sign, sign) for sign in visible(text))
-
-
-def near(name: str, known: Iterable[str]) -> str:
-    """A hint at the nearest known name, to follow a sentence; nothing if none is near.
-
-    >>> near("trails", ["trials", "epochs"])
-    " Did you mean 'trials'?"
-    """
-    found = get_close_matches(name, list(known), n=1)
-    return f" Did you mean {found[0]!r}?" if found else ""

@@ -7,9 +7,9 @@ import numpy as np
 
 from stir import archive, schema
 from stir.catalogue import BUILT_IN, DATASETS, Facts
-from stir.errors import StirError, near
+from stir.errors import StirError
 from stir.sources import aerial, clutter, emoji, mnist, shapes, trafficsign
-from stir.terminal import Progress, silent
+from stir.terminal import Progress, near, silent
 
 log = logging.getLogger("stir")
 

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from stir import archive, schema
 from stir.catalogue import BUILT_IN, DATASETS, slug
-from stir.errors import StirError, near
+from stir.errors import StirError
+from stir.terminal import counted, near
 
 if TYPE_CHECKING:
     from torch.utils.data import TensorDataset
@@ -63,10 +64,12 @@ class STIRDataset:
         self.name = name or _name(self.metadata.get("title", ""), self.path)
 
     def __repr__(self) -> str:
-        return (
-            f"STIRDataset({self.name!r}: {self.num_classes} classes, "
-            f"{self.images.shape[3]} instances, {self.num_channels} channels)"
+        parts = (
+            counted(self.num_classes, "class", "classes"),
+            counted(self.images.shape[3], "instance"),
+            counted(self.num_channels, "channel"),
         )
+        return f"STIRDataset({self.name!r}: {', '.join(parts)})"
 
     @property
     def num_classes(self) -> int:

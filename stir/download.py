@@ -12,8 +12,8 @@ import pooch
 import requests
 
 from stir import archive
-from stir.errors import StirError, near
-from stir.terminal import Progress, silent
+from stir.errors import StirError
+from stir.terminal import Progress, near, silent
 
 T = TypeVar("T")
 

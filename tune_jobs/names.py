@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
-from stir.errors import near
+from stir.terminal import near
 from tune_jobs.errors import TuneJobsError
 
 T = TypeVar("T")

@@ -1,13 +1,4 @@
-"""How numbers are said to a person: counts with their nouns, and times. Pure."""
-
-
-def count(number: int, noun: str, plural: str = "") -> str:
-    """A number with its noun.
-
-    >>> count(1, "point"), count(2_000, "point"), count(0, "entry", "entries")
-    ('1 point', '2,000 points', '0 entries')
-    """
-    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+"""How times and ranges are said to a person. Pure."""
 
 
 def duration(seconds: float) -> str:

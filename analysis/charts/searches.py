@@ -9,6 +9,7 @@ import pandas as pd
 from analysis import style
 from analysis.charts.specs import HEIGHT, ROW, Spec, config, tips
 from analysis.results.searching import associations, is_number, places, varied
+from stir.terminal import counted
 
 OUTCOME = "accuracy"  # the last axis: best validation accuracy
 _TITLES = {"lr": "learning rate", "kernel_size": "kernel size", "max_epochs": "most epochs"}
@@ -99,8 +100,8 @@ def _samples(study: str, samples: pd.DataFrame, axes: list[str]) -> SearchChart:
         pd.concat(
             [_ticks(samples[one], title) for one, title in zip(columns, titles, strict=True)]
         ),
-        f"{len(samples)} samples with an outcome; the best, number {best['sample']}, had "
-        f"{told[first]} and reached {100 * best['best_valid_accuracy']:.1f} % in validation.",
+        f"{counted(len(samples), 'sample')} with an outcome; the best, number {best['sample']}, "
+        f"had {told[first]} and reached {100 * best['best_valid_accuracy']:.1f} % in validation.",
         "A line is a sample, its colour the best validation accuracy. The best of many is high "
         "also by chance: run it again with fresh seeds.",
     )

@@ -7,7 +7,7 @@ from analysis.collection.collect import Collected, collect
 from analysis.commands import options, output
 from analysis.results.folder import ResultsFolder
 from analysis.text import terminal
-from stir.terminal import progress_bar
+from stir.terminal import counted, progress_bar
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -44,9 +44,10 @@ def _collect(args: argparse.Namespace) -> int:
 def _summary(found: Collected, out: str) -> str:
     extra = [
         f"{found.failed} failed" if found.failed else "",
-        f"{found.evaluations} new evaluations" if found.evaluations else "",
+        counted(found.evaluations, "new evaluation") if found.evaluations else "",
         f"{found.repeated} in more than one storage" if found.repeated else "",
         f"{len(found.damaged)} damaged" if found.damaged else "",
     ]
-    counts = [f"{found.finished} trials ({found.new} new)", *(count for count in extra if count)]
+    trials = counted(found.finished, "trial")
+    counts = [f"{trials} ({found.new:,} new)", *(count for count in extra if count)]
     return f"{out}: {', '.join(counts)}"

@@ -4,6 +4,7 @@ import argparse
 
 from analysis.collection.mlflow import import_mlflow
 from analysis.commands import options, output
+from stir.terminal import counted
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -24,8 +25,9 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def _import_mlflow(args: argparse.Namespace) -> int:
     found = import_mlflow(args.file, args.out, by_scale=args.by_scale)
+    trials, cells = counted(found.trials, "published trial"), counted(found.cells, "cell")
     output.result(
-        f"{args.out}: {found.trials} published trials in {found.cells} cells, "
-        f"{found.by_scale} with accuracies by scale, {len(found.left_out)} rows left out"
+        f"{args.out}: {trials} in {cells}, {found.by_scale} with accuracies by scale, "
+        f"{counted(len(found.left_out), 'row')} left out"
     )
     return output.left_out(found.left_out)

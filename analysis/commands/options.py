@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Iterable, Sequence
 
 from analysis.errors import AnalysisError
-from analysis.text import near
+from stir.terminal import near
 
 
 def describe(parser: argparse.ArgumentParser, summary: str, example: str) -> None:

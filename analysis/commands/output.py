@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from analysis.text import terminal, visible
+from stir.terminal import counted
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -31,7 +32,7 @@ def strays(names: Sequence[str]) -> None:
     for name in names[:STRAYS_NAMED]:
         print(terminal(f"note: {name} is no object of a storage"), file=sys.stderr)
     if more := len(names[STRAYS_NAMED:]):
-        print(f"note: nor are {more:,} more files", file=sys.stderr)
+        print(f"note: nor are {counted(more, 'more file')}", file=sys.stderr)
 
 
 def left_out(sentences: Sequence[str]) -> int:
@@ -72,7 +73,7 @@ def print_table(answer: "pa.Table") -> None:
     console = Console() if sys.stdout.isatty() else Console(width=10_000)
     console.print(table, markup=False, highlight=False)
     if more := max(0, answer.num_rows - MOST_ROWS):
-        result(f"... and {more:,} more rows; --format csv, json or parquet has them all")
+        result(f"... and {counted(more, 'more row')}; --format csv, json or parquet has them all")
 
 
 def _shown(value: object) -> str:

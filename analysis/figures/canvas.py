@@ -45,7 +45,7 @@ def known_rows(frame: pd.DataFrame, column: str, *, what: str, why: str) -> pd.D
     """
     known = frame[frame[column].notna()]
     if known.empty:
-        raise AnalysisError(f"None of {len(frame):,} trials has {what}: {why}.")
+        raise AnalysisError(f"None of {counted([len(frame)], noun='trial')} has {what}: {why}.")
     return known
 
 

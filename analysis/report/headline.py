@@ -6,7 +6,8 @@ from typing import Any
 import pandas as pd
 
 from analysis import style
-from analysis.report.table import counted, percent
+from analysis.report.table import percent
+from stir.terminal import counted
 
 
 def best_first(summary: pd.DataFrame) -> dict[str, list[str]]:

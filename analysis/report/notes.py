@@ -6,9 +6,9 @@ import pandas as pd
 
 from analysis import style
 from analysis.protocol import RECIPE, recipe_text
-from analysis.report.table import counted
 from analysis.results.cells import eligible, rate_choices
 from analysis.results.folder import ResultsFolder
+from stir.terminal import counted
 
 
 def notes(folder: ResultsFolder) -> list[str]:

@@ -16,11 +16,12 @@ from analysis.report import page, renderers, tables
 from analysis.report.notes import notes, undecided, unfinished
 from analysis.report.payload import packed, payload
 from analysis.report.samples import samples
-from analysis.report.table import Column, Table, counted, number, short, time, whole
+from analysis.report.table import Column, Table, number, short, time, whole
 from analysis.report.words import alt_text
 from analysis.results.cells import CELL, in_order
 from analysis.results.folder import ResultsFolder
 from analysis.text import as_html
+from stir.terminal import counted
 from tune_jobs.storage import Storage
 
 

@@ -96,12 +96,3 @@ def signed(value: Any) -> str:
 def time(value: Any) -> str:
     """A time in UTC, to the minute."""
     return f"{value.tz_convert('UTC'):%Y-%m-%d %H:%M}"
-
-
-def counted(count: int, noun: str) -> str:
-    """A number and its noun.
-
-    >>> counted(1, "trial"), counted(5500, "trial")
-    ('1 trial', '5,500 trials')
-    """
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"

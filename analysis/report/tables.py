@@ -13,7 +13,6 @@ from analysis.report.table import (
     Column,
     Grid,
     Table,
-    counted,
     hundredths,
     model_column,
     number,
@@ -32,6 +31,7 @@ from analysis.results.comparison import (
 from analysis.results.folder import ResultsFolder
 from analysis.results.searching import varied
 from analysis.results.summary import ranked
+from stir.terminal import counted
 
 TIMED = 2  # Mid2Rest: the scenario of the paper's Table 2
 INTERVALS = (
@@ -144,7 +144,7 @@ def ranks(folder: ResultsFolder) -> Table:
     failed = len(folder.failed)
     return Table(
         "Average ranks",
-        f"By mean test accuracy over {ranking.cells} cells, 1 is best; Friedman p "
+        f"By mean test accuracy over {counted(ranking.cells, 'cell')}, 1 is best; Friedman p "
         f"{ranking.friedman_p:.2g}; ranks further apart than {ranking.critical_difference:.2f} "
         f"differ (Nemenyi, 5 %). Not distinguished: {alike or 'none'}. "
         f"{f'Failed runs, in no mean: {failed}. ' if failed else ''}{found.note}".strip(),

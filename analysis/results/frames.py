@@ -11,7 +11,7 @@ from analysis.results import query as sql_query
 from analysis.results.reporting import REPORTED, reported_trials
 from analysis.tables import parquet
 from analysis.tables.schemas import SCHEMAS
-from analysis.text import near
+from stir.terminal import near
 from tune_jobs.storage import Storage
 
 

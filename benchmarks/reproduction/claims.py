@@ -9,7 +9,8 @@ import pandas as pd
 from analysis import stats, style
 from analysis.results.comparison import AGREES, DIFFERS, TOO_FEW, compared
 from analysis.results.folder import ResultsFolder
-from benchmarks.reproduction.prose import counted, interval, joined, markdown_table, percent
+from benchmarks.reproduction.prose import interval, joined, markdown_table, percent
+from stir.terminal import counted
 
 MID2REST = 2
 FOLLOWS = 0.5  # an r of kernel and object size from which a channel is said to follow

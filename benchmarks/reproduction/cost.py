@@ -8,7 +8,8 @@ import pandas as pd
 
 from analysis import style
 from analysis.results.folder import ResultsFolder
-from benchmarks.reproduction.prose import counted, joined, markdown_table, percent
+from benchmarks.reproduction.prose import joined, markdown_table, percent
+from stir.terminal import counted
 
 HOUR = 3600  # seconds
 SAME = ("train_loss", "train_accuracy", "valid_loss", "valid_accuracy")

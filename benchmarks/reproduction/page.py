@@ -21,7 +21,8 @@ from analysis.results.comparison import MARGIN
 from analysis.results.folder import ResultsFolder
 from benchmarks.reproduction import claims, cost
 from benchmarks.reproduction.archive import unpack
-from benchmarks.reproduction.prose import counted, joined
+from benchmarks.reproduction.prose import joined
+from stir.terminal import counted
 from tune_jobs.storage import Storage
 
 TABLES = ("trials", "epochs", "scale_accuracy", "evaluations")

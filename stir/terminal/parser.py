@@ -3,10 +3,12 @@
 import argparse
 import platform
 import re
+import sys
 from collections.abc import Sequence
-from difflib import get_close_matches
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, NoReturn
+
+from stir.terminal.words import near
 
 DISTRIBUTION = "scale-generalization"
 OF_INTEREST = {"torch": "PyTorch", "ray": "Ray"}  # where results or faults may depend on them
@@ -20,14 +22,34 @@ class Parser(argparse.ArgumentParser):
         indent = "\n" + " " * len(EXAMPLE)
         epilog = EXAMPLE + indent.join(examples) if examples else None
         super().__init__(*args, epilog=epilog, formatter_class=_Formatter, **options)
+        self._words: Sequence[str] = ()
 
     def add_version(self) -> None:
         """Add ``--version``: of this project, Python, PyTorch and Ray."""
         self.add_argument("--version", action=_Version, nargs=0, help="show versions and exit")
 
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As argparse's, but a command refuses by itself what it does not know.
+
+        Else the program would, which knows none of the command's options.
+        """
+        self._words = sys.argv[1:] if args is None else args
+        found, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            self.error(f"unrecognized arguments: {' '.join(unknown)}")
+        return found, unknown
+
     def error(self, message: str) -> NoReturn:
         """End with status 2 after a sentence, which hints at what may have been meant."""
-        super().error(f"{message}{_hint(message)}")
+        hint = _meant_choice(message) or self._meant_option()
+        super().error(f"{message}.{hint}" if hint else message)
+
+    def _meant_option(self) -> str:
+        """A hint at the option that the first unknown one may stand for."""
+        known = [name[2:] for name in self._option_string_actions if name.startswith("--")]
+        asked = [word[2:].partition("=")[0] for word in self._words if word.startswith("--")]
+        unknown = [name for name in asked if not any(one.startswith(name) for one in known)]
+        return near(unknown[0], known).replace("'", "'--", 1) if unknown else ""
 
 
 class _Formatter(argparse.HelpFormatter):
@@ -53,10 +75,7 @@ def _version(distribution: str) -> str:
         return "is not installed"
 
 
-def _hint(message: str) -> str:
+def _meant_choice(message: str) -> str:
     """What argparse's sentence about a wrong choice does not say: the nearest right one."""
     found = re.search(r"invalid choice: '(.*?)' \(choose from (.*)\)", message)
-    if not found:
-        return ""
-    near = get_close_matches(found[1], re.findall(r"[^', ]+", found[2]), n=1)
-    return f". Did you mean {near[0]!r}?" if near else ""
+    return near(found[1], re.findall(r"[^', ]+", found[2])) if found else ""

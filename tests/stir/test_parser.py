@@ -50,3 +50,31 @@ def test_a_misspelt_command_hints_at_the_nearest_one(
     status, shown = said(package, [asked], capsys)
     assert status == 2
     assert shown.endswith(f"Did you mean '{meant}'?\n")
+
+
+@pytest.mark.parametrize(
+    ("package", "words", "meant"),
+    [
+        ("stir", ["build", "emoji", "--uot", "x"], "--out"),
+        ("stir", ["show", "emoji", "--oot=sheet.png"], "--out"),
+        ("tune_jobs", ["--versoin"], "--version"),
+        ("tune_jobs", ["run", "emoji", "--strage", "x"], "--storage"),
+        ("tune_jobs", ["train", "--modell", "standard"], "--model"),
+        ("analysis", ["tables", "--fromat", "csv"], "--format"),
+    ],
+)
+def test_a_misspelt_option_hints_at_the_nearest_one(
+    package: str, words: list[str], meant: str, capsys: pytest.CaptureFixture[str]
+):
+    status, shown = said(package, words, capsys)
+    assert status == 2
+    assert shown.endswith(f". Did you mean '{meant}'?\n")
+
+
+def test_an_option_that_is_like_none_is_refused_by_its_command_without_a_hint(
+    capsys: pytest.CaptureFixture[str],
+):
+    status, shown = said("tune_jobs", ["status", "--colour", "blue"], capsys)
+    assert status == 2
+    assert shown.startswith("usage: tune-jobs status ")
+    assert shown.endswith("error: unrecognized arguments: --colour blue\n")

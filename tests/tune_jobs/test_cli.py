@@ -263,7 +263,7 @@ def test_clean_says_what_goes_and_a_dry_run_leaves_it(
         assert main(["clean", *storage, *words]) == 0
         assert capsys.readouterr().out.splitlines() == [
             "weights/0123456789ab-0123456789ab.pt: no record names it",
-            f"1 objects, 0.1 MB, {state}",
+            f"1 object, 0.1 MB, {state}",
         ]
     after = {path for path in (tmp_path / "runs").rglob("*") if path.is_file()}
     assert before - after == {orphan}

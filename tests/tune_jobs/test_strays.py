@@ -114,7 +114,7 @@ def test_a_run_a_list_of_evaluations_and_a_collection_leave_them_out(
     results = str(tmp_path / "results")
     assert stir_analysis(["collect", "--storage", storage.uri, "--out", results]) == 0
     out, err = capsys.readouterr()
-    assert "1 trials (1 new), 1 failed" in out
+    assert "1 trial (1 new), 1 failed" in out
     assert err.count("is no object of a storage") == 6 + 3  # claims are not collected
 
 
@@ -136,7 +136,7 @@ def test_each_folder_is_listed_once(
     for command, folders in (
         (["plan", file], of_points),
         (["run", file], of_points),
-        (["status"], [*of_points, "studies", "searches"]),
+        (["status"], [*of_points, "studies", "searches", "costs"]),
         (["clean"], ["checkpoints", "weights", *of_points]),
         (["evaluate", "mine"], ["records", "studies/mine", "evaluations"]),
     ):

@@ -3,9 +3,9 @@
 import argparse
 from typing import TYPE_CHECKING
 
+from stir.terminal import counted
 from tune_jobs.commands import options
 from tune_jobs.errors import TuneJobsError
-from tune_jobs.wording import count
 
 if TYPE_CHECKING:
     from tune_jobs.records.calibration import ModelSeconds
@@ -42,7 +42,7 @@ def _calibrate(args: argparse.Namespace) -> int:
     here = this_machine(args.threads)
     storage = Storage(args.storage)
     storage.check_writable()
-    options.say(f"{here.processor}, {count(here.threads, 'thread')}, layers by {here.backend}")
+    options.say(f"{here.processor}, {counted(here.threads, 'thread')}, layers by {here.backend}")
     print(f"{'model':20} {'training':>10} {'inference':>10}   ms per image")
     before = calibration_here(storage, threads=args.threads)
     found = calibrate(models, threads=args.threads, report=_show, known=before)

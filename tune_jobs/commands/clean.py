@@ -2,6 +2,7 @@
 
 import argparse
 
+from stir.terminal import counted
 from tune_jobs.commands import options
 
 
@@ -33,7 +34,9 @@ def _clean(args: argparse.Namespace) -> int:
     removed = [leftover for leftover in gone if not leftover.aside]
     size = sum(leftover.size for leftover in removed) / 1e6
     would = "would be " if args.dry_run else ""
-    print(f"{len(removed):,} objects, {size:.1f} MB, {would}removed")
+    print(f"{counted(len(removed), 'object')}, {size:.1f} MB, {would}removed")
     if aside := len(gone) - len(removed):
-        print(f"{aside:,} damaged records {would}moved aside; a run trains their points again")
+        points = "its point" if aside == 1 else "their points"
+        records = counted(aside, "damaged record")
+        print(f"{records} {would}moved aside; a run trains {points} again")
     return 0

@@ -39,7 +39,7 @@ def _export(args: argparse.Namespace) -> int:
     target = _target(args)
     with progress_bar("exporting") as progress:
         exported = export(storage, target, progress=progress)
-    print(f"{_shown(args)}: {exported.added:,} added, {exported.there:,} there")
+    print(f"{_shown(args)}: {exported.added:,} added, {exported.there:,} there already")
     options.name_strays(exported.strays)
     for line in exported.damaged:
         print(f"tune-jobs: {line}", file=sys.stderr)

@@ -6,6 +6,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+from stir.terminal import counted
 from tune_jobs.commands import options, run
 from tune_jobs.errors import TuneJobsError
 
@@ -84,7 +85,7 @@ def _send(
     with TemporaryDirectory() as folder:
         digest = bundle.write(Path(folder))
         options.say(
-            f"sending {bundle.size / 1e6:.1f} MB of code in {len(bundle.files):,} files; "
+            f"sending {bundle.size / 1e6:.1f} MB of code in {counted(len(bundle.files), 'file')}; "
             "--dry-run lists them"
         )
         arguments = [f"./{study_file.name}" if study_file else args.study, "--storage", storage.uri]
@@ -110,7 +111,8 @@ def _show(bundle: "Bundle", opened: "OpenedStudy") -> None:
             print(f"   not sent  {file.path}: {file.reason}")
     for dataset in opened.datasets.values():
         print(f"{dataset.path.stat().st_size:>11,}  {dataset.path}, to the storage unless there")
-    print(f"{bundle.size / 1e6:.1f} MB of code in {len(bundle.files):,} files; nothing was sent")
+    files = counted(len(bundle.files), "file")
+    print(f"{bundle.size / 1e6:.1f} MB of code in {files}; nothing was sent")
 
 
 def _put_datasets(opened: "OpenedStudy", only: "Only", storage: "Storage") -> dict[str, str]:

@@ -3,11 +3,12 @@
 from collections import Counter
 from collections.abc import Sequence
 
+from stir.terminal import counted
 from tune_jobs.plan.opened import OpenedStudy
 from tune_jobs.plan.outlook import CellOutlook, Outlook, PhaseOutlook
 from tune_jobs.records.state import POINT_STATES
 from tune_jobs.terminal.table import Column, interpolations, show_table
-from tune_jobs.wording import count, duration, span
+from tune_jobs.wording import duration, span
 
 Row = Sequence[CellOutlook]  # the cells that share a row
 
@@ -21,7 +22,7 @@ def show_outlook(
     for phase in outlook.phases:
         title = f"study {opened.study.name}"
         if len(outlook.phases) > 1:
-            title += f", phase {phase.phase.name}: {count(phase.points, 'point')}"
+            title += f", phase {phase.phase.name}: {counted(phase.points, 'point')}"
         _show_phase(phase, title, cells=cells)
     console = Console(highlight=False, soft_wrap=True, markup=False)
     for line in _lines(opened, outlook, slots, price):
@@ -66,7 +67,7 @@ def _source(outlook: Outlook) -> str:
         "unknown, and left out": sources[""],
     }
     shown = [
-        f"{source} for {number} of {count(sources.total(), 'cell')}"
+        f"{source} for {number} of {counted(sources.total(), 'cell')}"
         for source, number in parts.items()
         if number
     ]

@@ -29,7 +29,7 @@ def test_trials_without_epochs_are_counted():
     figure = learning_curves(pd.concat([epochs, unknown.assign(point_id="b")]))
     assert [text.get_text() for text in figure.axes[0].texts] == ["1 run without epochs"]
     assert figure.axes[0].get_title(loc="right") == "1 seed"
-    with pytest.raises(AnalysisError, match="None of 1 trials has epochs"):
+    with pytest.raises(AnalysisError, match="None of 1 trial has epochs"):
         learning_curves(unknown)
 
 

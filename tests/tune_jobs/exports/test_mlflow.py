@@ -151,4 +151,4 @@ def test_a_password_is_not_printed_when_all_went_well(
     monkeypatch.setattr("tune_jobs.exports.mlflow.MlflowRuns", Taken)
     words = ["export", "--storage", storage.uri, "--mlflow", "http://u:secret@h:5000"]
     assert main(words) == 0
-    assert capsys.readouterr().out == "http://h:5000: 2 added, 0 there\n"
+    assert capsys.readouterr().out == "http://h:5000: 2 added, 0 there already\n"

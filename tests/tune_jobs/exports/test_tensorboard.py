@@ -111,7 +111,7 @@ def test_a_damaged_record_is_named_and_the_others_are_exported(
     words = ["export", "--storage", storage.uri, "--tensorboard", str(tmp_path / "boards")]
     assert main(words) == 1
     out = capsys.readouterr()
-    assert out.out == f"{tmp_path / 'boards'}: 2 added, 0 there\n"
+    assert out.out == f"{tmp_path / 'boards'}: 2 added, 0 there already\n"
     assert "records/0123456789ab.json: A record must be" in out.err
 
 

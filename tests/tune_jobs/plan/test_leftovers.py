@@ -106,7 +106,7 @@ def test_a_damaged_record_is_moved_aside_and_its_point_is_to_do_again(
     assert survey([SPEC], storage) == {ID: TrialState.FINISHED}
     assert main(["clean", "--storage", storage.uri]) == 0
     out = capsys.readouterr().out.splitlines()
-    assert out[-1] == "1 damaged records moved aside; a run trains their points again"
+    assert out[-1] == "1 damaged record moved aside; a run trains its point again"
     assert survey([SPEC], storage) == {ID: TrialState.TO_DO}
     [aside] = storage.list("damaged")
     assert aside.key.startswith(f"damaged/records/{ID}-")

@@ -4,6 +4,7 @@ import platform
 from collections.abc import Callable, Mapping
 from math import inf
 
+from stir.terminal import counted
 from tune_jobs.cluster.setup.account import Account, asking, code_of
 from tune_jobs.cluster.setup.cluster_file import ClusterFile
 from tune_jobs.cluster.setup.keys import cluster_folder, key_pair
@@ -184,9 +185,9 @@ def _counts(
             number = 0
         elif (fit := _fit(allowed, machines.get(offer.type))) < number:
             number = int(fit)
+            machines_at_once = counted(number, f"{kind.replace('_', ' ')} machine")
             notes.append(
-                f"the account's quota allows {number} {kind.replace('_', ' ')} machines at once "
-                f"({allowed:.0f} vCPUs)"
+                f"the account's quota allows {machines_at_once} at once ({allowed:.0f} vCPUs)"
             )
         counts[f"{kind}_workers"] = str(number)
     if all(vcpus[kind] is None for kind in vcpus):

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from stir.terminal import counted
 from tune_jobs.cluster.setup.account import Account
 from tune_jobs.cluster.setup.cluster_file import ClusterFile
 from tune_jobs.cluster.setup.market import Offer
@@ -60,7 +61,8 @@ class Proposal:
                 f"{given['MonthlyDollars']} dollars"
             )
         yield f"  a key pair {name}-..., and the folder ~/.stir/{name} on this machine"
-        yield f"  {self.wish.out}, for up to {self.values['workers']} machines at once:"
+        workers = counted(int(self.values["workers"]), "machine")
+        yield f"  {self.wish.out}, for up to {workers} at once:"
         yield f"    head        {self.values['head_type']:12} {self._dollars('head_price')} an hour"
         yield from self._offer("cpu", self.cpu)
         yield from self._offer("gpu", self.gpu)
@@ -73,9 +75,10 @@ class Proposal:
         count = int(self.values[f"{family}_spot_workers"])
         if offer and count:
             zone = min(offer.zones, key=lambda name: offer.zones[name])
+            zones = counted(len(offer.zones), "zone")
             yield (
                 f"    {family} spot    {offer.type:12} {self._dollars(f'{family}_spot_price')} an "
-                f"hour now in {zone}, the cheapest of {len(offer.zones)} zones; at most {count}, "
+                f"hour now in {zone}, the cheapest of {zones}; at most {count}, "
                 f"for no more than {self._dollars(f'{family}_most')}"
             )
 

@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from stir.terminal import counted
 from tune_jobs.cluster.setup.account import Account, asking, code_of
 from tune_jobs.cluster.setup.keys import TAG, cluster_folder, key_pairs
 from tune_jobs.cluster.setup.stack import delete_stack, find_stack
@@ -38,7 +39,7 @@ class Remains:
 
     @property
     def _bucket(self) -> str:
-        return f"bucket {self.bucket}: {self.objects:,} objects, {self.size / 1e9:,.3f} GB"
+        return f"bucket {self.bucket}: {counted(self.objects, 'object')}, {self.size / 1e9:,.3f} GB"
 
 
 def survey_cluster(account: Account, name: str) -> Remains:

@@ -82,7 +82,7 @@ def test_what_is_destroyed_leaves_the_bucket_with_its_results_and_names_it(accou
     assert main(["cluster-init", *HERE]) == 0
     account("s3").put_object(Bucket=BUCKET, Key="stir/records/a.json", Body=b"result")
     assert main(["cluster-destroy", "--yes"]) == 0
-    assert f"stays: bucket {BUCKET}: 1 objects" in capsys.readouterr().out
+    assert f"stays: bucket {BUCKET}: 1 object," in capsys.readouterr().out
     there = left(account)
     assert [what for what in there if there[what]] == ["buckets"]
     assert there["buckets"] == [BUCKET]
