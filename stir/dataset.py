@@ -261,7 +261,9 @@ def locate(
             f"entry point in {DATASETS.group}), or a path to an .npz file; got {name_or_path!r}."
             f"{near(str(name_or_path), DATASETS)}"
         )
-    places = dict.fromkeys([path, Path(beside) / path] if beside else [path])
+    places = [path]
+    if beside and (Path(beside) / path).resolve() != path.resolve():
+        places.append(Path(beside) / path)
     for place in places:
         if place.exists():
             return place

@@ -13,6 +13,7 @@ import pyarrow.dataset as ds
 from analysis.errors import AnalysisError
 from analysis.results.reporting import REPORTED, reported_trials
 from analysis.tables import parquet, parts, schemas
+from stir.terminal import near
 from tune_jobs.storage import Storage
 
 MOST_BYTES = 2**30  # of an answer
@@ -54,7 +55,7 @@ def query(sql: str, results: str = "results", *, most_seconds: float = MOST_SECO
         except duckdb.Error as error:
             raise AnalysisError(
                 f"SQL must run over the tables {', '.join((REPORTED, *present))}; it does not: "
-                f"{error}"
+                f"{_reason(error, (REPORTED, *present))}"
             ) from None
         except pa.ArrowException as error:
             raise AnalysisError(
@@ -62,6 +63,12 @@ def query(sql: str, results: str = "results", *, most_seconds: float = MOST_SECO
             ) from None
     _check_dates(answer)
     return answer
+
+
+def _reason(error: duckdb.Error, tables: Sequence[str]) -> str:
+    """What DuckDB says; of a table that is not there with a hint at one of ours, not of its own."""
+    missing = re.search(r"Table with name (.+) does not exist!", str(error))
+    return f"{missing[0]}{near(missing[1], tables)}" if missing else str(error)
 
 
 def _interruptible(

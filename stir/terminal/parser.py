@@ -15,6 +15,9 @@ OF_INTEREST = {"torch": "PyTorch", "ray": "Ray"}  # where results or faults may 
 EXAMPLE = "example: "
 
 
+_WRONG_NUMBER = re.compile(r"invalid (int|float) value: (.*)")
+
+
 class Parser(argparse.ArgumentParser):
     """argparse's, with ``examples`` below the help; its commands are of the same kind."""
 
@@ -28,7 +31,9 @@ class Parser(argparse.ArgumentParser):
         """Add ``--version``: of this project, Python, PyTorch and Ray."""
         self.add_argument("--version", action=_Version, nargs=0, help="show versions and exit")
 
-    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+    def parse_known_args(  # pyright: ignore[reportIncompatibleMethodOverride]: it is overloaded
+        self, args: Any = None, namespace: Any = None
+    ) -> Any:
         """As argparse's, but a command refuses by itself what it does not know.
 
         Else the program would, which knows none of the command's options.
@@ -42,6 +47,7 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """End with status 2 after a sentence, which hints at what may have been meant."""
         hint = _meant_choice(message) or self._meant_option()
+        message = _WRONG_NUMBER.sub(_must_be_a_number, message)
         super().error(f"{message}.{hint}" if hint else message)
 
     def _meant_option(self) -> str:
@@ -73,6 +79,11 @@ def _version(distribution: str) -> str:
         return version(distribution)
     except PackageNotFoundError:
         return "is not installed"
+
+
+def _must_be_a_number(found: re.Match[str]) -> str:
+    """argparse's sentence about a wrong number as our own say it: the rule, then what came."""
+    return f"must be a {'whole ' if found[1] == 'int' else ''}number; got {found[2]}"
 
 
 def _meant_choice(message: str) -> str:

@@ -71,6 +71,15 @@ def test_a_misspelt_option_hints_at_the_nearest_one(
     assert shown.endswith(f". Did you mean '{meant}'?\n")
 
 
+@pytest.mark.parametrize(("option", "rule"), [("--lr", "a number"), ("--seed", "a whole number")])
+def test_what_is_no_number_is_told_the_rule(
+    option: str, rule: str, capsys: pytest.CaptureFixture[str]
+):
+    status, shown = said("tune_jobs", ["train", option, "1e"], capsys)
+    assert status == 2
+    assert shown.endswith(f"argument {option}: must be {rule}; got '1e'\n")
+
+
 def test_an_option_that_is_like_none_is_refused_by_its_command_without_a_hint(
     capsys: pytest.CaptureFixture[str],
 ):

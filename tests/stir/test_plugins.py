@@ -125,6 +125,10 @@ def test_a_file_beside_what_names_it_is_found_when_the_current_folder_has_none(
     assert stir.load("data/emoji.npz", beside=study).num_classes == 4
     with pytest.raises(StirError, match=r"neither data/x\.npz nor .*study/data/x\.npz is:"):
         stir.load("data/x.npz", beside=study)
+    monkeypatch.chdir(study)  # of the study itself: there is one place, which is named once
+    with pytest.raises(StirError, match=r"; data/x\.npz is not:"):
+        stir.load("data/x.npz", beside=study)
+    monkeypatch.chdir(here)
     (here / "data").mkdir()
     (here / "data" / "emoji.npz").write_bytes(bars.read_bytes())
     assert stir.load("emoji", beside=study).path == Path("data/emoji.npz")

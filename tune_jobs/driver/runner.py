@@ -166,6 +166,8 @@ def driving(
     resources, slots = study.resources, options.max_concurrent
     if options.address == LOCAL:
         slots = slots or max(1, available_cores() // resources.cpus)
+        if options.budget is not None:
+            require_prices(options.price, local=True)  # before Ray has started in vain
     with ExitStack() as stack:
         scratch = stack.enter_context(scratch_folder())
         session = ray_session(
@@ -211,8 +213,8 @@ def _meter(
 ) -> Meter | None:
     """What counts the money, where machines have prices; it asks trials to stop at the budget."""
     local = options.address == LOCAL
-    if options.budget is not None:
-        require_prices(options.price, local=local)
+    if options.budget is not None and not local:
+        require_prices(options.price, local=False)
     elif options.price is None and (local or all(one[2] is None for one in price_labels())):
         return None
     return Meter(

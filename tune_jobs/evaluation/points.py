@@ -144,7 +144,8 @@ def _on_ray(
     assert slots is not None
     cpus = max_concurrent or available_cores()
     with scratch_folder() as scratch, ray_session(scratch / "ray", address=address, cpus=cpus):
-        task, reports = ray.remote(num_cpus=1)(_call), ray.remote(num_cpus=0)(_Reports).remote()
+        task, actor = ray.remote(num_cpus=1)(_call), ray.remote(num_cpus=0)(_Reports)
+        reports: Any = actor.remote()
         waiting, running = list(reversed(point_ids)), {}
         while waiting or running:
             while waiting and len(running) < slots:
@@ -152,7 +153,8 @@ def _on_ray(
                 running[task.remote(evaluate, point_id, reports)] = point_id
             done, _ = ray.wait(list(running), timeout=LOOK_SECONDS)
             with suppress(RayError):  # its machine was lost: then less is shown
-                for point_id, (passed, total) in ray.get(reports.take.remote()).items():
+                new: Any = ray.get(reports.take.remote())
+                for point_id, (passed, total) in new.items():
                     tally.note(point_id, passed, total)
             for ready in done:
                 try:

@@ -27,6 +27,12 @@ def test_sql_answers_over_the_tables(results):
     ]
 
 
+def test_a_misspelt_table_hints_at_the_nearest_of_ours(results):
+    with pytest.raises(AnalysisError, match="'reported'\\?$") as error:
+        query("select model from reprted", results)
+    assert "Table with name reprted does not exist! Did you mean" in str(error.value)
+
+
 def test_sql_joins_trials_and_scales(results):
     answer = query(
         "select sum(correct) as c from trials join scale_accuracy using (point_id) "
