@@ -28,7 +28,7 @@ def test_sql_answers_over_the_tables(results):
 
 
 def test_a_misspelt_table_hints_at_the_nearest_of_ours(results):
-    with pytest.raises(AnalysisError, match="'reported'\\?$") as error:
+    with pytest.raises(AnalysisError, match=r"'reported'\?$") as error:
         query("select model from reprted", results)
     assert "Table with name reprted does not exist! Did you mean" in str(error.value)
 

@@ -5,13 +5,13 @@ import json
 import platform
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from stir import archive
 from tune_jobs.cluster.setup.cluster_file import SHIPPED
 from tune_jobs.cluster.setup.keys import cluster_folder
-from tune_jobs.cluster.setup.software import write_software
+from tune_jobs.cluster.setup.software import describe, write_software
 from tune_jobs.errors import TuneJobsError
 
 _HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.:-]*[A-Za-z0-9])?")
@@ -20,7 +20,14 @@ _BUCKET = "s3://YOUR-BUCKET/stir"
 
 
 def write_local(
-    out: Path, *, name: str, hosts: Sequence[str], user: str, key: str, storage: str
+    out: Path,
+    *,
+    name: str,
+    hosts: Sequence[str],
+    user: str,
+    key: str,
+    storage: str,
+    say: Callable[[str], None] = lambda line: None,
 ) -> None:
     """Write a file for machines that SSH reaches, the first of them the head."""
     for host in hosts:
@@ -42,7 +49,7 @@ def write_local(
         raise TuneJobsError(f"--ssh-key must be a private key that is there; got {key}.")
     _require_free(out)
     folder = cluster_folder(name) / "software"
-    write_software(folder)
+    say(describe(write_software(folder), folder))
     auth = {"ssh_user": user or getpass.getuser(), **({"ssh_private_key": key} if key else {})}
     text = (SHIPPED / "local.yaml").read_text(encoding="utf-8")
     for place, value in {

@@ -19,7 +19,7 @@ from tune_jobs.cluster.setup.market import (
     vcpus_allowed,
 )
 from tune_jobs.cluster.setup.proposal import Proposal, Wish
-from tune_jobs.cluster.setup.software import write_software
+from tune_jobs.cluster.setup.software import describe, write_software
 from tune_jobs.cluster.setup.stack import Stack, deploy_stack, find_stack
 from tune_jobs.errors import TuneJobsError
 from tune_jobs.plan.machines.kinds import CPU_TYPES, GPU_TYPES, HEAD, Machine, load_machines
@@ -89,7 +89,7 @@ def carry_out(proposal: Proposal, say: Say) -> None:
     pair = key_pair(account, wish.name)
     say(f"key pair {pair}: {cluster_folder(wish.name) / 'ssh-key'}")
     folder = cluster_folder(wish.name) / "software"
-    say(f"software: {', '.join(write_software(folder))} in {folder}")
+    say(describe(write_software(folder), folder))
     file.fill(
         {
             **proposal.values,

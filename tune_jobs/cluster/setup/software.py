@@ -44,6 +44,17 @@ def write_software(folder: Path) -> tuple[str, ...]:
     return name, CONSTRAINTS
 
 
+def describe(names: tuple[str, ...], folder: Path) -> str:
+    """What was written where, and what is missing in a wheel that was made on another platform."""
+    line = f"software: {', '.join(names)} in {folder}"
+    if not names[0].endswith("-none-any.whl"):
+        return line
+    return (
+        f"{line}; without compiled loops, which only {CLUSTER_PLATFORM} with a C++ compiler builds "
+        "for the machines: their CPUs will take some two to six times as long"
+    )
+
+
 def pinned() -> list[str]:
     """``name==version`` of every distribution that this software requires, as installed here.
 

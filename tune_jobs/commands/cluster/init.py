@@ -133,6 +133,7 @@ def _init_local(args: argparse.Namespace) -> int:
         user=args.ssh_user,
         key=args.ssh_key,
         storage=args.storage,
+        say=lambda line: print(line, flush=True),
     )
     print(f"Ray's token: {token_path()} {'made' if make_token() else 'is there'}")
     print(f"{out}: written; the head is {args.hosts[0]}")

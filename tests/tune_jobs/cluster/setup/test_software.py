@@ -9,7 +9,7 @@ from zipfile import ZipFile
 import pytest
 
 from tune_jobs.cluster.check.versions import local_versions
-from tune_jobs.cluster.setup.software import pinned, write_software
+from tune_jobs.cluster.setup.software import describe, pinned, write_software
 
 ROOT = Path(__file__).parents[4]
 
@@ -59,6 +59,17 @@ def test_equal_code_makes_an_equal_wheel_and_an_older_one_goes(software: Path, t
     assert write_software(tmp_path) == tuple(sorted(path.name for path in software.iterdir()))[::-1]
     for path in software.iterdir():
         assert (tmp_path / path.name).read_bytes() == path.read_bytes()
+
+
+def test_a_wheel_from_another_platform_fits_everywhere_and_says_what_it_lacks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("platform.machine", lambda: "arm64")
+    names = write_software(tmp_path)
+    assert names[0].endswith("-py3-none-any.whl")
+    with ZipFile(tmp_path / names[0]) as archive:
+        assert not [name for name in archive.namelist() if name.endswith(".so")]
+    assert "without compiled loops, which only linux-x86_64" in describe(names, tmp_path)
 
 
 def test_every_file_of_the_wheel_is_in_its_record(software: Path):
