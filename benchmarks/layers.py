@@ -5,8 +5,9 @@
 A step is forward, backward and Adam on 16 images of 64 x 64 pixels, kernel size 7, bicubic,
 float32. The forms alternate in one process, five steps of the fast ones after each plain one;
 figures are medians, of processor time on one thread of a CPU, else of the clock's. "Forward" is the
-model's answer without autograd. With --memory the table says instead what a step adds to memory at
-its peak, in a process of its own. The table is Markdown on stdout; progress goes to stderr.
+model's answer without autograd. Freed memory is kept, as in a trial (tune_jobs/trial/memory.py).
+With --memory the table says instead what a step adds to memory at its peak, in a process of its
+own. The table is Markdown on stdout; progress goes to stderr.
 """
 
 import argparse
@@ -29,6 +30,7 @@ from siconvnet.compiled.library import VARIABLE
 from siconvnet.fast import backend
 from stir.cores import processor_name
 from stir.terminal import progress_bar
+from tune_jobs.trial.memory import keep_freed_memory
 
 BATCH_SIZE, IMAGE_SIDE, NUM_CLASSES = 16, 64, 36
 FAST_STEPS = 5  # for each plain one
@@ -139,6 +141,7 @@ def product_rate(device: str) -> float:
 def peak_bytes(name: str, channels: int, device: str, form: str, threads: int) -> int:
     """What a training step adds to the memory in use; meant for a fresh process."""
     torch.set_num_threads(threads)
+    keep_freed_memory()
     bench = Bench(name, channels, device, form)
     if bench.device.type == "cuda":
         before = torch.cuda.memory_allocated(bench.device)
@@ -236,6 +239,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
 
 def main(argv: list[str] | None = None) -> int:
     options = parse(argv)
+    keep_freed_memory()
     rates = []
     for threads in options.threads:
         torch.set_num_threads(threads)

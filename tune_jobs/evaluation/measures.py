@@ -36,6 +36,7 @@ from tune_jobs.records.trial import TrialRecord
 from tune_jobs.storage import Storage
 from tune_jobs.storage.datasets import fetch_dataset
 from tune_jobs.storage.reader import read_record
+from tune_jobs.trial.memory import keep_freed_memory
 
 CHANNELS = (1, 3)  # of images in the STIR format
 BATCH_SIZE = 16  # objects, each at six scales for equivariance errors
@@ -68,6 +69,7 @@ def evaluate_point(
     todo = [key for key in wanted.keys(point_id) if not storage.exists(key)]
     if not todo:
         return
+    keep_freed_memory()
     model = _model(record, storage)
     dataset = fetch_dataset(dataset_key(record.point.dataset, record.dataset_fingerprint), storage)
     objects = objects_to_test(dataset)

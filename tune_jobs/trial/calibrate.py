@@ -15,6 +15,7 @@ from tune_jobs.records.trial import utc_now
 from tune_jobs.storage import Storage
 from tune_jobs.storage.reader import read_calibration
 from tune_jobs.study.study import Resources
+from tune_jobs.trial.memory import keep_freed_memory
 from tune_jobs.trial.provenance import backend_on
 
 BATCH = 16  # images, as in the published protocol
@@ -59,6 +60,7 @@ def calibrate(
     """
     machine = this_machine(threads)
     kept = known.models if known and known.torch_version == machine.torch_version else {}
+    keep_freed_memory()  # as a trial does
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:

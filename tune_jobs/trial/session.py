@@ -36,6 +36,7 @@ from tune_jobs.trial.checkpoint import (
     tensors_to_bytes,
     write_checkpoint,
 )
+from tune_jobs.trial.memory import keep_freed_memory
 from tune_jobs.trial.outcome import CHECKPOINT_SECONDS, TrialProgress
 from tune_jobs.trial.provenance import backend_on, provenance
 
@@ -323,6 +324,7 @@ def _known(seconds: float) -> float | None:
 
 def _begin_alike(seed: int, threads: int) -> None:
     """Put a process that may have run another trial before into the state every trial begins in."""
+    keep_freed_memory()
     random.seed(seed)
     np.random.seed(seed)  # noqa: NPY002  (the generator that a user's own model may draw from)
     torch.manual_seed(seed)
