@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import TypeVar
 
 from analysis.errors import AnalysisError
+from tune_jobs.errors import StorageError
 from tune_jobs.records.keys import Key
 from tune_jobs.records.schema import RecordError
 from tune_jobs.storage import READERS, Storage
-from tune_jobs.storage.reader import list_folder
+from tune_jobs.storage.reader import list_folder, parse_or_error
 
 Place = tuple[Storage, str]  # an object: where, and its key
 Copies = Sequence[Place]  # of one object, the first to be tried first
@@ -54,16 +55,12 @@ def parsed(
     for copies, first in _read_ahead(wanted, pool, ahead):
         for place in copies:
             content = first if place is copies[0] else _content(place)
-            try:
-                if isinstance(content, RecordError):
-                    raise content
-                made = parse(place, content)
-            except RecordError as error:
-                storage, key = place
-                damaged.append(f"{storage.uri}/{key}: {error}")
-            else:
+            made = parse_or_error(parse, place, content)
+            if not isinstance(made, FileNotFoundError | RecordError):
                 yield place, made
                 break
+            storage, key = place
+            damaged.append(f"{storage.uri}/{key}: {made}")
         read(1)
 
 
@@ -81,17 +78,12 @@ def _read_ahead(
         yield copies, content.result()
 
 
-def check_key(place: Place, own: str) -> None:
-    """Raise RecordError unless an object lies under the key that belongs to its contents."""
-    if place[1] != own:
-        raise RecordError(f"An object must lie under its own key; this is {own!r}.")
-
-
 def _content(place: Place) -> bytes | RecordError:
     storage, key = place
     try:
-        return storage.read(key)
-    except RecordError as error:
-        return error
-    except OSError as error:
-        return RecordError(f"An object must be readable; this one is not: {error}.")
+        content = storage.read_or_error(key)
+    except StorageError as error:
+        content = error
+    if isinstance(content, OSError):
+        return RecordError(f"An object must be readable; this one is not: {content}.")
+    return content

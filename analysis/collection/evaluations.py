@@ -19,6 +19,7 @@ from tune_jobs.records.evaluation import Evaluation, IndexMaps
 from tune_jobs.records.keys import evaluation_key, maps_key, point_id_of
 from tune_jobs.records.schema import RecordError
 from tune_jobs.storage import Storage
+from tune_jobs.storage.reader import require_own_key
 
 FOLDERS = ("evaluations", "index_maps")
 _TOGETHER = 48  # evaluations in a part: 55 million rows at most of the published grid
@@ -83,7 +84,7 @@ def _rows(place: Place, content: bytes) -> tuple[str, Rows]:
     else:
         measured = IndexMaps.from_npz(content)
         own, rows = maps_key(measured.point_id, measured.object), rows_of_maps(measured)
-    copies.check_key(place, own)
+    require_own_key(place[1], own)
     return measured.weights_key, rows
 
 

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from analysis.tables.schemas import SCHEMAS, SEARCH_PHASE
-from tune_jobs.records.schema import RecordError
+from tune_jobs.records.schema import RecordError, time_of
 from tune_jobs.records.search import Sample, SearchOutcome
 from tune_jobs.records.study import StudyRecord
-from tune_jobs.records.trial import FailureRecord, TrialRecord, time_of
+from tune_jobs.records.trial import FailureRecord, TrialRecord
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance

@@ -7,7 +7,7 @@ from analysis.collection import copies
 from analysis.collection.copies import Place, keys_in
 from analysis.collection.rows import Rows, rows_of_search
 from tune_jobs.records.keys import Kind
-from tune_jobs.records.search import Sample, SearchOutcome
+from tune_jobs.records.search import SearchOutcome
 from tune_jobs.storage import Storage
 from tune_jobs.storage.reader import parse_outcome, parse_samples
 
@@ -31,15 +31,15 @@ def read_searches(
                 found.setdefault(name, []).append((storage, name))
             elif key.kind is Kind.OUTCOME:
                 outcomes.setdefault((storage.uri, key.study), []).append((storage, name))
-    for (storage, _), samples in copies.parsed(list(found.values()), _samples, pool, damaged):
-        if samples:
-            places = outcomes.get((storage.uri, samples[0].study), [])
-            ends = copies.parsed([[place] for place in places], _outcome, pool, damaged)
-            yield rows_of_search(samples, [outcome for _, outcome in ends], storage.uri)
 
+    def parse(place: Place, lines: bytes) -> Rows:
+        storage, samples = place[0], parse_samples(place[1], lines)
+        places = outcomes.get((storage.uri, samples[0].study), []) if samples else []
+        ends = copies.parsed([[one] for one in places], _outcome, pool, damaged)
+        return rows_of_search(samples, [outcome for _, outcome in ends], storage.uri)
 
-def _samples(place: Place, lines: bytes) -> tuple[Sample, ...]:
-    return parse_samples(place[1], lines)
+    for _, rows in copies.parsed(list(found.values()), parse, pool, damaged):
+        yield rows
 
 
 def _outcome(place: Place, content: bytes) -> SearchOutcome:

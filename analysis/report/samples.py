@@ -5,6 +5,7 @@ import io
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,12 +16,14 @@ from numpy.typing import NDArray
 from analysis import style
 from analysis.results.folder import ResultsFolder
 from analysis.text import as_html
+from stir import StirError
 from stir.dataset import STIRDataset
 from stir.schema import SPLITS
 from tune_jobs.records.evaluation import Predictions
-from tune_jobs.records.keys import dataset_key, predictions_key
+from tune_jobs.records.keys import Kind, dataset_key, predictions_key
 from tune_jobs.records.schema import RecordError
 from tune_jobs.storage import Storage
+from tune_jobs.storage.reader import list_folder, read_each, require_own_key
 
 _EACH = 6  # images with a right answer, and as many with a wrong one
 
@@ -53,7 +56,7 @@ def samples(folder: ResultsFolder, storage: Storage) -> tuple[str, list[str]]:
     """
     parts: list[str] = []
     missing: list[str] = []
-    kept = {Path(found.key).stem for found in storage.list("predictions")}
+    kept = {key.point_id for key, _ in list_folder(storage, Kind.PREDICTIONS).objects}
     trials = folder.reported[folder.reported["point_id"].isin(kept)]
     best = trials.sort_values("test_accuracy", ascending=False, kind="stable")
     best = best.drop_duplicates(["dataset", "scenario", "model"]).sort_index()
@@ -65,15 +68,31 @@ def samples(folder: ResultsFolder, storage: Storage) -> tuple[str, list[str]]:
         if not storage.exists(key):
             missing.append(f"Sample test images of {dataset}: {storage.uri} has no {key}.")
             continue
-        images, names = _test_images(storage, key)
-        for run in runs.to_dict("records"):
-            try:
-                found = Predictions.from_npz(storage.read(predictions_key(run["point_id"])))
-            except RecordError as error:
-                missing.append(f"Sample test images of {run['point_id']}: {error}")
-                continue
-            parts.append(_figure(pd.Series(run), found, images, names))
+        try:
+            images, names = _test_images(storage, key)
+        except StirError as error:
+            missing.append(f"Sample test images of {dataset}: {error}")
+            continue
+        parse, damaged = partial(_parse, shape=images.shape[:3], classes=len(names)), []
+        of_runs = {predictions_key(run["point_id"]): run for run in runs.to_dict("records")}
+        for at, found in read_each(storage, of_runs, parse, damaged):
+            parts.append(_figure(pd.Series(of_runs[at]), found, images, names))
+        missing += [f"Sample test images: {storage.uri}/{sentence}" for sentence in damaged]
     return "".join(parts), missing
+
+
+def _parse(key: str, content: bytes, *, shape: tuple[int, int, int], classes: int) -> Predictions:
+    """The predictions of a point; RecordError unless they are its own and of images like these."""
+    found = Predictions.from_npz(content)
+    require_own_key(key, predictions_key(found.point_id))
+    for answers in (found.predicted, found.labels):
+        if answers.shape != shape or answers.min() < 0 or answers.max() >= classes:
+            found_range = f"{answers.min()} to {answers.max()}" if answers.size else "none"
+            raise RecordError(
+                f"Predictions must be one of {classes} classes for each test image, {shape}; got "
+                f"{found_range} for {answers.shape}."
+            )
+    return found
 
 
 def _test_images(storage: Storage, key: str) -> tuple[NDArray[np.uint8], list[str]]:

@@ -49,11 +49,14 @@ def read(name: str, results: Storage) -> pa.Table:
         ) from None
     try:
         table = pq.read_table(io.BytesIO(data))
-    except (pa.ArrowInvalid, OSError) as error:
+    except (pa.ArrowException, OSError) as error:
         raise AnalysisError(
             f"{key} in {results.uri} must be a whole Parquet file; reading it failed: {error}"
         ) from None
-    marks = {key.decode(): value.decode() for key, value in (table.schema.metadata or {}).items()}
+    metadata = (table.schema.metadata or {}).items()
+    marks = {
+        key.decode(errors="replace"): value.decode(errors="replace") for key, value in metadata
+    }
     _check(table, name, marks, f"{key} in {results.uri}")
     return older.brought_up(name, table) if older.is_older(name, table, marks) else table
 

@@ -75,7 +75,7 @@ def read(name: str, evaluations: pa.Table, results: Storage) -> pa.Table:
     """The whole of a table in parts, checked against the row counts of ``evaluations``."""
     try:
         table = dataset(name, evaluations, results).to_table()
-    except (pa.ArrowInvalid, OSError) as error:
+    except (pa.ArrowException, OSError) as error:
         raise AnalysisError(
             f"The parts of {name} in {results.uri} must all be there and whole; reading them "
             f"failed: {error}"

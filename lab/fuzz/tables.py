@@ -8,6 +8,9 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+
 import analysis.cli
 from analysis.results.answers import FORMATS
 from lab.fuzz import grammar
@@ -50,6 +53,44 @@ def exports(folder: Path) -> Attempt:
         return command(analysis.cli.main, "import-mlflow", str(path), "--out", out)
 
     return attempt
+
+
+def results(folder: Path) -> Attempt:
+    """For what reads a results folder's tables."""
+    place = folder / "results"
+    command(analysis.cli.main, "import-mlflow", str(EXPORT), "--out", str(place))
+    whole = {path: path.read_bytes() for path in sorted(place.glob("*.parquet"))}
+    asked = (("tables", "accuracy"), ("query", "select count(*) from trials"), ("compare",))
+
+    def attempt(rng: random.Random) -> int:
+        for path, content in whole.items():
+            path.write_bytes(content)
+        path = rng.choice(list(whole))
+        if rng.random() < 0.5:
+            path.write_bytes(spoilt(whole[path], rng))
+        else:
+            table = pq.read_table(io.BytesIO(whole[path]))
+            pq.write_table(_other_table(table, rng), path)
+        where = ("--results", str(place), "--source", "published")
+        arguments = rng.choice(asked)
+        return command(analysis.cli.main, *arguments, *where[: 2 if "query" in arguments else 4])
+
+    return attempt
+
+
+def _other_table(table: pa.Table, rng: random.Random) -> pa.Table:
+    """A column or the metadata of a table as it should not be."""
+    at = rng.randrange(table.num_columns)
+    marks = table.schema.metadata or {}
+    match rng.randrange(4):
+        case 0:
+            return table.remove_column(at)
+        case 1:
+            return table.set_column(at, table.schema.names[at], pa.nulls(table.num_rows))
+        case 2:
+            return table.slice(rng.randrange(2), table.num_rows // 2)
+        case _:
+            return table.replace_schema_metadata(marks | {rng.randbytes(3): rng.randbytes(3)})
 
 
 def queries(folder: Path) -> Attempt:

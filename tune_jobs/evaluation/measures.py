@@ -1,6 +1,5 @@
 """Measure finished weights: equivariance errors, chosen kernel sizes, predicted classes."""
 
-import io
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -36,6 +35,7 @@ from tune_jobs.records.trial import TrialRecord
 from tune_jobs.storage import Storage
 from tune_jobs.storage.datasets import fetch_dataset
 from tune_jobs.storage.reader import read_record
+from tune_jobs.trial.checkpoint import OUT_OF_MEMORY, tensors_from_bytes
 from tune_jobs.trial.memory import keep_freed_memory
 
 CHANNELS = (1, 3)  # of images in the STIR format
@@ -48,7 +48,7 @@ def load_model(storage: Storage | str, point_id: str) -> nn.Module:
     """The model of a finished point with its best epoch's weights, on the CPU, to be evaluated.
 
     Raises TuneJobsError for a point that has no record in ``storage``, a folder or
-    ``s3://bucket/prefix``.
+    ``s3://bucket/prefix``, and for weights that are missing, damaged or not its model's.
     """
     storage = storage if isinstance(storage, Storage) else Storage(storage)
     return _model(_record(storage, point_id), storage)
@@ -243,10 +243,9 @@ def _record(storage: Storage, point_id: str) -> TrialRecord:
 
 
 def _model(record: TrialRecord, storage: Storage) -> nn.Module:
-    data = storage.read(record.weights_key)
-    weights = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    data = _weights(record, storage)
     model, _ = network_of(record)
-    model.load_state_dict(weights)
+    _load(model, data, record)
     return model.eval()
 
 
@@ -269,6 +268,29 @@ def network_of(record: TrialRecord) -> tuple[nn.Module, int]:
         f"{record.point.model} must have the {record.num_parameters} parameters that the record "
         f"{record.point_id} says; it has other ones. Has its code changed?"
     )
+
+
+def _weights(record: TrialRecord, storage: Storage) -> bytes:
+    try:
+        return storage.read(record.weights_key)
+    except FileNotFoundError:
+        raise TuneJobsError(
+            f"The weights of a record must be in its storage; {storage.uri} has no "
+            f"{record.weights_key}. Remove the record, and a run trains the point again."
+        ) from None
+
+
+def _load(model: nn.Module, data: bytes, record: TrialRecord) -> None:
+    try:
+        model.load_state_dict(tensors_from_bytes(data))
+    except OUT_OF_MEMORY:
+        raise
+    except Exception as error:  # what torch and zip raise for other bytes has no end
+        reason = " ".join(str(error).split())
+        raise TuneJobsError(
+            f"Weights must be those of {record.point.model} as torch.save writes them; "
+            f"{record.weights_key} are not: {type(error).__name__}: {reason:.300}"
+        ) from None
 
 
 def _has_stage_maps(model: nn.Module, channels: int) -> bool:

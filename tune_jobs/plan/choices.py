@@ -7,10 +7,10 @@ from tune_jobs.plan.inventory import Inventory
 from tune_jobs.plan.opened import OpenedStudy
 from tune_jobs.point import Cell, GridPoint, OpenPoint, TrialSpec, cell_of
 from tune_jobs.records.keys import failure_key, study_key
-from tune_jobs.records.schema import named
+from tune_jobs.records.schema import named, time_of
 from tune_jobs.records.state import RunState, TrialState
 from tune_jobs.records.study import Choice, RunEvidence, StudyPoint, StudyRecord
-from tune_jobs.records.trial import time_of, utc_now
+from tune_jobs.records.trial import utc_now
 from tune_jobs.storage import Storage
 from tune_jobs.storage.reader import parse_failure, read_each, read_records, read_study
 from tune_jobs.study.rules import choose

@@ -7,7 +7,7 @@ from stir.terminal import step
 from tune_jobs.point import TrialSpec
 from tune_jobs.records.state import TrialState
 from tune_jobs.storage import Storage, StoredObject
-from tune_jobs.storage.claim import Claim, read_claim
+from tune_jobs.storage.claim import Claim, read_claims
 from tune_jobs.storage.reader import Listing, list_folder
 
 
@@ -65,17 +65,12 @@ def take_inventory(storage: Storage) -> Inventory:
     for key, _ in failures.objects:
         if key.point_id and key.attempt:
             attempts[key.point_id] = max(key.attempt, attempts.get(key.point_id, 0))
-    held = {
-        point_id: claim
-        for point_id in claimed
-        if point_id not in finished
-        if (claim := read_claim(storage, point_id)) and claim.is_fresh
-    }
+    claims_read = read_claims(storage, (one for one in claimed if one not in finished))
     return Inventory(
         records=finished,
         attempts=attempts,
         claimed=claimed,
-        claims=held,
+        claims={one: claim for one, claim in claims_read.items() if claim.is_fresh},
         strays=(*claims.strays, *records.strays, *failures.strays),
     )
 

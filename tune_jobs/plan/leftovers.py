@@ -5,7 +5,6 @@ record and the claim of its point, when it is found and again before it goes.
 """
 
 import hashlib
-import json
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -15,11 +14,11 @@ from typing import TypeVar
 from tune_jobs.errors import TuneJobsError
 from tune_jobs.plan.inventory import Inventory, take_inventory
 from tune_jobs.records.keys import Kind, damaged_key, parse_key, point_id_of, record_key
-from tune_jobs.records.schema import RecordError
-from tune_jobs.records.trial import RECORD_SCHEMA, TrialRecord
-from tune_jobs.storage import READERS, DamagedError, Storage
+from tune_jobs.records.schema import OtherVersionError, RecordError
+from tune_jobs.records.trial import TrialRecord
+from tune_jobs.storage import READERS, Content, DamagedError, Storage
 from tune_jobs.storage.claim import read_claim
-from tune_jobs.storage.reader import Listing, list_folder, parse_record
+from tune_jobs.storage.reader import Listing, list_folder, parse_or_error, parse_record
 
 T = TypeVar("T")
 MEASURED = ("evaluations", "predictions", "index_maps")  # of weights that a record names
@@ -100,9 +99,9 @@ def remove(leftover: Leftover, storage: Storage) -> bool:
     elif parsed.kind is Kind.WEIGHTS:
         needed = not _is_orphan(key, storage)
     elif parsed.kind is Kind.CHECKPOINT:
-        needed = not isinstance(_read_record(point_id, storage), TrialRecord)
+        needed = not isinstance(_record(point_id, storage), TrialRecord)
     else:
-        needed = not isinstance(_read_record(point_id, storage), RecordError)
+        needed = not isinstance(_record(point_id, storage), RecordError)
     if needed:
         return False
     if parsed.kind is Kind.WEIGHTS:
@@ -124,7 +123,7 @@ def _remove_weights(key: str, point_id: str, storage: Storage) -> bool:
     except FileNotFoundError:
         return False
     storage.delete(key)
-    record = _read_record(point_id, storage)
+    record = _record(point_id, storage)
     if isinstance(record, TrialRecord) and record.weights_key == key:
         storage.write(key, content)
         return False
@@ -151,7 +150,7 @@ def _sorted_records(
     damaged: list[Leftover] = []
     keys = (record_key(point_id) for point_id in sorted(point_ids))
     for key, content in storage.read_many(keys):
-        record = _parsed(key, content)
+        record = _judged(key, content)
         if isinstance(record, TrialRecord):
             good[record.point_id] = record.weights_key
         elif isinstance(record, RecordError):
@@ -161,33 +160,15 @@ def _sorted_records(
     return good, damaged
 
 
-def _read_record(point_id: str, storage: Storage) -> TrialRecord | RecordError | None:
-    [(key, content)] = storage.read_many([record_key(point_id)])
-    return _parsed(key, content)
+def _record(point_id: str, storage: Storage) -> TrialRecord | RecordError | None:
+    key = record_key(point_id)
+    return _judged(key, storage.read_or_error(key))
 
 
-def _parsed(
-    key: str, content: bytes | FileNotFoundError | DamagedError
-) -> TrialRecord | RecordError | None:
+def _judged(key: str, content: Content) -> TrialRecord | RecordError | None:
     """A point's record, or what is wrong with it; None if there is none that we know to read."""
-    if isinstance(content, DamagedError):
-        return content
-    if isinstance(content, FileNotFoundError):
-        return None
-    try:
-        return parse_record(key, content)
-    except RecordError as error:
-        return None if _of_another_version(content) else error
-
-
-def _of_another_version(data: bytes) -> bool:
-    """Whether an object says that it is a record of a schema that this version does not know."""
-    name, _, version = RECORD_SCHEMA.partition("/")
-    try:
-        schema = json.loads(data)["schema"].partition("/")
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-        return False
-    return schema[0] == name and schema[2] != version
+    found = parse_or_error(parse_record, key, content)
+    return None if isinstance(found, FileNotFoundError | OtherVersionError) else found
 
 
 def _content(key: str, storage: Storage) -> bytes:
@@ -203,7 +184,7 @@ def _is_orphan(key: str, storage: Storage) -> bool:
     point_id = point_id_of(key)
     if point_id is None or _is_claimed(point_id, storage):
         return False
-    record = _read_record(point_id, storage)  # after the claim, which goes when the record is there
+    record = _record(point_id, storage)  # after the claim, which goes when the record is there
     if isinstance(record, TrialRecord):
         return record.weights_key != key
     return record is None and not storage.exists(record_key(point_id))

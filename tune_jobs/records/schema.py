@@ -4,10 +4,11 @@ import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
-from pydantic import ConfigDict, StringConstraints, TypeAdapter, ValidationError
+from pydantic import AfterValidator, ConfigDict, StringConstraints, TypeAdapter, ValidationError
 
 from tune_jobs.errors import TuneJobsError
 from tune_jobs.point import content_of
@@ -28,6 +29,29 @@ StudyName = Annotated[str, StringConstraints(pattern=f"^{STUDY_NAME}$")]  # of a
 
 class RecordError(TuneJobsError):
     """An object that is not a record: damaged, of another schema, or at odds with itself."""
+
+
+class OtherVersionError(RecordError):
+    """An object of a version of its schema that this version of the software does not know."""
+
+
+def time_of(text: str) -> datetime:
+    """A time as records write it; RecordError if it is none, or of no zone."""
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        time = None
+    if time is None or time.tzinfo is None:
+        raise RecordError(f"A time must be ISO 8601 with its zone; got {text!r:.60}.")
+    return time
+
+
+def _checked(text: str) -> str:
+    time_of(text)
+    return text
+
+
+Time = Annotated[str, AfterValidator(_checked)]
 
 
 @contextmanager
@@ -55,13 +79,20 @@ def from_json(cls: type[Form], data: bytes, schema: str) -> Form:
         raise RecordError(f"A record must be JSON; reading it failed: {error}.") from None
     found = loaded.pop("schema", None) if isinstance(loaded, dict) else type(loaded).__name__
     if found != schema:
-        raise RecordError(f"A record must be a JSON object of schema {schema!r}; got {found!r}.")
+        is_version = isinstance(found, str) and found.split("/")[0] == schema.split("/")[0]
+        raise (OtherVersionError if is_version else RecordError)(
+            f"A record must be a JSON object of schema {schema!r}; got {found!r:.60}."
+        )
     return from_python(cls, loaded)
 
 
 def from_python(cls: type[Form], content: Any) -> Form:
     """A record of what ``json.loads`` made; RecordError unless every field has its type."""
-    return from_bare_json(cls, json.dumps(content))
+    try:
+        data = json.dumps(content)
+    except RecursionError as error:  # which reading the same may stop just short of
+        raise RecordError(f"A record must not be so deep; reading it failed: {error}.") from None
+    return from_bare_json(cls, data)
 
 
 def from_bare_json(cls: type[Form], data: str | bytes) -> Form:
@@ -75,6 +106,8 @@ def from_bare_json(cls: type[Form], data: str | bytes) -> Form:
                 f"A record must be JSON; reading it failed: {first['msg']}."
             ) from None
         where = ".".join(str(part) for part in first["loc"])
+        if first["type"] == "value_error":  # a sentence of our own
+            raise RecordError(f"{where}: {first.get('ctx', {})['error']}") from None
         raise RecordError(
             f"Every field of a record must have its type; {where}: {first['msg']}, "
             f"got {first['input']!r:.60}."

@@ -12,7 +12,15 @@ from typing import Any, Self
 from pydantic import with_config
 
 from tune_jobs.point import GridPoint, Recipe, content_of
-from tune_jobs.records.schema import STRICT, PointId, RecordError, StudyName, from_json, to_json
+from tune_jobs.records.schema import (
+    STRICT,
+    PointId,
+    RecordError,
+    StudyName,
+    Time,
+    from_json,
+    to_json,
+)
 from tune_jobs.records.state import SampleEnd
 
 SEARCH_SCHEMA = "stir-search/1"
@@ -32,7 +40,7 @@ class SearchRecord:
     rng: int
     sampler: str
     asha: dict[str, float] | None
-    written_at: str
+    written_at: Time
 
     def to_json(self) -> bytes:
         return to_json(self, SEARCH_SCHEMA)
@@ -72,7 +80,7 @@ class SearchOutcome:
     reason: str  # one line; empty if finished
     valid_accuracies: tuple[float, ...]  # 0..1, after each epoch
     test_accuracy: float | None  # of a finished trial
-    ended_at: str
+    ended_at: Time
 
     @property
     def epochs(self) -> int:

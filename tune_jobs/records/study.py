@@ -9,7 +9,15 @@ from typing import Self
 from pydantic import with_config
 
 from tune_jobs.point import Cell, GridPoint, Recipe
-from tune_jobs.records.schema import STRICT, PointId, RecordError, StudyName, from_json, to_json
+from tune_jobs.records.schema import (
+    STRICT,
+    PointId,
+    RecordError,
+    StudyName,
+    Time,
+    from_json,
+    to_json,
+)
 from tune_jobs.records.state import RunState
 
 STUDY_SCHEMA = "stir-study/1"
@@ -80,7 +88,7 @@ class StudyRecord:
     rule: str | None
     points: tuple[StudyPoint, ...]
     choices: tuple[Choice, ...]  # one a cell, where there is a rule
-    written_at: str
+    written_at: Time
 
     def to_json(self) -> bytes:
         return to_json(self, STUDY_SCHEMA)

@@ -12,7 +12,15 @@ from stir.scenarios import SCENARIOS
 from tune_jobs import clock
 from tune_jobs.point import GridPoint, Recipe, TrialSpec
 from tune_jobs.records.keys import Kind, parse_key
-from tune_jobs.records.schema import STRICT, PointId, RecordError, from_json, from_python, to_json
+from tune_jobs.records.schema import (
+    STRICT,
+    PointId,
+    RecordError,
+    Time,
+    from_json,
+    from_python,
+    to_json,
+)
 
 RECORD_SCHEMA = "stir-record/1"
 FAILURE_SCHEMA = "stir-failure/1"
@@ -34,7 +42,7 @@ class EpochRecord:
     valid_loss: float
     valid_accuracy: float
     seconds: float
-    finished_at: str
+    finished_at: Time
     train_seconds: float | None = None  # in training batches; None: not measured
     valid_seconds: float | None = None  # in validation batches; None: not measured
 
@@ -44,7 +52,7 @@ class EpochRecord:
 class Resumption:
     """Where a trial that was cut off went on: the first epoch and batch not yet trained."""
 
-    at: str
+    at: Time
     epoch: int  # counted from 1
     batch: int  # counted from 0, validation batches after training batches
     host: str
@@ -56,7 +64,7 @@ class Resumption:
 class LostCheckpoint:
     """A checkpoint that could not be gone on from, so that the trial began anew; and why."""
 
-    at: str
+    at: Time
     host: str
     reason: str  # one line
 
@@ -113,8 +121,8 @@ class TrialRecord:
     test_accuracy: float
     test_loss: float
     wall_seconds: float  # spent in training and testing, over all resumptions
-    started_at: str
-    finished_at: str
+    started_at: Time
+    finished_at: Time
     resumptions: tuple[Resumption, ...]
     weights_key: str
     provenance: Provenance
@@ -139,10 +147,6 @@ class TrialRecord:
         _check_numbers(record)
         _check_scales(record)
         _check_weights(record)
-        for time in (record.started_at, record.finished_at):
-            time_of(time)
-        for epoch in record.epochs:
-            time_of(epoch.finished_at)
         return record
 
 
@@ -161,8 +165,8 @@ class FailureRecord:
     error: str  # one line
     traceback: str
     epochs: tuple[EpochRecord, ...]
-    started_at: str
-    failed_at: str
+    started_at: Time
+    failed_at: Time
     provenance: Provenance
     diverged: bool | None = None  # whether its loss was not finite; None in older failures
 
@@ -218,17 +222,6 @@ def has_collapsed(best_valid_accuracy: float, num_classes: int) -> bool:
 def utc_now() -> str:
     """The time now, as records write it."""
     return datetime.fromtimestamp(clock.now(), UTC).isoformat(timespec="milliseconds")
-
-
-def time_of(text: str) -> datetime:
-    """A time as records write it; RecordError if it is none, or of no zone."""
-    try:
-        time = datetime.fromisoformat(text)
-    except ValueError:
-        time = None
-    if time is None or time.tzinfo is None:
-        raise RecordError(f"A time must be ISO 8601 with its zone; got {text!r:.60}.")
-    return time
 
 
 def _check_identity(record: TrialRecord | FailureRecord) -> None:

@@ -5,14 +5,16 @@ import logging
 import os
 import platform
 import secrets
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from pydantic import with_config
 
 from tune_jobs import clock
-from tune_jobs.records.keys import claim_key
-from tune_jobs.records.schema import STRICT, RecordError, from_bare_json
+from tune_jobs.records.keys import claim_key, point_id_of
+from tune_jobs.records.schema import STRICT, from_bare_json
+from tune_jobs.storage.reader import look_up, read_each
 from tune_jobs.storage.storage import Storage
 
 HEARTBEAT_SECONDS = 30.0
@@ -75,10 +77,14 @@ class Claim:
 
 def read_claim(storage: Storage, point_id: str) -> Claim | None:
     """The claim on a point; None if there is none or it cannot be read."""
-    try:
-        return from_bare_json(Claim, storage.read(claim_key(point_id)))
-    except (FileNotFoundError, RecordError):
-        return None
+    found = look_up(storage, claim_key(point_id), _parse)
+    return found if isinstance(found, Claim) else None
+
+
+def read_claims(storage: Storage, point_ids: Iterable[str]) -> dict[str, Claim]:
+    """The claims on some points, by point_id, of those that have one that can be read."""
+    found = read_each(storage, map(claim_key, point_ids), _parse, [])
+    return {point_id: claim for key, claim in found if (point_id := point_id_of(key))}
 
 
 def new_claim(driver: str, position: tuple[int, int], previous: Claim | None) -> Claim:
@@ -120,6 +126,10 @@ def release_claim_of(storage: Storage, point_id: str, driver: str) -> None:
     holder = read_claim(storage, point_id)
     if holder and holder.driver == driver:
         storage.delete(claim_key(point_id))
+
+
+def _parse(key: str, content: bytes) -> Claim:
+    return from_bare_json(Claim, content)
 
 
 def _boot_id() -> str:

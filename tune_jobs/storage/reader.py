@@ -22,7 +22,7 @@ from tune_jobs.records.keys import (
     search_key,
     study_key,
 )
-from tune_jobs.records.schema import RecordError, named
+from tune_jobs.records.schema import RecordError
 from tune_jobs.records.search import Sample, SearchOutcome, SearchRecord, samples_from_lines
 from tune_jobs.records.study import StudyRecord
 from tune_jobs.records.trial import (
@@ -32,10 +32,10 @@ from tune_jobs.records.trial import (
     point_of_record,
     score_of_record,
 )
-from tune_jobs.storage.seal import DamagedError
-from tune_jobs.storage.storage import Storage, StoredObject
+from tune_jobs.storage.storage import Content, Storage, StoredObject
 
 T = TypeVar("T")
+Place = TypeVar("Place")  # where an object lies: its key, or a storage and its key
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,18 +70,38 @@ def read_each(
     cannot be used; without it, the first of them raises RecordError.
     """
     for key, content in storage.read_many(keys):
-        if isinstance(content, FileNotFoundError):  # removed since it was listed
+        found = parse_or_error(parse, key, content)
+        if isinstance(found, FileNotFoundError):  # removed since it was listed
             continue
-        try:
-            if isinstance(content, DamagedError):
-                raise content
-            found = parse(key, content)
-        except RecordError as error:
-            if damaged is None:
-                raise RecordError(f"{key}: {error}") from None
-            damaged.append(f"{key}: {error}")
-        else:
+        if not isinstance(found, RecordError):
             yield key, found
+        elif damaged is None:
+            raise _named(key, found)
+        else:
+            damaged.append(f"{key}: {found}")
+
+
+def parse_or_error(
+    parse: Callable[[Place, bytes], T], place: Place, content: Content | RecordError
+) -> T | FileNotFoundError | RecordError:
+    """What ``parse`` makes of an object that lies somewhere, or the error that says why nothing.
+
+    The one place where an object that cannot be used becomes a value, so that others are not lost
+    with it.
+    """
+    if not isinstance(content, bytes):
+        return content
+    try:
+        return parse(place, content)
+    except RecordError as error:
+        return error
+
+
+def look_up(
+    storage: Storage, key: str, parse: Callable[[str, bytes], T]
+) -> T | FileNotFoundError | RecordError:
+    """What ``parse`` makes of one object, or the error that says why nothing."""
+    return parse_or_error(parse, key, storage.read_or_error(key))
 
 
 def read_record(storage: Storage, point_id: str) -> TrialRecord:
@@ -226,5 +246,13 @@ def require_own_key(key: str, own: str) -> None:
 
 
 def _read_one(storage: Storage, key: str, parse: Callable[[str, bytes], T]) -> T:
-    with named(f"{key}: "):
-        return parse(key, storage.read(key))
+    found = look_up(storage, key, parse)
+    if isinstance(found, FileNotFoundError):
+        raise found
+    if isinstance(found, RecordError):
+        raise _named(key, found)
+    return found
+
+
+def _named(key: str, error: RecordError) -> RecordError:
+    return RecordError(f"{key}: {error}")

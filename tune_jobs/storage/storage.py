@@ -35,6 +35,7 @@ FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 0.1, 5.0
 READS = 3  # of an object that comes damaged: a wrong answer may be followed by a replaced object
 READERS = s3.CONNECTIONS  # objects asked for at once, since a server may take long for each
 BLOCK_BYTES = 8 * 2**20  # of a download, each of which is a request
+Content = bytes | FileNotFoundError | DamagedError  # of an object, or why there is none
 T = TypeVar("T")
 # Not the global generator: trials seed that, and waits must differ between them.
 _waits = random.SystemRandom()
@@ -122,25 +123,24 @@ class Storage:
                 return unseal(key, self.read_stored(key))
         return unseal(key, self.read_stored(key))
 
-    def read_many(
-        self, keys: Iterable[str]
-    ) -> Iterator[tuple[str, bytes | FileNotFoundError | DamagedError]]:
+    def read_many(self, keys: Iterable[str]) -> Iterator[tuple[str, Content]]:
         """Each key with its object's content, in the order given; READERS are asked for at once.
 
         What is damaged or not there comes as the error that ``read`` raises. No more than
         2 * READERS contents are held at a time.
         """
-        ahead: deque[tuple[str, Future[bytes | FileNotFoundError | DamagedError]]] = deque()
+        ahead: deque[tuple[str, Future[Content]]] = deque()
         with ThreadPoolExecutor(READERS) as pool:
             for key in keys:
-                ahead.append((key, pool.submit(self._read_or_error, key)))
+                ahead.append((key, pool.submit(self.read_or_error, key)))
                 if len(ahead) == 2 * READERS:
                     first, content = ahead.popleft()
                     yield first, content.result()
             for key, content in ahead:
                 yield key, content.result()
 
-    def _read_or_error(self, key: str) -> bytes | FileNotFoundError | DamagedError:
+    def read_or_error(self, key: str) -> Content:
+        """What ``read`` gives, or the error that it raises for an object that is not to be had."""
         try:
             return self.read(key)
         except (FileNotFoundError, DamagedError) as error:

@@ -12,7 +12,8 @@ import torch
 from pydantic import TypeAdapter
 
 from tune_jobs.records.keys import checkpoint_key
-from tune_jobs.records.trial import EpochRecord, LostCheckpoint, Resumption, time_of, utc_now
+from tune_jobs.records.schema import time_of
+from tune_jobs.records.trial import EpochRecord, LostCheckpoint, Resumption, utc_now
 from tune_jobs.redaction import redact
 from tune_jobs.storage import DamagedError, Storage
 

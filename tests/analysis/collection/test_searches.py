@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -98,6 +99,31 @@ def test_what_goes_on_in_a_search_replaces_what_was_collected(runs: Storage, tmp
         "diverged",
         "finished",
     ]
+
+
+@pytest.mark.parametrize("when", ["yesterday", "2026-11-23T00:00:00", "2026-13-01T00:00:00Z"])
+def test_an_outcome_at_no_time_is_named_and_the_others_are_collected(
+    when: str, runs: Storage, tmp_path: Path
+):
+    end = replace(outcome(sample(4), "finished", 1.0), ended_at=when)
+    runs.write(outcome_key("wide", end.point_id), end.to_json())
+    found = collect([runs.uri], str(tmp_path / "results"))
+    [sentence] = found.damaged
+    assert sentence.startswith(f"{runs.uri}/{outcome_key('wide', end.point_id)}: ended_at: A time")
+    answer = query(RANKING, str(tmp_path / "results")).to_pylist()
+    assert [row["status"] for row in answer] == ["finished", "stopped", "diverged", "to do"]
+
+
+def test_samples_that_fit_no_table_are_named_and_other_searches_collected(
+    runs: Storage, tmp_path: Path
+):
+    huge = sample(1)
+    huge = replace(huge, study="huge", point=replace(huge.point, seed=2**70))
+    runs.write(samples_key("huge"), samples_to_lines([huge]))
+    found = collect([runs.uri], str(tmp_path / "results"))
+    [sentence] = found.damaged
+    assert sentence.startswith(f"{runs.uri}/{samples_key('huge')}: A record's values must fit")
+    assert len(load("searches", str(tmp_path / "results"))) == 4
 
 
 def test_samples_with_equal_points_share_an_outcome(tmp_path: Path):

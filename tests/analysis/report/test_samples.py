@@ -1,4 +1,5 @@
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -51,6 +52,35 @@ def test_right_and_wrong_answers_stand_beside_their_images(evaluated, bars):
     assert f"17 px: {names[0]}, answered {names[1]}</small>" in html
     _, wrong = html.split("<strong>Wrong</strong>")
     assert len(re.findall(f": {names[0]}, answered {names[1]}", wrong)) == 6
+
+
+@pytest.mark.parametrize(
+    ("damage", "sentence"),
+    [
+        ({"point_id": "0" * 12, "weights_key": f"weights/{'0' * 12}-{'0' * 12}.pt"}, "its own key"),
+        ({"predicted": np.full((48, 4, 1), 9)}, "one of 4 classes .* got 9 to 9"),
+        ({"labels": np.full((48, 4, 1), -1)}, "one of 4 classes .* got -1 to -1"),
+        ({"predicted": np.zeros((48, 0, 1), int), "labels": np.zeros((48, 0, 1), int)}, "got none"),
+    ],
+    ids=["of another point", "no class", "no label", "of no image"],
+)
+def test_predictions_that_do_not_fit_are_named_and_left_out(evaluated, bars, damage, sentence):
+    folder, storage, record = evaluated
+    storage.upload(dataset_key("bars", record.dataset_fingerprint), bars)
+    key = predictions_key(record.point_id)
+    storage.write(key, replace(Predictions.from_npz(storage.read(key)), **damage).to_npz())
+    html, [missing] = samples(folder, storage)
+    assert html == ""
+    assert re.search(f"/{key}: .*{sentence}", missing)
+
+
+def test_a_damaged_dataset_is_named_and_left_out(evaluated, bars, tmp_path):
+    folder, storage, record = evaluated
+    (tmp_path / "half.npz").write_bytes(bars.read_bytes()[:1000])
+    storage.upload(dataset_key("bars", record.dataset_fingerprint), tmp_path / "half.npz")
+    html, [missing] = samples(folder, storage)
+    assert html == ""
+    assert missing.startswith("Sample test images of bars: ")
 
 
 def test_without_the_images_or_predictions_it_is_said_what_is_missing(evaluated, tmp_path):

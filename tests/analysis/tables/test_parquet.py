@@ -44,6 +44,16 @@ def test_a_table_of_another_schema_version_is_refused(results):
         load("trials", str(results))
 
 
+def test_a_table_whose_metadata_is_no_text_is_refused(results):
+    path = results / "trials.parquet"
+    table = pq.read_table(path).replace_schema_metadata(
+        {b"schema_version": b"\xff", b"\xfe": b"\0"}
+    )
+    pq.write_table(table, path)
+    with pytest.raises(AnalysisError, match="it has version \ufffd and"):
+        load("trials", str(results))
+
+
 def test_rows_lost_behind_our_back_are_noticed(results):
     table = pq.read_table(results / "epochs.parquet")
     pq.write_table(table.slice(1), results / "epochs.parquet")

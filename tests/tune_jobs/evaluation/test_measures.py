@@ -1,6 +1,8 @@
+import hashlib
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -40,6 +42,7 @@ from tune_jobs.records.keys import (
     record_key,
     samples_key,
     study_key,
+    weights_key,
 )
 from tune_jobs.records.schema import RecordError
 from tune_jobs.records.search import Sample, samples_to_lines
@@ -48,6 +51,7 @@ from tune_jobs.records.trial import TrialRecord, utc_now
 from tune_jobs.storage import Storage
 from tune_jobs.storage.datasets import put_dataset
 from tune_jobs.study.plugins import import_models
+from tune_jobs.trial.checkpoint import tensors_to_bytes
 from tune_jobs.trial.session import Surroundings
 from tune_jobs.trial.trial import run_trial
 
@@ -277,6 +281,37 @@ def test_a_loaded_model_answers_as_recorded(plain: tuple, dataset: STIRDataset):
     with torch.no_grad():
         right = int((model(images).argmax(dim=1) == labels).sum())
     assert right == next(entry.correct for entry in record.scales if entry.scale == 40)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"no archive", "as torch.save writes them"),
+        ({"0.weight": torch.zeros(1)}, "Error.* in loading state_dict"),
+        ([1, 2], "Expected state_dict to be dict-like"),
+        ({1: {}}, "are not: "),
+    ],
+    ids=["bytes", "of another model", "a list", "odd keys"],
+)
+def test_weights_that_are_not_the_models_are_refused_in_a_sentence(
+    content: Any, said: str, plain: tuple, tmp_path: Path
+):
+    record, storage = plain[1], Storage(tmp_path)
+    data = content if isinstance(content, bytes) else tensors_to_bytes(content)
+    key = weights_key(record.point_id, hashlib.sha256(data).hexdigest())
+    storage.write(key, data)
+    other = replace(record, weights_key=key)
+    storage.write(record_key(record.point_id), other.to_json())
+    with pytest.raises(TuneJobsError, match=said) as error:
+        tune_jobs.load_model(storage, record.point_id)
+    assert "\n" not in str(error.value)
+
+
+def test_a_record_without_its_weights_is_named(plain: tuple, tmp_path: Path):
+    record, storage = plain[1], Storage(tmp_path)
+    storage.write(record_key(record.point_id), record.to_json())
+    with pytest.raises(TuneJobsError, match=f"{tmp_path} has no {record.weights_key}"):
+        tune_jobs.load_model(storage, record.point_id)
 
 
 def test_a_point_without_a_record_is_named(storage: Storage):

@@ -9,7 +9,9 @@ import pytest
 
 from lab.faulty_proxy import FaultyProxy
 from lab.s3_server import S3Server
+from tune_jobs.plan.inventory import take_inventory
 from tune_jobs.storage import READERS, DamagedError, Storage
+from tune_jobs.storage.claim import new_claim, write_claim
 
 KEYS = [f"records/{number:012x}.json" for number in range(400)]
 
@@ -38,6 +40,15 @@ def test_sixty_four_requests_are_under_way_at_once(storage: Storage):
     put(storage, KEYS[: 2 * READERS])
     watched = Watched(storage.uri, together=64)  # which all wait until so many are there
     assert [key for key, _ in watched.read_many(KEYS[: 2 * READERS])] == KEYS[: 2 * READERS]
+
+
+def test_claims_are_asked_for_at_once_too(storage: Storage):
+    """Those of a driver that was killed are many, and each would be waited for."""
+    points = [f"{number:012x}" for number in range(READERS)]
+    for point_id in points:
+        write_claim(storage, point_id, new_claim("driver", (1, 0), None))
+    inventory = take_inventory(Watched(storage.uri, together=READERS))
+    assert list(inventory.claims) == points
 
 
 def test_no_more_is_read_ahead_than_memory_is_meant_for(storage: Storage):

@@ -12,10 +12,12 @@ from tune_jobs.storage import Storage
 from tune_jobs.storage.claim import new_claim, read_claim, write_claim
 from tune_jobs.storage.reader import (
     last_failure,
+    parse_record,
     read_record,
     read_records,
     stored_record,
 )
+from tune_jobs.storage.rentals import read_rentals, write_rentals
 
 POINT = GridPoint(
     model="standard",
@@ -70,6 +72,25 @@ def test_a_failure_says_whether_its_loss_diverged_and_older_ones_by_their_error(
     assert replace(old, diverged=False).has_diverged is False
     assert replace(old, error="OSError: full").has_diverged is False
     assert replace(old, error="OSError: full", diverged=True).has_diverged is True
+
+
+def test_a_record_nested_to_any_depth_is_refused_in_a_sentence():
+    """Also to one at which JSON can still be read, but not be written again."""
+    for depth in range(700, 1100):
+        content = b'{"more": 1, "schema": "stir-record/1", "point": %b%b}'
+        with pytest.raises(RecordError, match="A record must"):
+            parse_record("records/x", content % (b"[" * depth, b"]" * depth))
+
+
+def test_a_damaged_account_is_named_and_one_of_another_study_is_not_taken(storage: Storage):
+    write_rentals(storage, "one", "a" * 12, {})
+    key = f"costs/one/{'a' * 12}.json"
+    storage.write(f"costs/two/{'a' * 12}.json", storage.read(key))
+    with pytest.raises(RecordError, match=r"^costs/two/a+\.json: .*its own key"):
+        read_rentals(storage, "two")
+    storage.write(key, b"{}")
+    with pytest.raises(RecordError, match=f"^{key}: A record must be"):
+        read_rentals(storage, "one")
 
 
 @pytest.mark.parametrize(
