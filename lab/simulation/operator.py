@@ -3,10 +3,12 @@
 from lab.simulation.process import Process
 from lab.simulation.service import Service
 from tune_jobs.driver.phases import StudySummary
+from tune_jobs.plan.leftovers import KEPT_SECONDS
 
 LAST_RUNS = 5  # of the study without faults, until its end counts as not reached
 LONGEST_RUN = 4 * 3600.0  # seconds
-QUIET_SECONDS = 1200.0  # until processes that were stopped have gone on and ended
+# Until processes that were stopped have gone on and ended, and weights may be removed.
+QUIET_SECONDS = KEPT_SECONDS + 1200.0
 
 
 def operate(service: Service) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import TypeVar
 
+from tune_jobs import clock
 from tune_jobs.errors import TuneJobsError
 from tune_jobs.plan.inventory import Inventory, take_inventory
 from tune_jobs.records.keys import Kind, damaged_key, parse_key, point_id_of, record_key
@@ -21,6 +22,7 @@ from tune_jobs.storage.claim import read_claim
 from tune_jobs.storage.reader import Listing, list_folder, parse_or_error, parse_record
 
 T = TypeVar("T")
+KEPT_SECONDS = 24 * 3600.0  # weights without a record: longer than any process stands still
 MEASURED = ("evaluations", "predictions", "index_maps")  # of weights that a record names
 
 
@@ -49,7 +51,9 @@ def find_leftovers(storage: Storage) -> Leftovers:
     again; its checkpoint and weights are left for that, but what was measured of its weights goes,
     before it. Every record is read for this. What belongs to a running trial is not among the
     rest: everything that can go is listed before the claims and records that decide about it, so
-    that a trial that ends meanwhile loses nothing.
+    that a trial that ends meanwhile loses nothing. Weights younger than KEPT_SECONDS stay: a
+    process that stands still between them and its record may need them yet, or a record that is
+    still on its way; and what is sent to remove them may arrive late.
 
     Raises TuneJobsError where there are weights and not one record, which no study leaves behind.
     """
@@ -64,7 +68,12 @@ def find_leftovers(storage: Storage) -> Leftovers:
         item for point_id, item in inventory.claimed.items() if point_id not in inventory.in_flight
     ]
     done = [item for key, item in checkpoints.objects if key.point_id in good]
-    unnamed = [item for key, item in weights.objects if good.get(key.point_id or "") != item.key]
+    unnamed = [
+        item
+        for key, item in weights.objects
+        if good.get(key.point_id or "") != item.key
+        if clock.now() - item.modified > KEPT_SECONDS
+    ]
     orphans = _at_once(lambda item: _is_orphan(item.key, storage), unnamed)
     gone = [
         *(Leftover(item.key, item.size, "its record is damaged") for item in of_spoilt),

@@ -1,3 +1,5 @@
+import os
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -8,8 +10,9 @@ from lab.faulty_proxy import FaultyProxy
 from lab.records import put_record
 from lab.s3_server import S3Server
 from tune_jobs.cli import main
+from tune_jobs.plan import leftovers
 from tune_jobs.plan.inventory import survey
-from tune_jobs.plan.leftovers import find_leftovers, remove
+from tune_jobs.plan.leftovers import KEPT_SECONDS, find_leftovers, remove
 from tune_jobs.point import GridPoint, Recipe, TrialSpec
 from tune_jobs.records.state import TrialState
 from tune_jobs.storage import Storage, StoredObject
@@ -61,15 +64,33 @@ def test_a_record_that_contradicts_itself_is_damaged(storage: Storage):
     assert "must be that of the test scales" in leftover.reason
 
 
+def put_old_weights(storage: Storage, digest: str, content: bytes) -> None:
+    """Weights that have been there for longer than a process stands still."""
+    key = f"weights/{ID}-{digest}.pt"
+    storage.write(key, content)
+    when = time.time() - KEPT_SECONDS - 60
+    os.utime(Path(storage.uri, key), (when, when))
+
+
 def test_weights_can_go_unless_a_record_names_them_or_a_trial_is_running(storage: Storage):
     put_record(storage, OTHER, valid_accuracy=0.5)
-    storage.write(f"weights/{ID}-111111111111.pt", b"of a trial that died before its record")
+    put_old_weights(storage, "111111111111", b"of a trial that died before its record")
     assert keys(storage) == {f"weights/{ID}-111111111111.pt"}
     write_claim(storage, ID, new_claim("driver", (1, 0), None))
     assert keys(storage) == set()
     storage.delete(f"claims/{ID}.json")
     record = put_record(storage, SPEC, valid_accuracy=0.5)
     storage.write(record.weights_key, b"good")
+    assert keys(storage) == {f"weights/{ID}-111111111111.pt"}
+
+
+def test_weights_without_a_record_stay_for_a_day(storage: Storage):
+    """So that what is sent to remove them, however late it arrives, finds none that are needed."""
+    put_record(storage, OTHER, valid_accuracy=0.5)
+    put_record(storage, SPEC, valid_accuracy=0.5)
+    storage.write(f"weights/{ID}-111111111111.pt", b"of a process that stands still")
+    assert keys(storage) == set()
+    put_old_weights(storage, "111111111111", b"of a process that has died")
     assert keys(storage) == {f"weights/{ID}-111111111111.pt"}
 
 
@@ -144,6 +165,9 @@ def put_running_and_finished(storage: Storage) -> str:
     record = put_record(storage, OTHER, valid_accuracy=0.5)
     storage.write(record.weights_key, b"good")
     storage.write(f"weights/{ID}-111111111111.pt", b"of a trial that stores its record next")
+    if storage.is_local:
+        for item in storage.list("weights"):
+            os.utime(Path(storage.uri, item.key), (0, 0))
     write_claim(storage, ID, new_claim("driver", (1, 0), None))
     return f"records/{record.point_id}.json"
 
@@ -170,7 +194,7 @@ def test_what_a_listing_lacks_is_asked_for_before_anything_goes(lacking: str, st
 
 def test_weights_that_are_needed_after_all_stay(storage: Storage):
     put_record(storage, OTHER, valid_accuracy=0.5)
-    storage.write(f"weights/{ID}-000000000000.pt", b"of a trial that stores its record next")
+    put_old_weights(storage, "000000000000", b"of a trial that stores its record next")
     [leftover] = find_leftovers(storage).gone
     put_record(storage, SPEC, valid_accuracy=0.5)
     assert not remove(leftover, storage)
@@ -181,7 +205,7 @@ def test_weights_whose_record_comes_while_they_are_removed_are_put_back(
     storage: Storage, monkeypatch: pytest.MonkeyPatch
 ):
     put_record(storage, OTHER, valid_accuracy=0.5)
-    storage.write(f"weights/{ID}-5b150af90269.pt", WEIGHTS)
+    put_old_weights(storage, "5b150af90269", WEIGHTS)
     [leftover] = find_leftovers(storage).gone
     delete = Storage.delete
 
@@ -212,8 +236,13 @@ def test_a_record_that_was_only_read_badly_stays_with_what_was_measured(storage:
 @pytest.mark.usefixtures("s3_keys")
 @pytest.mark.parametrize("folder", ["records", "claims", "weights", ""])
 def test_a_listing_answered_with_a_login_page_removes_nothing(
-    folder: str, s3_server: S3Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    folder: str,
+    s3_server: S3Server,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ):
+    monkeypatch.setattr(leftovers, "KEPT_SECONDS", -60.0)  # so that their age protects none
     with FaultyProxy(s3_server.endpoint) as line:
         where = f"s3://{S3Server.bucket}/{tmp_path.name}"
         storage = Storage(f"{where}?endpoint_override={line.endpoint}&scheme=http")
