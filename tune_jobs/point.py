@@ -36,7 +36,9 @@ def content_of(value: "DataclassInstance") -> dict[str, Any]:
     return asdict(
         value,
         dict_factory=lambda pairs: {
-            name: field for name, field in pairs if (name, field) not in LATER_FIELDS.items()
+            name: field
+            for name, field in pairs
+            if name not in LATER_FIELDS or LATER_FIELDS[name] != field
         },
     )
 

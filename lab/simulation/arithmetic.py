@@ -5,7 +5,7 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ MODEL = "simulated"
 _moments: dict[object, "Moment"] = {}
 _fits: dict[object, tuple[Fit, "Moment"]] = {}  # each with its state before the first batch
 _counted: dict[object, tuple[list[int], tuple[ScaleCount, ...]]] = {}
+REMEMBERED = 256  # answers of a function that always answers alike
 _TENSOR = "tensor"  # the only key of an object that stands for one
 _END = b"PK\5\6" + bytes(18)  # of a zip archive without a comment
 _states: dict[int, tuple[dict[str, Any], str]] = {}  # of Fits, by their place in memory
@@ -110,8 +111,11 @@ class RememberedFit(Fit):
         return self._moment.state
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self._fit.load_state_dict(deepcopy(state))
-        self._stand(_remember(self._fit))
+        moment = _moments.get((_rate(self._fit), _key(state)))
+        if moment is None:
+            self._fit.load_state_dict(deepcopy(state))
+            moment = _remember(self._fit)
+        self._stand(moment)
 
     def _step(self) -> Step:
         moment = self._moment
@@ -149,10 +153,14 @@ class RememberedCounts(ScaleCounts):
 
 def _remember(fit: Fit) -> Moment:
     state = fit.state_dict()
-    key = fit.optimizer.param_groups[0]["lr"], _key(state)
+    key = _rate(fit), _key(state)
     if key not in _moments:
         _moments[key] = Moment(deepcopy(state), fit.best)
     return _moments[key]
+
+
+def _rate(fit: Fit) -> float:
+    return fit.optimizer.param_groups[0]["lr"]
 
 
 def _key(value: Any) -> Any:
@@ -167,24 +175,30 @@ def _key(value: Any) -> Any:
 
 
 def tensors_to_bytes(content: dict[str, Any]) -> bytes:
-    """What has the end of an archive, so that it is sealed like one, and text before it.
+    """What has the end of an archive, so that it is sealed like one; before it two lines of JSON.
 
-    The ``fit`` in ``content`` must be a state that is never changed.
+    The first is the ``fit`` in ``content``, if it has one: a state that is never changed.
     """
     rest = dict(content)
-    fit = f'"fit": {_state(rest.pop("fit"))}, ' if "fit" in rest else ""
-    return f"{{{fit}{json.dumps(rest, default=_written)[1:]}".encode() + _END
+    fit = _state(rest.pop("fit")) if "fit" in rest else ""
+    return f"{fit}\n{json.dumps(rest, default=_written)}".encode() + _END
 
 
 def tensors_from_bytes(data: bytes) -> dict[str, Any]:
-    """What was given to ``tensors_to_bytes``; lists for tuples."""
-    return json.loads(data.removesuffix(_END), object_hook=_read)
+    """What was given to ``tensors_to_bytes``; lists for tuples. Do not change its ``fit``."""
+    fit, _, rest = data.removesuffix(_END).decode().partition("\n")
+    return ({"fit": _state_of(fit)} if fit else {}) | json.loads(rest, object_hook=_read)
 
 
 def _state(state: dict[str, Any]) -> str:
     if id(state) not in _states:
         _states[id(state)] = state, json.dumps(state, default=_written)
     return _states[id(state)][1]
+
+
+@lru_cache(REMEMBERED)
+def _state_of(text: str) -> dict[str, Any]:
+    return json.loads(text, object_hook=_read)
 
 
 def _written(tensor: Tensor) -> dict[str, Any]:

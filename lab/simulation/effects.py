@@ -19,16 +19,17 @@ from unittest import mock
 import torch
 
 from lab.simulation import arithmetic
+from lab.simulation.arithmetic import REMEMBERED
 from lab.simulation.world import World
 from tune_jobs.records.keys import parse_key
 from tune_jobs.records.schema import from_bare_json
+from tune_jobs.records.study import StudyRecord
 from tune_jobs.records.trial import TrialRecord
 from tune_jobs.storage import claim, storage
 from tune_jobs.storage.s3 import S3Address
 from tune_jobs.storage.silence import SilenceWatch
 from tune_jobs.trial import checkpoint, session
 
-REMEMBERED = 256  # answers of a function that always answers alike
 _PLAIN = frozenset({str, int, float, bool, type(None)})
 _to_bytes, _from_bytes = checkpoint.tensors_to_bytes, checkpoint.tensors_from_bytes
 
@@ -79,29 +80,35 @@ class _Pool:
 def _asdict(value: Any, *, dict_factory: Callable[[Any], Any] = dict) -> Any:
     """What ``dataclasses.asdict`` gives, but for copies of what cannot change; sooner."""
 
-    def inner(entry: Any) -> Any:
-        return _asdict(entry, dict_factory=dict_factory)
-
-    if is_dataclass(value):
-        pairs = [(name, getattr(value, name)) for name in _names(type(value))]
+    names, kind = _names(type(value)), type(value)
+    if names:
+        pairs = [(name, getattr(value, name)) for name in names]
         return dict_factory(
-            [(name, one if type(one) in _PLAIN else inner(one)) for name, one in pairs]
+            [
+                (name, one if type(one) in _PLAIN else _asdict(one, dict_factory=dict_factory))
+                for name, one in pairs
+            ]
         )
-    if isinstance(value, tuple | list):
-        return type(value)(map(inner, value))
-    if isinstance(value, dict):
-        return {name: inner(entry) for name, entry in value.items()}
+    if kind is tuple or kind is list:
+        return kind([_asdict(entry, dict_factory=dict_factory) for entry in value])
+    if kind is dict:
+        return {name: _asdict(entry, dict_factory=dict_factory) for name, entry in value.items()}
     return value
 
 
 @cache
 def _names(kind: Any) -> tuple[str, ...]:
-    return tuple(field.name for field in fields(kind))
+    return tuple(field.name for field in fields(kind)) if is_dataclass(kind) else ()
 
 
 def _dumps(content: Any, *, indent: int | None = None, **options: Any) -> str:
     """What ``json.dumps`` gives, but for the spaces that make it readable and take most time."""
-    return json.dumps(content, **options)
+    return _encoder(**options).encode(content)
+
+
+@cache
+def _encoder(**options: Any) -> json.JSONEncoder:
+    return json.JSONEncoder(**options)
 
 
 @contextmanager
@@ -157,12 +164,13 @@ def _seams(stage: Stage) -> Iterable[tuple[Any, str, Any]]:
     def from_bytes(data: bytes) -> Any:
         return (_from_bytes if stage.archives else arithmetic.tensors_from_bytes)(data)
 
+    silence = nullcontext()
     waits = SimpleNamespace(uniform=lambda low, high: stage.world.rng.uniform(low, high))
     return [
         (torch, "manual_seed", torch.default_generator.manual_seed),  # no GPU is seeded
         (S3Address, "connect", lambda address: stage.files),
         (storage, "_waits", waits),
-        (SilenceWatch, "request", lambda watch: nullcontext()),  # it only warns, from a thread
+        (SilenceWatch, "request", lambda watch: silence),  # it only warns, from a thread
         (logging.getLogger("tune_jobs"), "disabled", True),  # notes say what happens
         (claim, "_boot_id", lambda: stage.world.here.machine.boot_id),
         (claim, "_pid_namespace", lambda: stage.world.here.container.namespace),
@@ -171,4 +179,5 @@ def _seams(stage: Stage) -> Iterable[tuple[Any, str, Any]]:
         (checkpoint, "tensors_to_bytes", to_bytes),
         (checkpoint, "tensors_from_bytes", from_bytes),
         (TrialRecord, "from_json", lru_cache(REMEMBERED)(TrialRecord.from_json)),
+        (StudyRecord, "from_json", lru_cache(REMEMBERED)(StudyRecord.from_json)),
     ]

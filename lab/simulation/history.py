@@ -16,6 +16,7 @@ from lab.simulation.world import World
 
 LINES = 20
 ARCHIVES = 16
+_expected: dict[bool, Mapping[str, Numbers]] = {}  # by whether there are archives
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,7 +43,8 @@ class Theatre:
     def __init__(self, stage: Stage) -> None:
         self._stage = stage
         self._opened = opened_study()
-        self._expected = {archives: self._undisturbed(archives) for archives in (False, True)}
+        for archives in {False, True} - _expected.keys():
+            _expected[archives] = self._undisturbed(archives)
 
     def play(self, seed: int, *, most: int | None = None, archives: bool | None = None) -> History:
         """The history of a seed; with ``most``, only so many of its faults.
@@ -55,7 +57,7 @@ class Theatre:
         faults = draw_faults(rng)
         if most is not None:
             faults = replace(faults, most=most)
-        watch = Watch(self._expected[self._stage.archives])
+        watch = Watch(_expected[self._stage.archives])
         world, service = self._set(rng, faults, watch)
         operator = world.start("operator", lambda: operate(service), apart=True)
         if not world.run(lambda: operator.is_over or bool(world.violations)):

@@ -48,9 +48,11 @@ class Watch:
         point_id = name.removesuffix(".json")
         if data is None:
             self._violate(f"the record of {point_id} is lost")
-        elif self._expected and numbers(data) != self._expected.get(point_id):
+            return
+        found = numbers(data)
+        if self._expected and found != self._expected.get(point_id):
             self._violate(f"the record of {point_id} differs from that of an undisturbed trial")
-        elif not self.store.was_there(json.loads(data)["weights_key"]):
+        elif not self.store.was_there(found["weights_key"]):
             self._violate(f"the record of {point_id} is written before its weights")
 
     def trains(self, point_id: str, process: Process, began: float) -> None:

@@ -12,11 +12,25 @@ from lab.simulation.world import BEGAN, World
 
 ROOT = "simulated/runs"
 URI = f"s3://{ROOT}?endpoint_override=simulated&scheme=http"
-QUICKEST, SLOWEST = 0.01, 0.2  # seconds, of half a request
+QUICKEST, SPREAD = 0.01, 0.19  # seconds: half a request takes so long, and up to so much more
 LONGEST_LAG = 60.0  # seconds, until a request that was given up is done, or an old state is over
+LONGEST_REMOVAL = 900.0  # seconds, until a removal that was given up is done
 LONGEST_ANSWER = 100.0  # seconds
+WRONG = frozenset({"short", "padded", "flipped", "foreign", "stale", "blank"})
+_AFTER = {kind: f"after {kind}" for kind in ("write", "delete", "read", "look", "list")}
 FOLDERS_OF_NOTE = ("records", "weights", "failures", "damaged")
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What a listing says of an object; as FileInfo has it, but quick to make and to ask."""
+
+    path: str
+    base_name: str
+    size: int
+    mtime_ns: int
+    type: fs.FileType = fs.FileType.File
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,11 +38,11 @@ class Version:
     """What an object was from some moment on; ``data`` is None of one that was removed."""
 
     data: bytes | None
-    metadata: dict[str, str]
     since: float
+    entry: Entry | None = None
 
 
-GONE = Version(None, {}, 0.0)
+GONE = Version(None, 0.0)
 
 
 class Store:
@@ -80,22 +94,22 @@ class Store:
             raise FileNotFoundError(path)
         return Answer(self, key, version)
 
-    def open_output_stream(self, path: str, metadata: Any = None, **options: Any) -> "Upload":
-        return Upload(self, path.removeprefix(f"{ROOT}/"), metadata or {})
+    def open_output_stream(self, path: str) -> "Upload":
+        return Upload(self, path.removeprefix(f"{ROOT}/"))
 
     def delete_file(self, path: str) -> None:
         key = path.removeprefix(f"{ROOT}/")
-        self._request("delete", key, lambda: self._set(key, None, {}))
+        self._request("delete", key, lambda: self._set(key, None))
 
-    def get_file_info(self, selector: fs.FileSelector) -> list[fs.FileInfo]:
+    def get_file_info(self, selector: fs.FileSelector) -> list[Entry]:
         folder = selector.base_dir.removeprefix(ROOT).strip("/")
         found, fault = self._request("list", folder, lambda: self._listing(folder, self._now))
         if fault == "blank":
             return []
         return self._listing(folder, self._before) if fault == "stale" else found
 
-    def write(self, key: str, data: bytes, metadata: dict[str, str]) -> None:
-        self._request("write", key, lambda: self._set(key, data, metadata))
+    def write(self, key: str, data: bytes) -> None:
+        self._request("write", key, lambda: self._set(key, data))
 
     def body(self, key: str, size: int) -> bytes:
         """The first bytes of an object, as many as it was said to have."""
@@ -123,36 +137,48 @@ class Store:
     def _request(self, kind: str, key: str, act: Callable[[], T]) -> tuple[T, str]:
         """Ask, act, answer: others move before and after; returns the answer and its fault."""
         world = self._world
-        where = f"{kind} {key}"
         fault = world.strike("before")
-        world.sleep(world.rng.uniform(QUICKEST, SLOWEST))
+        world.sleep(QUICKEST + SPREAD * world.rng.random())
+        if fault:
+            self._suffer_before(fault, f"{kind} {key}")
+        fault = world.strike(_AFTER[kind])
+        if fault or self._wrong:
+            fault = self._once(kind, key, fault)
+        if fault in ("lagging", "twice"):
+            world.note(f"{fault}: {kind} {key}")
+            longest = LONGEST_REMOVAL if kind == "delete" else LONGEST_LAG
+            world.start("the network", act, after=world.rng.uniform(1, longest), apart=True)
+        answer = act() if fault != "lagging" else None
+        world.sleep(QUICKEST + SPREAD * world.rng.random())
+        if fault and fault != "twice":
+            self._suffer_after(fault, f"{kind} {key}")
+        return answer, fault  # type: ignore[return-value]
+
+    def _suffer_before(self, fault: str, where: str) -> None:
+        world = self._world
         if fault == "refused":
             world.note(f"503 at {where}")
             raise OSError("AWS Error SLOW_DOWN: HTTP status 503")
         if fault == "slow":
             world.note(f"the answer to {where} is slow")
             world.sleep(world.rng.uniform(1, LONGEST_ANSWER))
-        elif fault:
+        else:
             world.suffer(fault, f"before {where}")
-        fault = self._once(kind, key, world.strike(f"after {kind}"))
-        if fault in ("lagging", "twice"):
-            world.note(f"{fault}: {where}")
-            world.start("the network", act, after=world.rng.uniform(1, LONGEST_LAG), apart=True)
-        answer = act() if fault != "lagging" else None
-        world.sleep(world.rng.uniform(QUICKEST, SLOWEST))
+
+    def _suffer_after(self, fault: str, where: str) -> None:
+        world = self._world
         if fault in ("cut", "lagging"):
             world.note(f"no answer to {where}")
             raise OSError("AWS Error NETWORK_CONNECTION: the connection was cut")
         if fault in ("killed", "stopped"):
             world.suffer(fault, f"after {where}")
-        elif fault and fault != "twice":
+        else:
             world.note(f"a {fault} answer to {where}")
-        return answer, fault  # type: ignore[return-value]
 
     def _once(self, kind: str, key: str, fault: str) -> str:
         """A process's question is not answered wrongly twice in a row."""
         question = self._world.here, kind, key
-        if fault in ("short", "padded", "flipped", "foreign", "stale", "blank"):
+        if fault in WRONG:
             if question in self._wrong:
                 return ""
             self._wrong.add(question)
@@ -160,30 +186,26 @@ class Store:
             self._wrong.discard(question)
         return fault
 
-    def _set(self, key: str, data: bytes | None, metadata: dict[str, str]) -> None:
+    def _set(self, key: str, data: bytes | None) -> None:
         if data is None and not self._is(key):
             return
         if key.startswith(FOLDERS_OF_NOTE):
             self._world.note(f"{'removes' if data is None else 'writes'} {key}")
         self._changed(key, data)
-        version = Version(data, metadata, self._world.now)
-        self._versions.setdefault(key, []).append(version)
+        now, entry = self._world.now, None
+        if data is not None:
+            name, modified = key.rpartition("/")[2], int((BEGAN + now) * 1e9)
+            entry = Entry(f"{ROOT}/{key}", name, len(data), modified)
+        self._versions.setdefault(key, []).append(Version(data, now, entry))
 
-    def _listing(self, folder: str, state: Callable[[str], Version]) -> list[fs.FileInfo]:
-        found = []
-        for key in self._versions:
-            if key.startswith(f"{folder}/"):
-                version = state(key)
-                if version.data is not None:
-                    found.append(
-                        fs.FileInfo(
-                            f"{ROOT}/{key}",
-                            fs.FileType.File,
-                            size=len(version.data),
-                            mtime_ns=int((BEGAN + version.since) * 1e9),
-                        )
-                    )
-        return found
+    def _listing(self, folder: str, state: Callable[[str], Version]) -> list[Entry]:
+        inside = f"{folder}/"
+        return [
+            entry
+            for key in self._versions
+            if key.startswith(inside)
+            if (entry := state(key).entry) is not None
+        ]
 
 
 class Answer:
@@ -191,8 +213,7 @@ class Answer:
 
     def __init__(self, store: Store, key: str, version: Version) -> None:
         assert version.data is not None
-        self._store, self._key = store, key
-        self._data, self._metadata = version.data, version.metadata
+        self._store, self._key, self._data = store, key, version.data
 
     def __enter__(self) -> Self:
         return self
@@ -211,9 +232,6 @@ class Answer:
     def size(self) -> int:
         return len(self._data)
 
-    def metadata(self) -> dict[bytes, bytes]:
-        return {name.encode(): value.encode() for name, value in self._metadata.items()}
-
     def read(self, count: int | None = None) -> bytes:
         return self._store.body(self._key, len(self._data))
 
@@ -221,12 +239,12 @@ class Answer:
 class Upload:
     """An object on its way: it is there when this is closed."""
 
-    def __init__(self, store: Store, key: str, metadata: dict[str, str]) -> None:
-        self._store, self._key, self._metadata = store, key, metadata
+    def __init__(self, store: Store, key: str) -> None:
+        self._store, self._key = store, key
         self._parts: list[bytes] = []
 
     def write(self, content: Any) -> None:
         self._parts.append(bytes(content))
 
     def close(self) -> None:
-        self._store.write(self._key, b"".join(self._parts), self._metadata)
+        self._store.write(self._key, b"".join(self._parts))

@@ -1,14 +1,17 @@
 """Many histories on some processor cores, and what came of them."""
 
+import gc
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from multiprocessing import get_context
 
 CHUNK = 250  # histories that a process is given at a time
+GARBAGE = 20_000  # objects more than there were, until garbage is looked for
 KEPT = 3  # histories with a violation, of each chunk, that are shown
 
 
@@ -40,7 +43,7 @@ def tally(seeds: Sequence[int], *, defect: str = "none", archives: bool | None =
 
     torch.set_num_threads(1)
     result = Tally()
-    with theatre() as stage, DEFECTS[defect]():
+    with theatre() as stage, DEFECTS[defect](), _garbage_kept_longer():
         for seed in seeds:
             history = stage.play(seed, archives=archives)
             result.histories += 1
@@ -50,6 +53,19 @@ def tally(seeds: Sequence[int], *, defect: str = "none", archives: bool | None =
                 if len(result.shown) < KEPT:
                     result.shown.append(str(stage.shrink(history, archives=archives)))
     return result
+
+
+@contextmanager
+def _garbage_kept_longer() -> Iterator[None]:
+    """Look for garbage less often, and not among what is there now: all of torch and Ray."""
+    usual = gc.get_threshold()
+    gc.freeze()
+    gc.set_threshold(GARBAGE, 10, 10)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*usual)
+        gc.unfreeze()
 
 
 def tallies(seeds: range, *, jobs: int, defect: str = "none") -> Iterator[Tally]:

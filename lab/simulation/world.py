@@ -84,7 +84,12 @@ class World:
     def sleep(self, seconds: float) -> None:
         """Let others move until so much time has passed for the process that calls this."""
         process, at = self._moving, self.now + seconds
-        if self._others_move_until(at):
+        # Whether anything else happens until then, the end of the history included.
+        if (
+            (self._queue and self._queue[0][0] <= at)
+            or self.violations
+            or self._moves >= MOST_MOVES
+        ):
             self._push(process, at)
             self._hub.switch()
             return
@@ -179,15 +184,11 @@ class World:
 
     @property
     def _moving(self) -> Process:
-        process = self.here
+        process = self.current
+        assert process
         if process.is_killed:
             raise Killed
         return process
-
-    def _others_move_until(self, at: float) -> bool:
-        """Whether anything else happens until then, the end of the history included."""
-        due = self._queue and self._queue[0][0] <= at
-        return bool(due or self.violations or self._moves >= MOST_MOVES)
 
     def _push(self, process: Process, at: float) -> None:
         self._pushed += 1

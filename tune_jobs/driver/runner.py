@@ -70,8 +70,15 @@ class Supply:
     awaited: bool
 
 
+NOTHING = Supply((), awaited=False)
+
+
 class Source(Protocol):
     """Where trials come from: a plan, or a search that draws them."""
+
+    def has_more(self, tried: Set[str]) -> bool:
+        """Whether there may be trials of other points than those that were ``tried``."""
+        ...
 
     def supply(self, tried: Set[str]) -> Supply:
         """What is to be run, as the storage stands now, but for points that were ``tried``."""
@@ -90,6 +97,9 @@ class PlanSource:
 
     def __init__(self, plan: Plan, wanted: Set[TrialState], storage: Storage) -> None:
         self._plan, self._wanted, self._storage = plan, wanted, storage
+
+    def has_more(self, tried: Set[str]) -> bool:
+        return any(spec.point_id not in tried for spec in self._plan.specs)
 
     def supply(self, tried: Set[str]) -> Supply:
         states = survey(self._plan.specs, self._storage)
@@ -250,7 +260,9 @@ class Run:
         while running or not self.stop.asked:
             is_fed = self.stop.asked or any(experiment.is_starting for experiment in running)
             if not is_fed and time.monotonic() >= next_look:
-                supply = source.supply(tried.union(*(one.tried for one in running)))
+                known = tried.union(*(one.tried for one in running))
+                is_all_here = bool(running) and not source.has_more(known)
+                supply = NOTHING if is_all_here else source.supply(known)
                 waiting = crowded or list(supply.batches)
                 if waiting:
                     running.append(self._start(waiting.pop(0)))

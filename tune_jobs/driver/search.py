@@ -127,6 +127,9 @@ class SearchSource:
     def __init__(self, ledger: Ledger, resources: Resources, options: RunOptions) -> None:
         self._ledger, self._resources, self._options = ledger, resources, options
 
+    def has_more(self, tried: Set[str]) -> bool:
+        return True  # what ends may let more be drawn
+
     def supply(self, tried: Set[str]) -> "Supply":
         """Samples that are to be run, then those that are still to be drawn."""
         from tune_jobs.driver.course import Course
