@@ -36,6 +36,8 @@ class MlflowRuns:
     the user's name and password that the URI may have.
     """
 
+    at_once = 1  # a database in a file takes one writer at a time
+
     def __init__(self, uri: str) -> None:
         self._uri = uri
         # Without these MLflow asks a server that does not answer for minutes.

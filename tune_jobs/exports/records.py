@@ -1,6 +1,8 @@
 """Export to any target: the records that it does not have yet, as names and numbers."""
 
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -19,7 +21,9 @@ OF_EPOCHS = (
 
 
 class Target(Protocol):
-    """A tool's place for runs."""
+    """A tool's place for runs, which takes ``at_once`` of them side by side."""
+
+    at_once: int
 
     def known(self) -> set[str]:
         """The ids of the points that are there, whole."""
@@ -49,12 +53,24 @@ def export(
     listing = list_folder(storage, "records")
     new = [item.key for key, item in listing.objects if key.point_id not in known]
     exported = Exported(0, len(listing.objects) - len(new), [], listing.strays)
-    for _, record in read_each(storage, new, parse_record, exported.damaged):
-        target.add(record)
+    found = read_each(storage, new, parse_record, exported.damaged)
+    for _ in _added((record for _, record in found), target):
         exported.added += 1
         if progress:
             progress(exported.added + len(exported.damaged), len(new))
     return exported
+
+
+def _added(records: Iterable[TrialRecord], target: Target) -> Iterator[None]:
+    """Put records into a target, several at once; yields whenever one is there."""
+    under_way: deque[Future[None]] = deque()
+    with ThreadPoolExecutor(target.at_once) as pool:
+        for record in records:
+            under_way.append(pool.submit(target.add, record))
+            if len(under_way) == target.at_once:
+                yield under_way.popleft().result()
+        for one in under_way:
+            yield one.result()
 
 
 def parameters(record: TrialRecord) -> dict[str, Any]:

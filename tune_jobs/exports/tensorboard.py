@@ -23,6 +23,8 @@ class TensorBoardFolder:
     A run is written to a folder beside, whose name begins with a dot, and then renamed.
     """
 
+    at_once = 16  # most of the time goes into waiting until a disk has one
+
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         if folder.exists() and not folder.is_dir():

@@ -1,4 +1,5 @@
 import struct
+import threading
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
@@ -8,10 +9,12 @@ from typing import Any
 import pytest
 from tensorboardX.proto.event_pb2 import Event
 
+from lab.records import put_record
 from tune_jobs.cli import main
 from tune_jobs.errors import TuneJobsError
 from tune_jobs.exports.records import export
 from tune_jobs.exports.tensorboard import TensorBoardFolder
+from tune_jobs.point import TrialSpec
 from tune_jobs.records.keys import record_key
 from tune_jobs.records.trial import TrialRecord
 from tune_jobs.storage import Storage
@@ -93,6 +96,36 @@ def test_exporting_again_adds_only_what_is_new(
     storage.write(record_key(records[1].point_id), kept)
     again = export(storage, target)
     assert (again.added, again.there) == (1, 1)
+
+
+class Waiting:
+    """A target whose runs all wait until four of them are being written."""
+
+    at_once = 4
+
+    def __init__(self) -> None:
+        self._together = threading.Barrier(4, timeout=10)
+
+    def known(self) -> set[str]:
+        return set()
+
+    def add(self, record: TrialRecord) -> None:
+        self._together.wait()
+
+
+def test_as_many_runs_are_written_at_once_as_a_target_takes(
+    records: list[TrialRecord], storage: Storage
+):
+    one = records[0]
+    for seed in range(3, 9):
+        spec = TrialSpec(
+            point=replace(one.point, seed=seed),
+            recipe=one.recipe,
+            model_version=1,
+            dataset_fingerprint=one.dataset_fingerprint,
+        )
+        put_record(storage, spec, valid_accuracy=0.5)
+    assert export(storage, Waiting()).added == 8
 
 
 def test_a_run_that_was_cut_off_is_no_run(records: list[TrialRecord], boards: Path):
