@@ -21,6 +21,8 @@ PACKAGES = {  # and the extras that they may import from
     "tune_jobs": ["tune", "aws", "mlflow", "optuna"],
     "analysis": ["analysis"],
 }
+OF_DOCS = {"griffelib", "mkdocs"}  # that the site's own requirements bring
+OURS = {*PACKAGES, "lab", "benchmarks"}
 OF_RAY = {"aiohttp", "jsonschema", "pandas", "tensorboardx"}  # that ray[tune,default] brings
 
 
@@ -40,7 +42,7 @@ def third_party(package: str) -> set[str]:
                 tops |= {alias.name.partition(".")[0] for alias in node.names}
             elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
                 tops.add(node.module.partition(".")[0])
-    ours = {*PACKAGES, *sys.stdlib_module_names, "_typeshed"}
+    ours = {*OURS, *sys.stdlib_module_names, "_typeshed"}
     return {home.lower().replace("_", "-") for top in tops - ours for home in homes[top][:1]}
 
 
@@ -54,6 +56,14 @@ def test_each_package_imports_only_what_its_extra_declares(package: str):
     if "mlflow-skinny" in declared:
         declared.add("mlflow")
     assert third_party(package) - declared == set()
+
+
+def test_benchmarks_import_only_what_the_tests_bring():
+    """Else one does not start in the environment that ``make test`` makes."""
+    declared = names(PROJECT["dependencies"]) | OF_RAY | OF_DOCS | {"botocore"}
+    for extra in ("data", "tune", "analysis", "mlflow", "optuna", "docs", "test"):
+        declared |= names(EXTRAS[extra])
+    assert (third_party("lab") | third_party("benchmarks")) - declared == set()
 
 
 def test_layers_and_models_need_pytorch_and_numpy_only():

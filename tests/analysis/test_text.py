@@ -43,8 +43,8 @@ def results(tmp_path, make_record, put, monkeypatch) -> str:
 
 @given(st.text())
 def test_what_is_shown_has_no_character_that_acts(name):
-    shown = text.visible(name)
-    assert not {unicodedata.category(sign) for sign in shown} & {"Cc", "Cf", "Cs", "Zl", "Zp"}
+    for shown in (text.visible(name), *text.terminal(name).split("\n")):
+        assert not {unicodedata.category(sign) for sign in shown} & {"Cc", "Cf", "Cs", "Zl", "Zp"}
     assert text.terminal(name).count("\n") == name.count("\n")
 
 
