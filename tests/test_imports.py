@@ -22,7 +22,7 @@ ALLOWED = {
     "siconvnet": set(),
     "tune_jobs": {"stir", "siconvnet"},
     "analysis": {
-        *("stir.dataset", "stir.scenarios", "stir.schema", "stir.terminal"),
+        *("stir.dataset", "stir.errors", "stir.scenarios", "stir.schema", "stir.terminal"),
         *("tune_jobs.errors", "tune_jobs.records", "tune_jobs.redaction", "tune_jobs.storage"),
     },
 }

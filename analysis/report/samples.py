@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from analysis import style
 from analysis.results.folder import ResultsFolder
 from analysis.text import as_html
-from stir import StirError
 from stir.dataset import STIRDataset
+from stir.errors import StirError
 from stir.schema import SPLITS
 from tune_jobs.records.evaluation import Predictions
 from tune_jobs.records.keys import Kind, dataset_key, predictions_key

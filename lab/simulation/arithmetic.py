@@ -7,7 +7,7 @@ from copy import deepcopy
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 from numpy.typing import NDArray
@@ -36,6 +36,9 @@ class Linear(nn.Module):
     def __init__(self, in_channels: int, num_classes: int) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.randn(num_classes, in_channels * 16) / 4)
+
+    def to(self, *where: Any, **options: Any) -> Self:
+        return self  # it is there
 
     def forward(self, images: Tensor) -> Tensor:
         return F.linear(F.adaptive_avg_pool2d(images, 4).flatten(1), self.weight)

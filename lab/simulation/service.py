@@ -13,6 +13,7 @@ from lab.simulation import arithmetic
 from lab.simulation.process import Killed, Process
 from lab.simulation.store import URI
 from lab.simulation.world import World
+from siconvnet.models import registry
 from tune_jobs.driver import runner
 from tune_jobs.driver.experiment import Setting
 from tune_jobs.driver.options import RunOptions
@@ -309,12 +310,14 @@ def ray_played() -> Iterator[None]:
             POLL_SECONDS=POLL_SECONDS,
             ELSEWHERE_SECONDS=ELSEWHERE_SECONDS,
         ),
+        mock.patch.dict(registry._models),  # which knows the simulated one until then
         mock.patch.object(TrialSpec, "point_id", property(cache(_point_id))),
         mock.patch.multiple(
             session,
             Fit=arithmetic.RememberedFit,
             ScaleCounts=arithmetic.RememberedCounts,
             provenance=cache(session.provenance),
+            _images=cache(session._images),
         ),
     ):
         yield
