@@ -73,12 +73,12 @@ class GridPoint:
     @property
     def label(self) -> str:
         """A short name for a person; points that differ have different ones."""
-        return " ".join(filter(None, _said(self).values()))
+        return " ".join(filter(None, words_of(self).values()))
 
 
 def short_labels(points: Collection[GridPoint]) -> dict[str, str]:
     """What tells points from each other, by their labels: the model and each field that differs."""
-    said = [_said(point) for point in points]
+    said = [words_of(point) for point in points]
     differing = {
         name for one in said[:1] for name in one if len({each[name] for each in said} - {""}) > 1
     }
@@ -90,8 +90,8 @@ def short_labels(points: Collection[GridPoint]) -> dict[str, str]:
     }
 
 
-def _said(point: GridPoint) -> dict[str, str]:
-    """Each field as a label says it."""
+def words_of(point: GridPoint) -> dict[str, str]:
+    """Each field as a label says it; empty where a label does not."""
     return {
         "model": point.model,
         "dataset": point.dataset,

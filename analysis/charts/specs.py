@@ -43,7 +43,13 @@ def config(chart: alt.TopLevelMixin) -> Spec:
             "titleFontWeight": "normal",
             "labelLimit": 190,
         },
-        "legend": {**quiet, "labelFontSize": 12, "titleFontSize": 12},
+        "legend": {
+            **quiet,
+            "labelFontSize": 12,
+            "titleFontSize": 12,
+            "symbolFillColor": "var(--quiet)",
+            "symbolStrokeColor": "var(--quiet)",
+        },
         "header": {"labelColor": _INK, "titleColor": _INK},
     }
     spec = chart.to_dict()
@@ -169,7 +175,7 @@ def runs(looks: Looks) -> Spec:
 
 def differences(looks: Looks, *, margin: float) -> Spec:
     """A row per cell: ours minus published with its interval, grey the margin."""
-    points = alt.Axis(title="ours minus published, percentage points of test accuracy")
+    points = alt.Axis(title="ours minus published, percentage points")
     base = alt.Chart(_ROWS).encode(y=_model_rows(), color=_colour(looks))
     band = (
         alt.Chart(alt.Data(values=[{"from": -100 * margin, "to": 100 * margin}]))

@@ -46,7 +46,7 @@ class Block:
         return "\n".join(script)
 
     def commands(self, *programs: str) -> Iterator[list[str]]:
-        """The words of each command line in it that begins with one of the programs."""
+        """The words of each command line in it that begins with one of the programs, or of all."""
         joined = self.script.replace("\\\n", " ")
         for line in _statements(joined):
             try:
@@ -54,7 +54,7 @@ class Block:
             except ValueError:  # a quote that is no shell's
                 continue
             for part in _parts(words):
-                if part and part[0] in programs:
+                if part and (not programs or part[0] in programs):
                     yield part
 
 

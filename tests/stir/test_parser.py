@@ -1,8 +1,10 @@
 import re
 from importlib import import_module
+from pathlib import Path
 
 import pytest
 
+SHIPPED = Path(__file__).parents[2] / "tune_jobs" / "study" / "shipped"
 COMMANDS = [("stir", "stir"), ("tune-jobs", "tune_jobs"), ("stir-analysis", "analysis")]
 
 
@@ -87,3 +89,9 @@ def test_an_option_that_is_like_none_is_refused_by_its_command_without_a_hint(
     assert status == 2
     assert shown.startswith("usage: tune-jobs status ")
     assert shown.endswith("error: unrecognized arguments: --colour blue\n")
+
+
+def test_the_help_of_a_command_names_every_shipped_study(capsys: pytest.CaptureFixture[str]):
+    _, shown = said("tune_jobs", ["plan", "--help"], capsys)
+    studies = sorted(path.stem for path in SHIPPED.glob("*.yaml"))
+    assert f"a shipped study: {', '.join(studies)}" in " ".join(shown.split())

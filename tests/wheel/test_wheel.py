@@ -21,6 +21,16 @@ assert pooled.shape == (2, 16, 58, 58)
 assert not {"ray", "pandas", "rich"} & sys.modules.keys()
 print(backend())
 """
+STUDY = """
+name: small
+axes: {model: [standard, disco], dataset: emoji, scenario: 2, kernel_size: 7, interpolation: null,
+       lr: 0.001, seed: 1}
+recipe: {max_epochs: 1}
+"""
+INSTALL = (
+    *("pip", "install", "--quiet", "--no-compile"),
+    *("--constraint", str(ROOT / "constraints.txt")),
+)
 Run = Callable[..., str]
 
 
@@ -38,7 +48,10 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """Run a program of a new environment, in an empty folder, by somebody without a home."""
+    """Run a program of a new environment, in an empty folder, by somebody without a home.
+
+    What pip has fetched before is not fetched again, and what is not imported not compiled.
+    """
     bare = tmp_path_factory.mktemp("bare")
     venv.create(bare / "env", with_pip=True)
     for name in ("home", "work"):
@@ -49,6 +62,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     settings |= {
         "HOME": str(bare / "home"),
         "PATH": f"{bare / 'env' / 'bin'}:/usr/bin:/bin",
+        "PIP_CACHE_DIR": pip_cache(),
         "PIP_DISABLE_PIP_VERSION_CHECK": "1",
     }
     began = time.monotonic()
@@ -72,8 +86,14 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     return run
 
 
+def pip_cache() -> str:
+    """Where pip keeps what it has fetched, for whoever runs the tests."""
+    command = [sys.executable, "-m", "pip", "cache", "dir"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
 def test_layers_work_with_pytorch_alone_and_commands_name_their_extra(wheel: Path, run: Run):
-    run("pip", "install", "--quiet", "--constraint", str(ROOT / "constraints.txt"), str(wheel))
+    run(*INSTALL, str(wheel))
     installed = run("pip", "list", "--format", "freeze")
     assert "rich==" not in installed
     assert "ray==" not in installed
@@ -88,12 +108,13 @@ def test_layers_work_with_pytorch_alone_and_commands_name_their_extra(wheel: Pat
 
 
 def test_from_data_to_a_report(wheel: Path, run: Run):
-    pinned = ("--constraint", str(ROOT / "constraints.txt"))
-    run("pip", "install", "--quiet", *pinned, f"{wheel}[all]")
+    run(*INSTALL, f"{wheel}[all]")
     run("stir", "build", "emoji")
-    assert "nothing is left to do" not in run("tune-jobs", "plan", "demo")
-    run("tune-jobs", "run", "demo")
-    assert "nothing is left to do" in run("tune-jobs", "plan", "demo")
+    assert "points: 6" in run("tune-jobs", "plan", "demo")  # a study that the wheel brings
+    run("python", "-c", f"open('small.yaml', 'w').write({STUDY!r})")
+    assert "nothing is left to do" not in run("tune-jobs", "plan", "small.yaml")
+    run("tune-jobs", "run", "small.yaml")
+    assert "nothing is left to do" in run("tune-jobs", "plan", "small.yaml")
     run("stir-analysis", "collect", "--storage", "runs", "--out", "results")
     run("stir-analysis", "report", "--results", "results", "--out", ".")
     assert "</html>" in run("python", "-c", "print(open('report.html').read()[-20:])")

@@ -87,12 +87,16 @@ def _evaluate(args: argparse.Namespace) -> int:
             address=args.address,
             progress=progress,
         )
-        for finished, (point_id, reason) in enumerate(passes, start=1):
-            if reason:
-                failed += 1
-                print(f"tune-jobs: {point_id}: {reason}", file=sys.stderr)
-            if not sys.stderr.isatty():
-                print(f"{finished}/{len(points.todo)} {point_id}", flush=True)
+        try:
+            for finished, (point_id, reason) in enumerate(passes, start=1):
+                if reason:
+                    failed += 1
+                    print(f"tune-jobs: {point_id}: {reason}", file=sys.stderr)
+                if not sys.stderr.isatty():
+                    print(f"{finished}/{len(points.todo)} {point_id}", flush=True)
+        except KeyboardInterrupt:
+            options.say("stopped; the same command goes on with what is not stored yet")
+            raise
     print(f"{what}: {len(points.todo) - failed} evaluated, {failed} failed")
     return int(bool(failed or points.unfinished))
 

@@ -32,6 +32,13 @@ def declare(commands, name: str, summary: str, *examples: str) -> argparse.Argum
     )
 
 
+def add_study(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "study", metavar="STUDY",
+        help="a YAML file, or a shipped study: demo, emoji, paper, record, search-emoji",
+    )  # fmt: skip
+
+
 def add_storage(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--storage", default=default_storage(), metavar="URI",

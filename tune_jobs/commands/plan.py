@@ -25,7 +25,7 @@ def add(commands) -> None:
         "tune-jobs plan paper --max-concurrent 64 --price 2.50",
         "tune-jobs plan my_study.yaml --cells",
     )
-    parser.add_argument("study", metavar="STUDY", help="a shipped study's name, or a YAML file")
+    options.add_study(parser)
     parser.add_argument(
         "--max-concurrent", type=options.positive, metavar="N",
         help="trials at once (what fits on this machine)",

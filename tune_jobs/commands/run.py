@@ -40,7 +40,7 @@ def add(commands) -> None:
 
 def add_study(parser: argparse.ArgumentParser) -> None:
     """The study to run, and how much of it."""
-    parser.add_argument("study", metavar="STUDY", help="a shipped study's name, or a YAML file")
+    options.add_study(parser)
     parser.add_argument(
         "--only", action="append", default=[], metavar="AXIS=V,V",
         help="a part of the study, such as model=disco; given twice, both must hold",
@@ -122,6 +122,7 @@ def _run_search(opened: "OpenedStudy", storage: "Storage", args: argparse.Namesp
     from tune_jobs.driver.search import describe_counts, run_search
     from tune_jobs.plan.status import take_status
     from tune_jobs.records.state import TrialState
+    from tune_jobs.terminal.scores import show_samples
     from tune_jobs.terminal.status import best_sample
 
     summary = run_search(
@@ -134,6 +135,7 @@ def _run_search(opened: "OpenedStudy", storage: "Storage", args: argparse.Namesp
     for one in take_status(storage).searches:
         if one.search.study == opened.study.name and one.best:
             print(best_sample(one))
+            show_samples(one)
     options.name_strays(summary.strays)
     for line in summary.broken:
         print(f"tune-jobs: {line}", file=sys.stderr)

@@ -30,8 +30,8 @@ class Display:
     ``total`` trials are to be run, ``slots`` of them at once if that is known; ``cost`` says what
     they have cost. A trial that was paused to go on later does not count as done. ``forecast`` says
     what trials are expected to take, by label, so that the time left is right while the costliest
-    ones run first, and is that of ``plan`` before any has got far. ``names`` are what bars say
-    instead of labels: what differs.
+    ones run first, and is that of ``plan`` before any has got far. ``name`` is what a bar
+    says instead of a label: what differs.
     """
 
     def __init__(
@@ -40,14 +40,14 @@ class Display:
         *,
         slots: int | None = None,
         forecast: Mapping[str, Expectation] = MappingProxyType({}),
-        names: Mapping[str, str] = MappingProxyType({}),
+        name: Callable[[str], str] = lambda label: label,
         cost: Callable[[], float] | None = None,
         console: Console | None = None,
     ) -> None:
         self._console = console or Console(stderr=True)
         self._lock = threading.RLock()
         self._total, self._slots, self._cost = total, slots, cost
-        self._forecast, self._names = forecast, names
+        self._forecast, self._name = forecast, name
         self._mean_seconds = fmean(trial.seconds for trial in forecast.values()) if forecast else 1
         self._progress = 0.0  # of trials that are done, in trials of average cost
         self._done = self._failed = self._paused = 0
@@ -98,8 +98,7 @@ class Display:
         """A trial has begun, has resumed from a checkpoint, or has finished an epoch."""
         with self._lock:
             if label not in self._running:
-                name = self._names.get(label, label)
-                bar = self._bars.add_task(name, total=progress.max_epochs, note="")
+                bar = self._bars.add_task(self._name(label), total=progress.max_epochs, note="")
                 self._running[label] = (bar, 0.0)
                 if progress.resumed_at:
                     epoch, batch = progress.resumed_at

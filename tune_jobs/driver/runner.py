@@ -150,7 +150,7 @@ def run_plan(
         options,
         total=len(plan.specs),
         expected=forecast,
-        names=short_labels([spec.point for spec in plan.specs]),
+        name=short_labels([spec.point for spec in plan.specs]).__getitem__,
     ) as run:
         run.until_done(PlanSource(plan, wanted, storage))
     return RunSummary(stopped=run.stop.asked, broken=tuple(run.broken), spent=run.spent)
@@ -165,12 +165,12 @@ def driving(
     *,
     total: int,
     expected: Mapping[str, Expectation] = MappingProxyType({}),
-    names: Mapping[str, str] = MappingProxyType({}),
+    name: Callable[[str], str] = lambda label: label,
     driver: str = "",
 ) -> Iterator["Run"]:
     """Be ready to run ``total`` trials.
 
-    ``expected`` is what some take and ``names`` what they are called for short, by their labels.
+    ``expected`` is what some take, by their labels, and ``name`` what one is called for short.
     Claims name the ``driver``; without a name it gets one that no other has.
     """
     resources, slots = study.resources, options.max_concurrent
@@ -194,7 +194,7 @@ def driving(
             shared = _shared(study, datasets, storage, options, stop, driver)
         meter = _meter(study, storage, options, driver, stop)
         cost = (lambda: meter.cost) if meter else None
-        display = Display(total, slots=slots, forecast=expected, names=names, cost=cost)
+        display = Display(total, slots=slots, forecast=expected, name=name, cost=cost)
         stack.enter_context(display)
         if meter:
             stack.enter_context(meter)

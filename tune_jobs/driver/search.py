@@ -86,7 +86,13 @@ def run_search(
     total = todo + ledger.undrawn
     options = replace(options, stop_after_seconds=budget.seconds_left)
     with driving(
-        opened.study, opened.datasets, storage, options, total=total, driver=driver
+        opened.study,
+        opened.datasets,
+        storage,
+        options,
+        total=total,
+        name=ledger.search.space.short_name,
+        driver=driver,
     ) as run:
         run.until_done(SearchSource(ledger, shape(opened), options))
     inventory = ledger.update()

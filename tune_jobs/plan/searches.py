@@ -20,12 +20,19 @@ from tune_jobs.storage.reader import (
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SearchStatus:
-    """A search as its storage has it. ``best`` is the sample with the best validation accuracy."""
+    """A search as its storage has it; ``ranked`` are samples with an accuracy, the best first.
+
+    That is the best in validation; of equal ones the first drawn.
+    """
 
     search: SearchRecord
     drawn: int
     states: Mapping[TrialState, int]
-    best: tuple[Sample, SearchOutcome] | None
+    ranked: tuple[tuple[Sample, SearchOutcome], ...]
+
+    @property
+    def best(self) -> tuple[Sample, SearchOutcome] | None:
+        return self.ranked[0] if self.ranked else None
 
 
 def searches_in(
@@ -66,5 +73,5 @@ def _status(
         search=search,
         drawn=len(samples),
         states=Counter(states.values()),
-        best=max(measured, key=lambda pair: pair[1].best_valid_accuracy or 0.0, default=None),
+        ranked=tuple(sorted(measured, key=lambda pair: -(pair[1].best_valid_accuracy or 0.0))),
     )

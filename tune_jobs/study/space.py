@@ -1,5 +1,6 @@
 """The space of a search: the fields of point and recipe that are fixed, and those drawn."""
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -9,11 +10,13 @@ from typing import Any
 from numpy.random import Generator
 
 from tune_jobs.errors import TuneJobsError
-from tune_jobs.point import LATER_FIELDS, GridPoint, Recipe, content_of
+from tune_jobs.point import LATER_FIELDS, GridPoint, Recipe, content_of, words_of
 from tune_jobs.study.axes import AXES, check_kernel_size, check_value, make_point
 from tune_jobs.study.checks import mapping
 from tune_jobs.study.distributions import Choice, Distribution, parse_distribution
 from tune_jobs.study.recipe import RECIPE, check_field
+
+_DECIMALS = re.compile(r"(?<==)\d+\.\d+(?:e[+-]?\d+)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +39,13 @@ class Space:
     def probes(self, name: str) -> tuple[Any, ...]:
         """Values of a field: all if they are few, else the ends of its range."""
         return self.drawn[name].probes if name in self.drawn else (self.fixed[name],)
+
+    def short_name(self, label: str) -> str:
+        """A trial's label without what all of the search have in common, numbers in four digits."""
+        point, _ = self.at({name: kind.probes[0] for name, kind in self.drawn.items()})
+        same = {word for name, word in words_of(point).items() if name not in self.drawn}
+        words = [word for word in label.split() if word not in same - {point.model}]
+        return " ".join(_DECIMALS.sub(lambda found: f"{float(found[0]):.4g}", one) for one in words)
 
     def with_datasets(self, names: Mapping[str, str]) -> "Space":
         """The same space, its datasets called otherwise."""

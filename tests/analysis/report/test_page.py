@@ -13,6 +13,9 @@ import pytest
 from playwright.sync_api import expect, sync_playwright
 
 import analysis
+from analysis import style
+from analysis.charts import specs
+from analysis.charts.looks import looks_of
 from analysis.collection.collect import collect
 from analysis.figures import gallery
 from analysis.report.report import report
@@ -279,6 +282,12 @@ def test_in_the_dark_the_page_is_dark_and_its_drawings_are_light(folder, visit):
     )
     assert "rgb(233, 233, 238)" in fills  # text
     assert "rgb(27, 27, 31)" not in fills  # text on paper
+
+
+def test_symbols_in_a_legend_are_as_dark_or_light_as_the_page():
+    spec = specs.differences(looks_of(style.model_styles(["standard"])), margin=0.03)
+    legend = spec["config"]["legend"]
+    assert (legend["symbolFillColor"], legend["symbolStrokeColor"]) == 2 * ("var(--quiet)",)
 
 
 def test_without_scripts_all_figures_and_rows_are_there(folder, visit):

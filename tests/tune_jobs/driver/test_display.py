@@ -52,7 +52,7 @@ def test_bars_say_what_tells_trials_apart_and_are_never_cut_at_80_columns():
     labels = [f"spatial_transform emoji-clutter s2 k=7 lr=0.001 seed={seed}" for seed in (1, 12)]
     console = Console(file=io.StringIO(), force_terminal=True, width=80, color_system=None)
     names = {label: label.replace(" s2 k=7 lr=0.001", "") for label in labels}
-    with Display(2, names=names, cost=lambda: 2.5, console=console) as display:
+    with Display(2, name=names.__getitem__, cost=lambda: 2.5, console=console) as display:
         for label in labels:
             progress = TrialProgress(
                 epoch=120, max_epochs=200, valid_accuracy=0.876, resumed_at=None

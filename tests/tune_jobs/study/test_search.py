@@ -42,6 +42,15 @@ def parsed(content: object = SEARCH) -> Search:
     return search
 
 
+def test_bars_of_a_search_say_what_is_drawn_in_four_digits():
+    search = parsed()
+    values = {"model": "pixel_pool", "kernel_size": 7, "interpolation": "area", "seed": 4}
+    point, _ = search.space.at(values | {"lr": 0.012345678901234, "batch_size": 16})
+    assert search.space.short_name(f"{point.label} batch_size=16") == (
+        "pixel_pool k=7 area lr=0.01235 seed=4 batch_size=16"
+    )
+
+
 def test_a_search_has_no_phases_and_says_how_it_draws_and_stops():
     study = parse_study(SEARCH, where="x.yaml")
     assert (study.phases, study.points) == ((), ())

@@ -7,6 +7,7 @@ import struct
 import subprocess
 import sys
 import termios
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,8 +17,13 @@ from tune_jobs.cli import main
 from tune_jobs.plan.choices import choices_of, read_runs, store_phase
 from tune_jobs.plan.inventory import take_inventory
 from tune_jobs.plan.opened import OpenedStudy, open_study
+from tune_jobs.plan.searches import SearchStatus
+from tune_jobs.point import GridPoint, Recipe
+from tune_jobs.records.search import Sample, SearchOutcome, SearchRecord
+from tune_jobs.records.state import TrialState
 from tune_jobs.storage import Storage
 from tune_jobs.study.file import parse_study
+from tune_jobs.terminal.scores import show_samples
 
 ROOT = Path(__file__).parents[3]
 
@@ -89,3 +95,37 @@ def test_status_shows_accuracies_best_first_and_says_once_what_all_rows_share(
     assert shown[4] == ["standard", "37.5%", "2", "0"]
     assert shown[5] == ["all", "3", "1"]
     assert shown[6] == ["study", "small,", "phase", "all:", "4", "points"]
+
+
+def test_the_best_samples_of_a_search_are_shown_in_order_with_what_was_drawn(
+    capsys: pytest.CaptureFixture[str],
+):
+    point = GridPoint(
+        model="standard", dataset="emoji", scenario=2, kernel_size=7, interpolation=None,
+        lr=0.01, seed=1,
+    )  # fmt: skip
+    ranked = []
+    ends = [(0.0123456789, "finished", (0.5, 0.25), 0.75), (0.1, "stopped", (0.125,), None)]
+    for number, (lr, status, valid, test) in enumerate(ends, start=1):
+        drawn = {"lr": lr, "kernel_size": 7}
+        sample = Sample(
+            study="wide", number=number, point_id=f"{number:012}", drawn=drawn,
+            point=replace(point, lr=lr), recipe=Recipe(),
+        )  # fmt: skip
+        outcome = SearchOutcome(
+            study="wide", point_id=sample.point_id, status=TrialState(status), reason="",
+            valid_accuracies=valid, test_accuracy=test, ended_at="",
+        )  # fmt: skip
+        ranked.append((sample, outcome))
+    search = SearchRecord(
+        study="wide", fixed={}, drawn={}, trials=2, rng=1, sampler="random", asha=None,
+        written_at="",
+    )  # fmt: skip
+    show_samples(SearchStatus(search=search, drawn=2, states={}, ranked=tuple(ranked)))
+    shown = [line.split() for line in capsys.readouterr().out.splitlines() if line.strip()]
+    assert shown[0] == ["samples", "of", "wide,", "kernel_size", "7"]
+    assert shown[1] == ["sample", "lr", "validation", "test", "epochs", "ended"]
+    assert shown[3:] == [
+        ["1", "0.01235", "50.0%", "75.0%", "2", "finished"],
+        ["2", "0.1", "12.5%", "1", "stopped"],
+    ]
