@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from tune_jobs.commands import options
 from tune_jobs.errors import TuneJobsError
+from tune_jobs.wording import duration
 
 if TYPE_CHECKING:
     from tune_jobs.plan.machines.fleets import Fleet
@@ -70,28 +71,35 @@ def fleets_of(
 
 def show(found: "list[Fleet]", args: argparse.Namespace, resources: "Resources") -> None:
     """Print the table, and which of its numbers are estimates."""
-    from rich.console import Console
-    from rich.table import Table
-
     from tune_jobs.plan.machines.kinds import HEAD
+    from tune_jobs.terminal.scores import count_column
+    from tune_jobs.terminal.table import Column, show_table
 
-    console = Console(highlight=False, soft_wrap=True, markup=False)
-    table = Table("machines", "", "at once", "an hour, each", "hours", "money")
-    for column in table.columns[2:]:
-        column.justify = "right"
-    for fleet in found:
-        table.add_row(
-            f"{args.machines} {fleet.machine.type}",
-            fleet.market,
-            str(fleet.at_once),
-            f"{'~' * fleet.price_is_guess}{fleet.price:,.3f}",
-            "?" if fleet.hours is None else f"~{fleet.hours:,.1f}",
-            "?" if fleet.money is None else f"~{fleet.money:,.2f}",
-        )
-    console.print(table)
+    columns = [
+        Column(
+            head="machines",
+            cells=[f"{args.machines} {fleet.machine.type}" for fleet in found],
+            kind="name",
+        ),
+        Column(head="market", cells=[fleet.market for fleet in found], kind="fact"),
+        count_column("at once", (f"{fleet.at_once:,}" for fleet in found)),
+        count_column(
+            "an hour, each",
+            (f"{'~' * fleet.price_is_guess}{fleet.price:,.3f}" for fleet in found),
+        ),
+        count_column(
+            "time",
+            ("?" if fleet.hours is None else f"~{duration(fleet.hours * 3600)}" for fleet in found),
+        ),
+        count_column(
+            "money",
+            ("?" if fleet.money is None else f"~{fleet.money:,.2f}" for fleet in found),
+        ),
+    ]
+    show_table("machines of one kind", columns)
     for note in _notes(found, args, resources):
-        console.print(note)
-    console.print(f"money includes the head, one {HEAD}; storage and traffic are not in it")
+        print(note)
+    print(f"money includes the head, one {HEAD}; storage and traffic are not in it")
 
 
 def _notes(found: "list[Fleet]", args: argparse.Namespace, resources: "Resources") -> "list[str]":

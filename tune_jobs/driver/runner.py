@@ -143,6 +143,7 @@ def run_plan(
     forecast = {
         spec.point.label: trial for spec in plan.specs if (trial := trials.get(cell_of(spec.point)))
     }
+    short = short_labels([spec.point for spec in plan.specs])
     with driving(
         plan.study,
         plan.datasets,
@@ -150,7 +151,7 @@ def run_plan(
         options,
         total=len(plan.specs),
         expected=forecast,
-        name=short_labels([spec.point for spec in plan.specs]).__getitem__,
+        name=lambda label: short.get(label, label),
     ) as run:
         run.until_done(PlanSource(plan, wanted, storage))
     return RunSummary(stopped=run.stop.asked, broken=tuple(run.broken), spent=run.spent)
