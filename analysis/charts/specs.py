@@ -15,7 +15,7 @@ from analysis.charts.looks import Looks
 Spec = dict[str, Any]
 
 ROW = 22  # pixels, the height of a model's row
-_MARGIN = 10  # pixels on either side of the data, so that no mark is cut
+_MARGIN = 16  # pixels on either side of the data, so that no mark and no label is cut
 HEIGHT = 320  # pixels, of a chart whose vertical axis is a quantity
 _ROWS = alt.NamedData("rows")
 _TRAINED = alt.NamedData("trained")

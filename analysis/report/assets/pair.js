@@ -74,7 +74,7 @@ const pair = () => {
       model.replaceChildren(...models().map((one) => el("option", { value: one.label }, one.name)));
       model.value = chosen ? chosen.model : label;
       const own = RUNS.filter((one) => one.model === model.value && inCell(one)).sort((x, y) => x.seed - y.seed);
-      run.replaceChildren(el("option", { value: "" }, `all ${own.length} runs`), ...own.map((one) =>
+      run.replaceChildren(el("option", { value: "" }, own.length === 1 ? "the one run" : `all ${own.length} runs`), ...own.map((one) =>
         el("option", { value: one.point_id }, `seed ${one.seed}: ${shownNumber(one.test_accuracy, "%")}`)));
       run.value = chosen ? chosen.point_id : "";
     };

@@ -26,6 +26,8 @@ const rowsOf = (columns) => {
     Object.fromEntries(names.map((name) => [name, columns[name][i]])));
 };
 
+const counted = (number, noun) => `${number} ${noun}${number === 1 ? "" : "s"}`;
+
 const grouped = (rows, key) => {
   const groups = new Map();
   for (const row of rows) groups.set(key(row), [...(groups.get(key(row)) ?? []), row]);

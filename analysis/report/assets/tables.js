@@ -48,7 +48,8 @@ const tables = () => {
         row.hidden = elsewhere || hidden || !words.every((word) => text.includes(word));
         shown += !row.hidden;
       }
-      count.textContent = shown === rows.length ? `${shown} rows` : `${shown} of ${rows.length} rows`;
+      const all = counted(rows.length, "row");
+      count.textContent = shown === rows.length ? all : `${shown} of ${all}`;
     };
     if (follows) {
       chosen.checked = DATA.cells.length > 1;

@@ -260,6 +260,7 @@ def test_the_page_sorts_and_filters_without_a_fault_and_fits_its_window(width, f
     assert up == sorted(up)
     mean.click()
     assert [float(one) for one in column("Mean")] == up[::-1]
+    assert "1 row" in here.seen("[role=status]")
     here.page.get_by_placeholder("Filter rows").first.fill("xu")
     assert column("Model") == ["Xu"]
     here.page.get_by_placeholder("Filter rows").first.fill("")
