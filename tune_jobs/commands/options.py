@@ -13,7 +13,7 @@ from tune_jobs.records.text import visible
 from tune_jobs.trial.outcome import CHECKPOINT_SECONDS
 
 if TYPE_CHECKING:
-    from tune_jobs.cluster.setup.cluster_file import ClusterFile
+    from tune_jobs.cluster.setup.cluster_file import Cluster
 
 STRAYS_NAMED = 10
 OVER_BUDGET = 3
@@ -79,37 +79,36 @@ def reached(args: argparse.Namespace) -> Iterator[None]:
     """Have a tunnel to the head of ``--cluster`` for a while, where no other way is given."""
     from tune_jobs.cluster.tunnel import Tunnel, is_open
 
-    file = _cluster_file(args)
-    if file is None or args.address != DASHBOARD or is_open():
+    cluster = cluster_of(args)
+    if cluster is None or args.address != DASHBOARD or is_open():
         yield
         return
-    say(f"a tunnel to the head of {file.path}, at {DASHBOARD}")
-    with Tunnel(file.path):
+    say(f"a tunnel to the head of {cluster.path}, at {DASHBOARD}")
+    with Tunnel(cluster.path):
         yield
 
 
 def storage_of(args: argparse.Namespace) -> str:
     """The storage asked for, else that of the cluster file, else the default."""
     if args.storage is None:
-        file = None if os.environ.get("TUNE_JOBS_STORAGE") else _cluster_file(args)
-        return file.storage if file else default_storage()
+        cluster = None if os.environ.get("TUNE_JOBS_STORAGE") else cluster_of(args)
+        return (cluster and cluster.storage) or default_storage()
     return args.storage
 
 
-def _cluster_file(args: argparse.Namespace) -> "ClusterFile | None":
-    """The cluster file, if it is filled in; one that was not named need not be there."""
-    from tune_jobs.cluster.setup.cluster_file import ClusterFile
+def cluster_of(args: argparse.Namespace) -> "Cluster | None":
+    """The cluster of the file, if that is filled in; one that was not named need not be there."""
+    from tune_jobs.cluster.setup.cluster_file import find_cluster
 
     path = Path(args.cluster)
     if args.cluster == CLUSTER_FILE and not path.is_file():
         return None
     try:
-        file = ClusterFile(path, there=True)
+        return find_cluster(path)
     except TuneJobsError:
         if args.cluster == CLUSTER_FILE:  # of another kind: it is reached in another way
             return None
         raise
-    return file if file.is_filled else None
 
 
 def add_job(parser: argparse.ArgumentParser) -> None:

@@ -12,6 +12,7 @@ from tune_jobs.errors import TuneJobsError
 
 if TYPE_CHECKING:
     from tune_jobs.cluster.bundle import Bundle
+    from tune_jobs.cluster.setup.cluster_file import Cluster
     from tune_jobs.plan.opened import OpenedStudy
     from tune_jobs.storage import Storage
     from tune_jobs.study.subset import Only
@@ -49,10 +50,7 @@ def _submit(args: argparse.Namespace) -> int:
 
     storage = Storage(options.storage_of(args))
     if storage.is_local:
-        raise TuneJobsError(
-            "The storage of a cluster must be one that all its machines reach, s3://bucket/prefix; "
-            f"got the folder {storage.uri}."
-        )
+        _require_shared(storage, options.cluster_of(args))
     study = load_study(args.study)
     opened = open_study(study, args.data)
     only = Only.parse(args.only, opened.study)
@@ -65,6 +63,22 @@ def _submit(args: argparse.Namespace) -> int:
         return 0
     with options.reached(args):
         return _send(bundle, study_file, opened, only, storage, args)
+
+
+def _require_shared(storage: "Storage", cluster: "Cluster | None") -> None:
+    """Raise TuneJobsError unless a folder is the one that the machines of a cluster share."""
+    from tune_jobs.storage import Storage
+
+    if cluster is None or not cluster.storage or Storage(cluster.storage).uri != storage.uri:
+        raise TuneJobsError(
+            "The storage of a cluster must be one that all its machines reach, s3://bucket/prefix "
+            f"or the folder that its file names; got the folder {storage.uri}."
+        )
+    if not Path(storage.uri).is_dir():
+        raise TuneJobsError(
+            "The folder that machines share must be here too, because datasets go through it; "
+            f"there is no {storage.uri}."
+        )
 
 
 def _send(

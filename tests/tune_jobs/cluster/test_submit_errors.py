@@ -76,7 +76,29 @@ def refused(words: list[str], capsys: pytest.CaptureFixture[str]) -> str:
 
 def test_a_folder_is_no_storage_of_a_cluster(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     said = refused(["submit", "demo", "--storage", str(tmp_path)], capsys)
-    assert f"s3://bucket/prefix; got the folder {tmp_path}." in said
+    assert f"or the folder that its file names; got the folder {tmp_path}." in said
+
+
+def test_machines_at_hand_may_share_a_folder_if_it_is_here_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("TUNE_JOBS_STORAGE", raising=False)
+    shared = tmp_path / "our files"
+    local = ["cluster-init", "--provider", "local", "10.0.0.7", "10.0.0.8"]
+    assert main([*local, "--storage", str(shared)]) == 0
+    capsys.readouterr()
+    submit = ["submit", "demo", "--dry-run"]
+    assert f"must be here too, because datasets go through it; there is no {shared}" in refused(
+        submit, capsys
+    )
+    shared.mkdir()
+    assert main(submit) == 0
+    assert "nothing was sent" in capsys.readouterr().out
+    assert "or the folder that its file names" in refused([*submit, "--storage", "runs"], capsys)
+    Path("cluster.yaml").rename("mine.yaml")
+    assert main([*submit, "--cluster", "mine.yaml"]) == 0
 
 
 @pytest.mark.parametrize("command", ["follow", "stop"])

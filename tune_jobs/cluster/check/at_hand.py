@@ -1,14 +1,13 @@
 """Checks of a cluster file for machines that one has, which SSH reaches."""
 
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from tune_jobs.cluster.setup.cluster_file import started_storage
 from tune_jobs.names import did_you_mean
 
 # What Ray 2.60 reads of `provider` for machines at hand; its schema lets any other key pass.
 PROVIDER_KEYS = ("type", "head_ip", "worker_ips", "external_head_ip")
-_STORAGE = re.compile(r"\bTUNE_JOBS_STORAGE=(\S+)")
 
 
 def provider_keys(provider: Mapping[str, Any]) -> Iterator[str]:
@@ -47,13 +46,11 @@ def workers_in_use(config: Mapping[str, Any]) -> Iterator[str]:
 
 def one_storage(config: Mapping[str, Any]) -> Iterator[str]:
     """Machines that are told of no storage, or not all of the same."""
-    found: dict[str, str] = {}
-    for kind in ("head", "worker"):
-        commands = " ".join(map(str, config[f"{kind}_start_ray_commands"]))
-        match = _STORAGE.search(commands)
-        found[kind] = match[1].rstrip(";") if match else "nothing"
-    if "nothing" in found.values() or len(set(found.values())) > 1:
+    head, worker = (
+        started_storage(config[f"{kind}_start_ray_commands"]) for kind in ("head", "worker")
+    )
+    if not head or head != worker:
         yield (
             "Every machine must start with the same TUNE_JOBS_STORAGE; head_start_ray_commands "
-            f"have {found['head']}, worker_start_ray_commands {found['worker']}."
+            f"have {head or 'none'}, worker_start_ray_commands {worker or 'none'}."
         )

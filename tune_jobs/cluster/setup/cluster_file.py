@@ -3,6 +3,7 @@
 import re
 import shlex
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,39 @@ from tune_jobs.yaml_file import parse_yaml, read_bytes
 SHIPPED = Path(__file__).with_name("shipped")
 TEMPLATE = SHIPPED / "cluster.yaml"
 NO_ACCOUNT = "000000000000"  # of a file that is not filled in
+_STARTED = re.compile(r"\bTUNE_JOBS_STORAGE=('[^']*'|[^\s;']+)")
 _BLOCK = r"\n(?:[ ]{4,}- .*\n)+"
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """What a command that uses a cluster must know of it: its file, and where results are kept.
+
+    ``storage`` is empty where the file does not say; it may be a folder that its machines share.
+    """
+
+    path: Path
+    storage: str
+
+
+def find_cluster(path: Path) -> Cluster | None:
+    """The cluster of a file, on AWS or of machines at hand; None if there are blanks in the file.
+
+    Raises TuneJobsError for a file of another kind, OSError for one that cannot be read.
+    """
+    content = parse_yaml(read_bytes(path, "a cluster file"), "a cluster file", where=str(path))
+    provider = content.get("provider") if isinstance(content, dict) else None
+    if isinstance(provider, dict) and provider.get("type") == "local":
+        return Cluster(path, started_storage(content.get("head_start_ray_commands")))
+    file = ClusterFile(path, there=True)
+    return Cluster(path, file.storage) if file.is_filled else None
+
+
+def started_storage(commands: object) -> str:
+    """The storage that a machine is told of when Ray is started on it; empty if it is not."""
+    text = " ".join(map(str, commands)) if isinstance(commands, list) else ""
+    named = _STARTED.search(text)
+    return "".join(shlex.split(named[1])) if named else ""
 
 
 class ClusterFile:

@@ -139,7 +139,8 @@ def _init_local(args: argparse.Namespace) -> int:
     print(f"{out}: written; the head is {args.hosts[0]}")
     status = show_check(str(out))
     if not status:
-        print(f"next:\n  RAY_UP_enable_autoscaler_v2=0 ray up {out}")
+        print(f"next:\n  RAY_UP_enable_autoscaler_v2=0 ray up {out}\n  tune-jobs submit STUDY")
+        print(f"and in the end:\n  ray down {out}")
     return status
 
 
