@@ -214,7 +214,7 @@ def test_a_worker_without_power_costs_nothing_but_time_and_works_again_when_it_i
     cluster: Cluster, tell: Callable[[str], None]
 ):
     name = "power"
-    cluster.write_study(name, seeds=6, epochs=60)
+    cluster.write_study(name, seeds=6, epochs=120)
     with background(cluster.submit(name)) as submit:
 
         def wait(condition: Callable[[], object]) -> None:

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from siconvnet import build_model
+from siconvnet import MODELS, build_model
 from siconvnet.evaluation.equivariance import SCALE_PAIRS, SCALES, equivariance_errors
 from siconvnet.evaluation.objects import ObjectImages
 from siconvnet.evaluation.pool_scales import chosen_indices, pool_scales, pooled_stages
@@ -266,7 +266,8 @@ def network_of(record: TrialRecord) -> tuple[nn.Module, int]:
             return model.eval(), channels
     raise TuneJobsError(
         f"{record.point.model} must have the {record.num_parameters} parameters that the record "
-        f"{record.point_id} says; it has other ones. Has its code changed?"
+        f"{record.point_id} says; it has other ones."
+        f"{_other_version(record) or ' Has its code changed?'}"
     )
 
 
@@ -290,7 +291,20 @@ def _load(model: nn.Module, data: bytes, record: TrialRecord) -> None:
         raise TuneJobsError(
             f"Weights must be those of {record.point.model} as torch.save writes them; "
             f"{record.weights_key} are not: {type(error).__name__}: {reason:.300}"
+            f"{_other_version(record)}"
         ) from None
+
+
+def _other_version(record: TrialRecord) -> str:
+    """A hint at the code that has the model of a record, if this one has another version of it."""
+    now = MODELS[record.point.model].version
+    if now == record.model_version:
+        return ""
+    commit = record.provenance.git_sha
+    return (
+        f" They are of its version {record.model_version}, this code has {now}; "
+        f"{f'commit {commit[:12]}' if commit else 'the code that trained it'} reads them."
+    )
 
 
 def _has_stage_maps(model: nn.Module, channels: int) -> bool:

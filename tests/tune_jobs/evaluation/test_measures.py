@@ -14,6 +14,7 @@ import tune_jobs
 from siconvnet import MODELS, build_model
 from siconvnet.evaluation.equivariance import SCALE_PAIRS, SCALES
 from siconvnet.evaluation.objects import ObjectImages
+from siconvnet.models import registry
 from stir import STIRDataset
 from tune_jobs.cli import main
 from tune_jobs.errors import TuneJobsError
@@ -305,6 +306,23 @@ def test_weights_that_are_not_the_models_are_refused_in_a_sentence(
     with pytest.raises(TuneJobsError, match=said) as error:
         tune_jobs.load_model(storage, record.point_id)
     assert "\n" not in str(error.value)
+
+
+def test_weights_of_another_version_of_the_model_name_the_code_that_reads_them(
+    plain: tuple, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    record, storage = plain[1], Storage(tmp_path)
+    provenance = replace(record.provenance, git_sha="0123456789abcdef" * 2 + "01234567")
+    data = tensors_to_bytes({"new": torch.zeros(1)})
+    key = weights_key(record.point_id, hashlib.sha256(data).hexdigest())
+    storage.write(key, data)
+    other = replace(record, weights_key=key, provenance=provenance)
+    storage.write(record_key(record.point_id), other.to_json())
+    newer = replace(MODELS["standard"], version=99)
+    monkeypatch.setitem(registry._models, "standard", newer)
+    said = "They are of its version 1, this code has 99; commit 0123456789ab reads them"
+    with pytest.raises(TuneJobsError, match=said):
+        tune_jobs.load_model(storage, record.point_id)
 
 
 def test_a_record_without_its_weights_is_named(plain: tuple, tmp_path: Path):
