@@ -155,7 +155,11 @@ def _reason(error: requests.RequestException) -> str:
         return f"it says {error.response.status_code} {error.response.reason}"
     if isinstance(error, requests.exceptions.InvalidJSONError):
         return "its answer is no JSON"
-    return f"{type(error).__name__}, {error}"
+    cause: BaseException = error  # of a connection: what the system says, below three libraries
+    while isinstance(inner := getattr(cause, "reason", None) or cause.__context__, Exception):
+        cause = inner
+    system = cause.strerror if isinstance(cause, OSError) else None
+    return f"{type(error).__name__}, {system or error}"
 
 
 def _verify(path: Path, published: Published) -> None:

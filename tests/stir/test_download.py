@@ -199,7 +199,10 @@ def test_a_record_that_makes_no_sense_is_refused(zenodo, tmp_path, record, words
 
 def test_a_server_that_is_not_there_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(download, "PAUSE_SECONDS", 0.01)
-    with pytest.raises(StirError, match=r":9/api/records/6578038 was tried 3 times"):
+    with pytest.raises(
+        StirError,
+        match=r":9/api/records/6578038 was tried 3 times: ConnectionError, Connection refused\.$",
+    ):
         download.download("emoji", out_dir=tmp_path, base_url="http://127.0.0.1:9")
 
 
