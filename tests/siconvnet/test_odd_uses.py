@@ -129,6 +129,22 @@ def test_a_peak_is_not_finite_where_it_is_not_in_the_plain_form(layer: Callable[
     assert torch.equal(found, fast.peak(x).isfinite())
 
 
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+@pytest.mark.parametrize("mode", POOL_MODES)
+def test_what_is_chosen_where_a_pixel_is_not_finite_is_what_the_plain_form_chooses(
+    mode: str, value: float
+):
+    torch.manual_seed(0)
+    stage, x = STAGES[f"{mode} pooling"](), maps().float()
+    x[1, 0, 20, 3] = value
+    assert isinstance(stage, PooledSiConv2d)
+    with torch.no_grad():
+        _, chosen = stage(x, return_indices=True)
+        stage.conv.plain = True
+        _, expected = stage(x, return_indices=True)
+    assert torch.equal(chosen, expected)
+
+
 @pytest.mark.parametrize("name", ["standard", "xu", "kanazawa", "hermite"])
 def test_vmap_and_functional_gradients_give_what_the_model_gives(name: str):
     model, images = model_and_images(name)

@@ -5,10 +5,13 @@ import gzip
 import random
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from analysis import AnalysisError, load
+from analysis.collection import by_scale
 from analysis.collection.mlflow import import_mlflow
+from stir.scenarios import SCALES
 
 GOLDEN = Path(__file__).parents[2] / "golden"
 EXPORT = GOLDEN / "mlflow-emoji-2.csv.gz"
@@ -65,6 +68,17 @@ def test_surplus_rows_are_named_and_draw_no_other_off(rows, import_rows):
     assert table["point_id"].nunique() == 15
     assert [line.split(": ")[0].split()[-1] for line in found.left_out] == ["2", "18"]
     assert all("must belong to a run of the export" in line for line in found.left_out)
+
+
+def test_a_surplus_row_draws_none_off_though_all_gaps_together_would_be_smaller():
+    """The row at 0.5 belongs to the run at 0.4984, the one at 0.496 to none."""
+    runs = pd.DataFrame({"point_id": ["near", "far"], "test_accuracy": [0.4984, 0.53]})
+    rows = pd.DataFrame({f"s{scale}": [0.5, 0.496] for scale in SCALES})
+    found = by_scale._assigned(
+        rows.assign(model="m", data="emoji", eval=2),
+        runs.assign(model="m", dataset="emoji", scenario=2),
+    )
+    assert found.dropna().to_dict() == {0: "near"}
 
 
 @pytest.mark.parametrize(
