@@ -2,10 +2,8 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from math import inf
 from unittest import mock
 
-from tune_jobs.plan import leftovers
 from tune_jobs.storage import Storage, seal
 from tune_jobs.storage.claim import Claim
 
@@ -43,17 +41,9 @@ def _digests_alike() -> Iterator[None]:
         yield
 
 
-@contextmanager
-def _weights_cleaned_at_once() -> Iterator[None]:
-    """Weights without a record are removed, however young they are."""
-    with mock.patch.object(leftovers, "KEPT_SECONDS", -inf):
-        yield
-
-
 DEFECTS: Mapping[str, Callable[[], AbstractContextManager[None]]] = {
     "none": nullcontext,
     "claims ignored": _claims_ignored,
     "digests alike": _digests_alike,
     "record first": _record_first,
-    "weights cleaned at once": _weights_cleaned_at_once,
 }
