@@ -28,6 +28,7 @@ from analysis.figures.canvas import to_bytes
 from siconvnet.networks import ScaleSelectNetwork
 from siconvnet.selection import ScaleSelection
 from stir import SCALES, STIRDataset
+from stir.terminal import counted
 from tune_jobs.plan.inventory import take_inventory
 from tune_jobs.storage import Storage
 from tune_jobs.storage.reader import read_records
@@ -118,7 +119,8 @@ def main() -> int:
     images, labels = map(torch.from_numpy, dataset.select("test", unseen, shuffle=False))
     icons, _ = dataset.select("test", [max(SCALES)], shuffle=False)
     ways = changes(torch.from_numpy(icons) / 255)
-    print(f"| {args.model}, {len(models)} seeds | mean | smallest | largest |\n|---|---|---|---|")
+    seeds = counted(len(models), "seed")
+    print(f"| {args.model}, {seeds} | mean | smallest | largest |\n|---|---|---|---|")
     failures = {}
     for name, change in ways.items():
         changed = change(images / 255)
