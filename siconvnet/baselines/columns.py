@@ -55,9 +55,7 @@ class XuConv2d(nn.Module):
         self.weight = conv2d_weight(size, device, dtype)
         self.bias = conv2d_bias(self.weight) if bias else None
         ones = torch.ones(1, 1, kernel_size, kernel_size, device="cpu")
-        self.margins = zero_margins(
-            torch.stack([self.stretched(ones, side)[0] for side in self.sides], dim=1)
-        )
+        self.margins = zero_margins(self.stretched(ones)[:, 0].transpose(0, 1))
 
     def forward(self, x: Tensor) -> Tensor:
         self.check_input(x)
@@ -72,24 +70,27 @@ class XuConv2d(nn.Module):
 
     def kernels(self) -> Tensor:
         """The kernel of each column, (5, O, C, 11, 11), each as loud as the learned one."""
-        kernels = torch.stack([self.stretched(self.weight, side) for side in self.sides])
+        kernels = self.stretched(self.weight)
         loudness = self.weight.abs().sum((2, 3), keepdim=True)
         return kernels * (loudness / kernels.abs().sum((3, 4), keepdim=True))
 
-    def stretched(self, weight: Tensor, side: int) -> Tensor:
-        """A kernel stretched to ``side``, zero-padded to the frame of all columns."""
+    def stretched(self, weight: Tensor) -> Tensor:
+        """A kernel stretched to all sides, each zero-padded to one frame, (5, O, C, 11, 11)."""
+        framed = self.framed(weight)
+        source = weight if self.corrected else framed
         kernel_size = weight.shape[-1]
-        if side == kernel_size:
-            return self.framed(weight)
-        source = weight if self.corrected else self.framed(weight)
-        if side > kernel_size:
-            return self.framed(F.interpolate(source, size=(side, side), mode="nearest"))
-        grid = F.interpolate(source, size=(side, side), mode="bilinear", align_corners=True)
-        return self.framed(grid)
+        return torch.stack(
+            [
+                framed
+                if side == kernel_size
+                else self.framed(resized(source, side, enlarge=side > kernel_size))
+                for side in self.sides
+            ]
+        )
 
     def framed(self, kernel: Tensor) -> Tensor:
         """The kernel in the middle of an 11 x 11 frame of zeros."""
-        return F.pad(kernel, ((self.frame - kernel.shape[-1]) // 2,) * 4)
+        return trim(kernel, (kernel.shape[-1] - self.frame) // 2)
 
     def peak(self, x: Tensor) -> Tensor:
         """The largest answer of each image and channel, over columns and places, (N, O)."""
@@ -111,3 +112,12 @@ class XuConv2d(nn.Module):
                 f"An input in columns must have {len(self.sides)}, one for each of the sides "
                 f"{', '.join(map(str, self.sides))}; got {x.shape[2]}."
             )
+
+
+def resized(kernel: Tensor, side: int, *, enlarge: bool) -> Tensor:
+    """A kernel of another side, interpolated as the published code does either way."""
+    if not enlarge:
+        return F.interpolate(kernel, size=(side, side), mode="bilinear", align_corners=True)
+    if side == kernel.shape[-1]:  # the frame itself
+        return kernel
+    return F.interpolate(kernel, size=(side, side), mode="nearest")

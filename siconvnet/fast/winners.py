@@ -90,6 +90,8 @@ def search_answers(x: Tensor, kernels: Tensor) -> Tensor:
 
 def trim(x: Tensor, margin: int) -> Tensor:
     """Without the outer rows and columns of the last two axes; a negative margin adds zeros."""
+    if margin == 0:
+        return x
     if margin < 0:
         return F.pad(x, (-margin,) * 4)
     return x[..., margin : x.shape[-2] - margin, margin : x.shape[-1] - margin]
@@ -108,16 +110,21 @@ def first_largest(answers: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor, Te
     does: on a flat background all places tie, and the gradient should reach the one that it reaches
     elsewhere.
     """
-    rows = torch.cat([answer.amax(dim=1) for answer in answers], dim=1).transpose(0, 1)  # S I N O
-    lowest = torch.cat([answer.amin(dim=(0, 1)) for answer in answers]).amin(dim=0)
+    rows = joined([answer.amax(dim=1) for answer in answers], dim=1).transpose(0, 1)  # S I N O
+    lowest = joined([answer.amin(dim=(0, 1)) for answer in answers], dim=0).amin(dim=0)
     largest = rows.amax(dim=(0, 1))
     rounding = ROUNDING_UNITS * torch.finfo(rows.dtype).eps
     enough = largest - rounding * torch.maximum(largest.abs(), lowest.abs())
     scale_row = (rows.flatten(0, 1) >= enough).max(dim=0).indices
     scale, row = unravel(scale_row, rows.shape[:2])
-    lines = torch.cat([pick_row(answer, row) for answer in answers], dim=1)  # J S N O
+    lines = joined([pick_row(answer, row) for answer in answers], dim=1)  # J S N O
     line = lines.gather(1, scale.expand(len(lines), 1, -1, -1)).squeeze(1)
     return scale, row, (line >= enough).max(dim=0).indices, largest
+
+
+def joined(parts: list[Tensor], dim: int) -> Tensor:
+    """All parts as one tensor; a single one is not copied."""
+    return parts[0] if len(parts) == 1 else torch.cat(parts, dim=dim)
 
 
 def pick_row(answer: Tensor, row: Tensor) -> Tensor:
@@ -143,8 +150,7 @@ def windows(
     axes of ``x`` (N, C, ...), counted from ``padding`` zeros before the image along the last two;
     the answer is (N, O, C * pixels).
     """
-    inside = None
-    flat = torch.zeros(1, 1, 1, dtype=torch.int64, device=x.device)
+    inside = flat = None
     for axis, (corner, side) in enumerate(zip(corners, sides, strict=True), start=2):
         pixel = corner[:, :, None] + torch.arange(side, device=x.device)
         if padding and axis >= x.ndim - 2:
@@ -152,7 +158,11 @@ def windows(
             fits = (pixel >= 0) & (pixel < x.shape[axis])
             inside = fits if inside is None else (inside[..., None] & fits[:, :, None]).flatten(2)
             pixel = pixel.clamp(0, x.shape[axis] - 1)
-        flat = (flat[..., None] * x.shape[axis] + pixel[:, :, None]).flatten(2)
+        if flat is None:
+            flat = pixel
+        else:
+            flat = (flat[..., None] * x.shape[axis] + pixel[:, :, None]).flatten(2)
+    assert flat is not None  # there is an axis
     channel = torch.arange(x.shape[1], device=x.device) * math.prod(x.shape[2:])
     everywhere = (channel[:, None] + flat[:, :, None]).flatten(1)
     seen = x.flatten(1).gather(1, everywhere).view(*flat.shape[:2], x.shape[1], -1)

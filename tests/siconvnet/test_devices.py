@@ -41,6 +41,8 @@ def launches(name: str) -> int:
     """How many operators a training step may launch: forward, loss and backward."""
     if name in ("pixel_pool", "conv3d"):
         return 150
+    if name in ("xu", "xu_corrected"):
+        return 200
     return 180 if name in ("slice_pool", "energy_pool") else 300
 
 
