@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
+#include <cstring>
 #include <memory>
 #include <new>
 #include <type_traits>
@@ -38,13 +39,19 @@ static_assert(CHANNEL_BLOCK % LANES == 0);
 
 using Vector = float __attribute__((vector_size(4 * LANES)));
 using Mask = std::int32_t __attribute__((vector_size(4 * LANES)));
-using LooseVector = float __attribute__((vector_size(4 * LANES), aligned(4)));
-using LooseMask = std::int32_t __attribute__((vector_size(4 * LANES), aligned(4)));
 
-inline Vector load(const float* from) { return *reinterpret_cast<const LooseVector*>(from); }
-inline void store(float* to, Vector value) { *reinterpret_cast<LooseVector*>(to) = value; }
-inline Mask load(const std::int32_t* from) { return *reinterpret_cast<const LooseMask*>(from); }
-inline void store(std::int32_t* to, Mask value) { *reinterpret_cast<LooseMask*>(to) = value; }
+// Numbers need not lie at multiples of a vector's size; a copy says so to every compiler.
+template <class Whole, class Number>
+inline Whole copied(const Number* from) {
+  Whole value;
+  std::memcpy(&value, from, sizeof value);
+  return value;
+}
+
+inline Vector load(const float* from) { return copied<Vector>(from); }
+inline void store(float* to, Vector value) { std::memcpy(to, &value, sizeof value); }
+inline Mask load(const std::int32_t* from) { return copied<Mask>(from); }
+inline void store(std::int32_t* to, Mask value) { std::memcpy(to, &value, sizeof value); }
 inline Vector all(float value) { return value - Vector{}; }
 inline Mask all(std::int32_t value) { return value - Mask{}; }
 inline Vector larger(Vector a, Vector b) { return a > b ? a : b; }
