@@ -12,6 +12,8 @@ from analysis.tables import older, parts
 from analysis.tables.schemas import KEYS, PARTED, SCHEMA_VERSION, SCHEMAS
 from tune_jobs.storage import Storage
 
+NAMING = frozenset({"point_id", "model", "dataset", "scenario"})  # by which rows are told apart
+
 
 def table_key(name: str) -> str:
     """Where a table lies in a results folder, of one in parts the table that names them.
@@ -103,6 +105,11 @@ def _check(table: pa.Table, name: str, marks: Mapping[str, str], where: str) -> 
             f"{where} must have the {name} schema of version {SCHEMA_VERSION}; "
             f"it has version {version} and {len(table.schema.names)} columns. "
             "Collect into a new folder."
+        )
+    if empty := [one for one in NAMING & set(table.column_names) if table[one].null_count]:
+        raise AnalysisError(
+            f"{where} must have a value of {' and '.join(sorted(NAMING))} in every row, as far as "
+            f"it has these columns; rows of {empty[0]} have none. Collect it again."
         )
     if marks.get("row_count") != str(table.num_rows):
         raise AnalysisError(

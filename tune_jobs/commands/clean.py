@@ -4,6 +4,7 @@ import argparse
 
 from stir.terminal import counted
 from tune_jobs.commands import options
+from tune_jobs.records.text import visible
 
 
 def add(commands) -> None:
@@ -30,7 +31,7 @@ def _clean(args: argparse.Namespace) -> int:
     for leftover in found.gone if args.dry_run else remove_all(found.gone, storage):
         gone.append(leftover)
         where = f" -> {leftover.aside}" if leftover.aside else ""
-        print(f"{leftover.key}{where}: {leftover.reason}")
+        print(f"{leftover.key}{where}: {visible(leftover.reason)}")
     removed = [leftover for leftover in gone if not leftover.aside]
     size = sum(leftover.size for leftover in removed) / 1e6
     would = "would be " if args.dry_run else ""

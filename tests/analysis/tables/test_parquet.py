@@ -54,6 +54,16 @@ def test_a_table_whose_metadata_is_no_text_is_refused(results):
         load("trials", str(results))
 
 
+def test_a_table_with_rows_of_no_model_is_refused(results):
+    path = results / "trials.parquet"
+    table = pq.read_table(path)
+    at = table.column_names.index("model")
+    without = table.set_column(at, "model", pa.nulls(1, table["model"].type))
+    pq.write_table(without.replace_schema_metadata(table.schema.metadata), path)
+    with pytest.raises(AnalysisError, match="rows of model have none"):
+        load("trials", str(results))
+
+
 def test_rows_lost_behind_our_back_are_noticed(results):
     table = pq.read_table(results / "epochs.parquet")
     pq.write_table(table.slice(1), results / "epochs.parquet")

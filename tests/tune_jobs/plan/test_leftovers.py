@@ -136,6 +136,20 @@ def test_a_damaged_record_is_moved_aside_and_its_point_is_to_do_again(
     assert out[-2] == "0 objects, 0.0 MB, removed"
 
 
+def test_what_is_said_of_a_damaged_record_acts_on_no_terminal(
+    storage: Storage, capsys: pytest.CaptureFixture[str]
+):
+    content = put_record(storage, SPEC, valid_accuracy=0.5).to_json()
+    storage.write(
+        f"records/{ID}.json",
+        content.replace(b'"weights_key"', b'"\\u001b[31m\\u202e": 1, "weights_key"'),
+    )
+    assert main(["clean", "--storage", storage.uri, "--dry-run"]) == 0
+    out = capsys.readouterr().out
+    assert r"\x1b[31m\u202e: " in out
+    assert not {"\x1b", "\u202e"} & set(out)
+
+
 def test_what_was_measured_of_a_damaged_record_s_weights_goes_before_it(storage: Storage):
     other = replace(SPEC, point=replace(POINT, seed=2)).point_id
     for point_id in (ID, other):

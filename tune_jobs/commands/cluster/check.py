@@ -4,6 +4,7 @@ import argparse
 import sys
 
 from tune_jobs.commands import options
+from tune_jobs.records.text import visible
 
 
 def add(commands) -> None:
@@ -29,12 +30,12 @@ def show_check(path: str) -> int:
     for rule in report.checked:
         print(f"{'WRONG' if rule in report.faults else 'ok':5}  {rule}")
     for blank in report.blanks:
-        print(f"still to fill in: {blank}")
+        print(f"still to fill in: {visible(blank)}")
     for missing in report.absent:
-        print(f"still to make: {missing}")
+        print(f"still to make: {visible(missing)}")
     for faults in report.faults.values():
         for fault in faults:
-            print(f"tune-jobs: {fault}", file=sys.stderr)
+            print(f"tune-jobs: {visible(fault)}", file=sys.stderr)
     if report.blanks or report.absent:
         print(
             f"tune-jobs: {path} is not ready; `tune-jobs cluster-init` fills it in", file=sys.stderr
