@@ -106,7 +106,8 @@ def _check(table: pa.Table, name: str, marks: Mapping[str, str], where: str) -> 
             f"it has version {version} and {len(table.schema.names)} columns. "
             "Collect into a new folder."
         )
-    if empty := [one for one in NAMING & set(table.column_names) if table[one].null_count]:
+    empty = [one for one in NAMING & set(table.column_names) if table[one].null_count]
+    if present and empty:
         raise AnalysisError(
             f"{where} must have a value of {' and '.join(sorted(NAMING))} in every row, as far as "
             f"it has these columns; rows of {empty[0]} have none. Collect it again."
