@@ -45,10 +45,10 @@ def _cell(cell: Mapping[Any, Any]) -> list[str]:
 def verdicts(cells: pd.DataFrame) -> str:
     """How many cells agree, and each that differs by name."""
     counts = cells["verdict"].value_counts()
-    said = [f"{counts.get(verdict, 0)} {verdict}" for verdict in (AGREES, DIFFERS)]
+    agreeing, differing, open_ = (int(counts.get(each, 0)) for each in (AGREES, DIFFERS, TOO_FEW))
     text = (
-        f"Of {counted(len(cells), 'cell')}, {said[0].replace(AGREES, 'agree')}, "
-        f"{said[1].replace(DIFFERS, 'differ')}, and in {counts.get(TOO_FEW, 0)} there are too few "
+        f"Of {counted(len(cells), 'cell')}, {agreeing} {AGREES if agreeing == 1 else 'agree'}, "
+        f"{differing} {DIFFERS if differing == 1 else 'differ'}, and in {open_} there are too few "
         "runs to say either."
     )
     for cell in cells[cells["verdict"] == DIFFERS].to_dict("records"):
