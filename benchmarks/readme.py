@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from playwright.sync_api import sync_playwright
 
 from analysis.figures import canvas
+from siconvnet.models.benchmark import PAPER
 
 ROOT = Path(__file__).parent.parent
 IMAGES = ROOT / "docs" / "img"
@@ -36,11 +37,14 @@ def main() -> int:
 
 
 def compiled_and_plain(page: str) -> dict[str, tuple[float, float]]:
-    """Seconds of a training step of each model, by the book and compiled, from the page's table."""
+    """Seconds of a step of each model of the paper, by the book and compiled, from the table."""
     rows = re.findall(r"^\| `(\w+)` \| 1 \| 1 \| ([\d.]+) \| [\d.]+ \| ([\d.]+) \|", page, re.M)
     if not rows:
         raise SystemExit(f"{TABLE.name} must have the table that benchmarks.layers prints.")
-    return {model: (float(plain), float(compiled)) for model, plain, compiled in rows}
+    paper = {spec.name for spec in PAPER}
+    return {
+        name: (float(plain), float(compiled)) for name, plain, compiled in rows if name in paper
+    }
 
 
 def step_times(seconds: dict[str, tuple[float, float]]) -> Figure:

@@ -26,15 +26,15 @@ PRIOR_MS: Mapping[str, tuple[float, float]] = {
     "slice_pool": (4.4, 3.5),
     "energy_pool": (3.7, 2.7),
     "energy_pool_valid": (3.7, 2.7),
-    "conv3d": (11.4, 13.4),
+    "conv3d": (10.0, 8.9),
     "ensemble": (1.3, 0.9),
     "spatial_transform": (2.1, 0.8),
     "xu": (2.8, 2.5),
     "xu_corrected": (2.7, 2.6),
-    "kanazawa": (11.4, 15.7),
+    "kanazawa": (2.4, 2.0),
     "hermite": (2.1, 1.2),
     "disco": (2.1, 1.3),
-    "scale_select": (1.4, 0.7),
+    "scale_select": (0.7, 0.4),
     "scale_select_k": (2.5, 1.4),
 }
 
