@@ -48,9 +48,9 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """Run a program of a new environment, in an empty folder, by somebody without a home.
+    """Run a program of a new virtual environment; its working and home folders are empty.
 
-    What pip has fetched before is not fetched again, and what is not imported not compiled.
+    pip takes from its cache what it has downloaded before, and does not compile what it installs.
     """
     bare = tmp_path_factory.mktemp("bare")
     venv.create(bare / "env", with_pip=True)
