@@ -43,6 +43,7 @@ def config(chart: alt.TopLevelMixin) -> Spec:
             "titleFontWeight": "normal",
             "labelLimit": 190,
         },
+        "axisX": {"labelOverlap": "greedy", "labelSeparation": 8, "labelBound": True},
         "legend": {
             **quiet,
             "labelFontSize": 12,
@@ -114,7 +115,8 @@ def lines(
 
     ``shaded``: grey from ``from`` to ``to`` of the dataset ``trained``.
     """
-    whole = alt.Axis(tickMinStep=1, format="d")
+    # A domain of one step has a tick in its middle all the same.
+    whole = alt.Axis(tickMinStep=1, format="d", labelExpr="datum.value % 1 ? '' : datum.label")
     scale = alt.Scale(zero=False, nice=False)
     across = alt.X(x, type="quantitative", title=title, scale=scale, axis=whole)
     colour = _colour(looks)

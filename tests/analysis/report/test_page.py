@@ -3,6 +3,7 @@
 import csv
 import functools
 import io
+import itertools
 import re
 import shutil
 import xml.etree.ElementTree as ET
@@ -115,6 +116,36 @@ def visit(browser) -> Iterator:
     yield visit
     for context in contexts:
         context.close()
+
+
+AXES = """() => [...document.querySelectorAll(".live svg")].flatMap((svg) => {
+  const end = svg.getBoundingClientRect().right;
+  return [...svg.querySelectorAll(".mark-text.role-axis-label")].map((axis) =>
+    [...axis.querySelectorAll("text")].filter((label) =>
+      label.textContent && getComputedStyle(label).opacity !== "0"
+    ).map((label) => {
+      const { left, right, top } = label.getBoundingClientRect();
+      return { text: label.textContent, left, right, top, end };
+    }));
+})"""
+
+
+@pytest.mark.parametrize("width", [1280, 800, 400])
+def test_labels_along_an_axis_lie_apart_differ_and_are_whole(visit, folder, width):
+    page = visit(folder, width=width).page
+    charts = page.locator(".live")
+    for place in range(charts.count()):
+        if charts.nth(place).is_visible():
+            charts.nth(place).scroll_into_view_if_needed()
+            expect(charts.nth(place).locator("svg").first).to_be_attached()
+    across = [axis for axis in page.evaluate(AXES) if len({label["top"] for label in axis}) == 1]
+    assert len(across) >= 4
+    for axis in across:
+        axis.sort(key=lambda label: label["left"])
+        assert len({label["text"] for label in axis}) == len(axis)
+        for one, two in itertools.pairwise(axis):
+            assert one["right"] + 4 < two["left"]
+        assert axis[-1]["right"] <= axis[-1]["end"] + 1
 
 
 def test_a_visit_chooses_hides_hovers_zooms_and_takes_the_numbers_away(folder, visit):
