@@ -66,7 +66,7 @@ def exact_answers(
     ladder = layer.ladder
     answers = torch.full(wanted.shape, -torch.inf)
     margin = ladder.sides[-1] // 2 if ladder.padding else 0
-    images = laid_out(F.pad(x, (margin,) * 4))
+    images = laid_out(library, F.pad(x, (margin,) * 4))
     for scale, side in enumerate(ladder.sides):
         here = wanted[:, scale].nonzero().flatten()
         if not len(here):

@@ -6,6 +6,7 @@ Where they were not built, the PyTorch form does.
 
 import ctypes
 import functools
+import math
 import os
 import sysconfig
 from pathlib import Path
@@ -120,7 +121,7 @@ def covers(*tensors: Tensor | None) -> bool:
         and not needs_plain_form(given[0])
         and not torch._C._len_torch_dispatch_stack()
         and chosen_library() is not None
-        and all(bool(tensor.detach().sum().isfinite()) for tensor in given)
+        and all(math.isfinite(tensor.detach().sum()) for tensor in given)
     )
 
 

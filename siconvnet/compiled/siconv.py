@@ -69,8 +69,8 @@ def make_scan(x: Tensor, weight: Tensor, bias: Tensor, ladder: Ladder) -> Scan:
     assert library is not None
     n, _, height, width = x.shape
     tables = ladder_tables(height, width, ladder)
-    images = laid_out(x)
-    taps = folded(weight, tables.folds)
+    images = laid_out(library, x)
+    taps = folded(library, weight, mirrored=tables.mirrored)
     padding = filled(len(weight)) - len(weight)
     whole_bias = F.pad(bias.detach(), (0, padding))
     black = torch.empty(tables.height, tables.width, n, dtype=torch.int16)
@@ -285,7 +285,7 @@ class _Peak(torch.autograd.Function):
     def forward(
         ctx: Any, x: Tensor, weight: Tensor, rows: Tensor, library: Library, tables: LadderTables
     ) -> Tensor:
-        images = laid_out(x, fill_channels=True)
+        images = laid_out(library, x, fill_channels=True)
         weight_oabc = by_taps(weight, images.struct.channel_stride)
         n, o = len(x), len(weight)
         places = torch.empty(3, n, o, dtype=torch.int32)

@@ -92,7 +92,7 @@ def plane(
         *(images.count, images.channels, images.channel_stride),
     )
     tables = plane_tables(height, width, side, padding)
-    taps = folded(kernel, fold_matrices(side, mirrored=True))
+    taps = folded(library, kernel, mirrored=True)
     bias = torch.zeros(filled(len(kernel)))
     if bank.bias is not None:
         bias[: len(kernel)] = bank.bias.detach()
@@ -159,6 +159,7 @@ class _TwoStagePeak(torch.autograd.Function):
         values, seen = window_answers(library, stack, window, corners)
         ctx.save_for_backward(x, last_kernels, *corners, seen)
         ctx.library, ctx.banks, ctx.stack_shape = library, (first, last), stack.shape
+        ctx.window = window
         return values
 
     @staticmethod
@@ -178,11 +179,10 @@ class _TwoStagePeak(torch.autograd.Function):
             *(planes.data_ptr(), c_in, planes.shape[2], planes.shape[3], side, side),
             *(sides.data_ptr(), offsets.data_ptr(), None, None),
         )
-        window = LastKernels.of_planes(last_kernels, ctx.stack_shape[-1], last.margins)
         last_gradient, first_gradient, bias_gradient = window_gradients(
             ctx.library,
             ctx.stack_shape,
-            window,
+            ctx.window,
             struct,
             (scale, row, column),
             seen,
@@ -199,7 +199,7 @@ class _TwoStagePeak(torch.autograd.Function):
 
 def answer_stack(library: Library, x: Tensor, bank: KernelBank) -> Tensor:
     """The ReLU'd answers of all scales, (S, H, W, n, filled o)."""
-    images = laid_out(x)
+    images = laid_out(library, x)
     planes = [
         plane(library, images.struct, (x.shape[2], x.shape[3]), bank, scale, exact_black=True)
         for scale in range(len(bank.margins))

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from siconvnet.compiled.library import CHANNEL_BLOCK
+from siconvnet.compiled.library import CHANNEL_BLOCK, Library
 from siconvnet.modes.constants import constant
 from siconvnet.resample import Ladder, resize_matrix
 
@@ -74,6 +74,16 @@ class ProblemStruct(ctypes.Structure):
     )
 
 
+class FourAxesStruct(ctypes.Structure):
+    """Images or kernels, wherever their numbers lie."""
+
+    _fields_ = (("numbers", Pointer), ("strides", 4 * Long), ("sizes", 4 * Int))
+
+    @classmethod
+    def of(cls, numbers: Tensor) -> "FourAxesStruct":
+        return cls(numbers.data_ptr(), numbers.stride(), tuple(numbers.shape))
+
+
 class LadderStruct(ctypes.Structure):
     """How kernels are enlarged."""
 
@@ -106,22 +116,18 @@ class Layout:
     struct: ImagesStruct
 
 
-def laid_out(x_nchw: Tensor, *, fill_channels: bool = False) -> Layout:
+def laid_out(library: Library, x_nchw: Tensor, *, fill_channels: bool = False) -> Layout:
     """Images as (row, column, image, channel), copied only if they do not lie so.
 
     With ``fill_channels`` each image has whole vectors of channels, the last ones zeros.
     """
-    x_hwnc = x_nchw.detach().permute(2, 3, 0, 1)
-    height, width, n, c = x_hwnc.shape
+    n, c, height, width = x_nchw.shape
     stride = filled(c) if fill_channels else c
-    if stride > c or n * c % CHANNEL_BLOCK:
-        memory = x_nchw.new_zeros(height, width, filled(n * stride))
-        memory[..., : n * stride].view(height, width, n, stride)[..., :c] = x_hwnc
-    elif x_nchw.is_contiguous():  # PyTorch transposes matrices faster than it permutes axes
-        memory = x_nchw.detach().view(n * c, -1).T.contiguous().view(height, width, -1)
-    else:
-        memory = x_hwnc.contiguous().flatten(2)
-    pixels = memory.shape[2]
+    pixels = filled(n * stride)
+    memory = x_nchw.detach().permute(2, 3, 0, 1)
+    if pixels > n * c or not memory.is_contiguous():
+        memory = torch.empty(height, width, pixels)
+        library.call("images_laid_out", FourAxesStruct.of(x_nchw), stride, memory)
     return Layout(memory, ImagesStruct(memory.data_ptr(), width * pixels, pixels, n, c, stride))
 
 
@@ -200,15 +206,13 @@ def fold_matrices(kernel_size: int, *, mirrored: bool) -> tuple[Tensor, Tensor]:
     return even, (unit - unit.flip(0))[: kernel_size // 2]
 
 
-def folded(weight: Tensor, folds: tuple[Tensor, Tensor]) -> Tensor:
+def folded(library: Library, weight: Tensor, *, mirrored: bool) -> Tensor:
     """Learned kernels (O, C, k, k) as the scan reads them: (row taps, column taps, C, filled O)."""
-    fold = torch.cat(folds)
-    taps = torch.einsum("ak,bl,ockl->abco", fold, fold, weight.detach())
-    if taps.shape[3] % CHANNEL_BLOCK == 0:
-        return taps.contiguous()
-    whole = taps.new_zeros(*taps.shape[:3], filled(taps.shape[3]))
-    whole[..., : taps.shape[3]] = taps
-    return whole
+    o, c, k, _ = weight.shape
+    count = k if mirrored else 2 * k
+    taps = torch.empty(count, count, c, filled(o))
+    library.call("folded_taps", FourAxesStruct.of(weight), int(mirrored), taps)
+    return taps
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,7 +222,7 @@ class LadderTables:
     ladder: Ladder
     rows: AxisTables
     columns: AxisTables
-    folds: tuple[Tensor, Tensor]
+    mirrored: bool  # whether enlarged kernels are when the learned one is
     taps: Tensor  # (S, longest, k)
     sides: Tensor
     borders: Tensor
@@ -239,7 +243,8 @@ def ladder_tables(image_height: int, image_width: int, ladder: Ladder) -> Ladder
     """Tables of a ``SiConv2d`` for images of one size, cached and shared."""
     with torch.inference_mode(False), torch.no_grad():
         k, sides = ladder.kernel_size, ladder.sides
-        folds = fold_matrices(k, mirrored=ladder.interpolation != "nearest")
+        mirrored = ladder.interpolation != "nearest"
+        folds = fold_matrices(k, mirrored=mirrored)
         matrices = [
             resize_matrix(k, side, ladder.interpolation).double() * (k / side) for side in sides
         ]
@@ -256,7 +261,7 @@ def ladder_tables(image_height: int, image_width: int, ladder: Ladder) -> Ladder
             ladder=ladder,
             rows=axes[0],
             columns=axes[1],
-            folds=folds,
+            mirrored=mirrored,
             taps=taps,
             sides=torch.tensor(sides, dtype=torch.int32),
             borders=torch.tensor(

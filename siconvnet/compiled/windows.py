@@ -78,7 +78,9 @@ class LastKernels:
     def of_planes(cls, kernels: Tensor, channels: int, margins: Sequence[int]) -> "LastKernels":
         """From (S, O, C, K, K)."""
         last = kernels.permute(0, 1, 3, 4, 2)
-        last = F.pad(last, (0, channels - last.shape[-1]))[:, :, None].contiguous()
+        if channels > last.shape[-1]:
+            last = F.pad(last, (0, channels - last.shape[-1]))
+        last = last[:, :, None].contiguous()
         return cls(last, torch.tensor(margins, dtype=torch.int32), one_kernel=len(margins) == 1)
 
     @property

@@ -285,7 +285,7 @@ def largest_answers(
     library: Library, x: Tensor, weight: Tensor, bias: Tensor, factors: Factors
 ) -> tuple[Tensor, Tensor, list[ZoomedPlane]]:
     """The ReLU'd largest answers and their sizes, (H, W, n, filled o), and all sizes' images."""
-    images = laid_out(x)
+    images = laid_out(library, x)
     bank = KernelBank(weight[None], bias, (0,), 0)
     zoomed = list(zoomed_planes(library, images, bank, factors, exact_black=True))
     answers = [length - weight.shape[-1] + 1 for length in x.shape[2:]]

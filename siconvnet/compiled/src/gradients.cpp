@@ -91,6 +91,16 @@ EXPORT int chosen_gradients(const float* gradient, const std::int32_t* choice, i
   });
 }
 
+namespace {
+
+constexpr int SHORTS = 8;
+using Shorts = std::int16_t __attribute__((vector_size(2 * SHORTS)));
+
+inline Shorts all(std::int16_t value) { return value - Shorts{}; }
+inline Shorts lesser(Shorts a, Shorts b) { return a < b ? a : b; }
+
+}  // namespace
+
 // How many scales, counted from the smallest, see nothing but black: (height, width, images).
 EXPORT int black_scales(const Images* images, int image_height, int image_width, int kernel_size,
                         int scales, int padded, std::int16_t* black) {
@@ -99,35 +109,33 @@ EXPORT int black_scales(const Images* images, int image_height, int image_width,
     const int height = padded ? image_height : image_height - kernel_size + 1;
     const int width = padded ? image_width : image_width - kernel_size + 1;
     // Distance to the next pixel that is not black, a step to each of eight neighbours being 1.
-    const std::size_t line = std::size_t(image_width + 2) * count;
-    const auto distance = buffer<std::int16_t>((image_height + 2) * line);
-    std::fill(distance.get(), distance.get() + (image_height + 2) * line, std::int16_t(far));
+    const int blocks = filled(count, SHORTS) / SHORTS;
+    const std::size_t line = std::size_t(image_width + 2) * blocks;
+    const auto distance = buffer<Shorts>((image_height + 2) * line);
+    std::fill(distance.get(), distance.get() + (image_height + 2) * line, all(std::int16_t(far)));
     const auto at = [&](int row, int column) {
-      return distance.get() + (row + 1) * line + std::size_t(column + 1) * count;
+      return distance.get() + (row + 1) * line + std::size_t(column + 1) * blocks;
     };
     const auto spread = [&](int row, int column, int step) {
-      std::int16_t* here = at(row, column);
-      const std::int16_t* near[] = {at(row - step, column - 1), at(row - step, column),
-                                    at(row - step, column + 1), at(row, column - step)};
-      for (int n = 0; n < count; ++n) {
-        std::int16_t least = here[n];
-        for (const std::int16_t* other : near) {
-          least = std::min<std::int16_t>(least, std::min(far, other[n] + 1));
-        }
-        here[n] = least;
+      Shorts* here = at(row, column);
+      const Shorts *beside = at(row, column - step), *above = at(row - step, column);
+      for (int block = 0; block < blocks; ++block) {
+        const Shorts nearest = lesser(lesser(above[block - blocks], above[block]),
+                                      lesser(above[block + blocks], beside[block]));
+        here[block] = lesser(here[block], nearest + all(std::int16_t(1)));
       }
     };
     for (int row = 0; row < image_height; ++row) {
       for (int column = 0; column < image_width; ++column) {
         const float* pixel =
             images->pixels + row * images->row_stride + column * images->pixel_stride;
+        auto* here = reinterpret_cast<std::int16_t*>(at(row, column));
         for (int n = 0; n < count; ++n) {
+          bool dark = true;
           for (int c = 0; c < images->channels; ++c) {
-            if (pixel[n * images->channel_stride + c] != 0) {
-              at(row, column)[n] = 0;
-              break;
-            }
+            dark &= pixel[n * images->channel_stride + c] == 0;
           }
+          here[n] = dark ? std::int16_t(far) : std::int16_t(0);
         }
         spread(row, column, 1);
       }
@@ -140,11 +148,9 @@ EXPORT int black_scales(const Images* images, int image_height, int image_width,
       for (int j = 0; j < width; ++j) {
         const int depth = std::min(std::min(i, height - 1 - i), std::min(j, width - 1 - j));
         const int most = padded ? scales : std::min(scales, depth + 1);
-        const std::int16_t* here = at(i + centre, j + centre);
-        for (int n = 0; n < count; ++n) {
-          const int clear = std::max(0, std::min(most, here[n] - radius));
-          black[(std::size_t(i) * width + j) * count + n] = std::int16_t(clear);
-        }
+        const auto* here = reinterpret_cast<const std::int16_t*>(at(i + centre, j + centre));
+        std::int16_t* clear = black + (std::size_t(i) * width + j) * count;
+        for (int n = 0; n < count; ++n) clear[n] = std::max(0, std::min(most, here[n] - radius));
       }
     }
   });

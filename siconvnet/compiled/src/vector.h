@@ -83,6 +83,13 @@ inline void in_blocks(int begin, int end, const Body& body) {
   if constexpr (COUNT > 1) in_blocks<COUNT / 2>(first, end, body);
 }
 
+// Calls body(Rows<COUNT>) or, for a smaller count, that of just so many rows.
+template <int COUNT, class Body>
+inline void in_one_block(int count, const Body& body) {
+  if (count == COUNT) return body(Rows<COUNT>{});
+  if constexpr (COUNT > 1) in_one_block<COUNT - 1>(count, body);
+}
+
 // Memory that a thread has used and will use again: new pages cost more than many a search.
 class Store {
  public:

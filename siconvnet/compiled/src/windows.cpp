@@ -223,21 +223,23 @@ class SendingBack {
                 int end, float* to) const {
     for (int c = 0; c < stack_.channels; c += LANES) {
       for (int a = begin; a < end; ++a) {
-        in_blocks<WIDE>(begin, end, [&](auto size, int b) {
-          constexpr int R = decltype(size)::value;
-          float* here = to + (a * first_.kernel_size + b) * stack_.channels + c;
-          Vector sums[R];
-          for (int r = 0; r < R; ++r) sums[r] = load(here + r * stack_.channels);
-          for (int p = window.first; p < window.last; ++p) {
-            const float* line = from + p * row + (a - begin) * tap_row + (b - begin) * tap;
-            const float* gradient = sent + std::size_t(p * last_.side) * stack_.channels + c;
-            for (int q = window.first; q < window.last; ++q) {
-              const Vector g = load(gradient + q * stack_.channels);
-              for (int r = 0; r < R; ++r) sums[r] += g * all(line[q * column + r * tap]);
+        for (int b = begin; b < end; b += WIDE) {
+          in_one_block<WIDE>(std::min(WIDE, end - b), [&](auto size) {
+            constexpr int R = decltype(size)::value;
+            float* here = to + (a * first_.kernel_size + b) * stack_.channels + c;
+            Vector sums[R];
+            for (int r = 0; r < R; ++r) sums[r] = load(here + r * stack_.channels);
+            for (int p = window.first; p < window.last; ++p) {
+              const float* line = from + p * row + (a - begin) * tap_row + (b - begin) * tap;
+              const float* gradient = sent + std::size_t(p * last_.side) * stack_.channels + c;
+              for (int q = window.first; q < window.last; ++q) {
+                const Vector g = load(gradient + q * stack_.channels);
+                for (int r = 0; r < R; ++r) sums[r] += g * all(line[q * column + r * tap]);
+              }
             }
-          }
-          for (int r = 0; r < R; ++r) store(here + r * stack_.channels, sums[r]);
-        });
+            for (int r = 0; r < R; ++r) store(here + r * stack_.channels, sums[r]);
+          });
+        }
       }
     }
   }

@@ -176,6 +176,25 @@ def test_answers_to_black_are_the_bias_to_the_last_bit(form, bias, mode):
     assert torch.equal(ours == bias, black)
 
 
+@pytest.mark.parametrize("interpolation", ["bicubic", "nearest"])
+def test_answers_do_not_depend_on_how_images_and_kernels_lie_in_memory(form, interpolation):
+    torch.manual_seed(0)
+    conv = SiConv2d(2, 5, num_scales=4, kernel_size=5, interpolation=interpolation)
+    stage = PooledSiConv2d(conv, ScalePool("pixel"))
+    wide = torch.rand(3, 2, 19, 40)
+    cases = {
+        "strided": wide[..., ::2],
+        "transposed": wide[..., ::2].mT.contiguous().mT,
+        "channels last": wide[..., ::2].contiguous(memory_format=torch.channels_last),
+    }
+    expected = stage(wide[..., ::2].contiguous()), stage.peak(wide[..., ::2].contiguous())
+    for name, x in cases.items():
+        assert torch.equal(stage(x), expected[0]), name
+        assert torch.equal(stage.peak(x), expected[1]), name
+    conv.weight.data = conv.weight.data.contiguous(memory_format=torch.channels_last)
+    assert torch.equal(stage(wide[..., ::2]), expected[0])
+
+
 def test_answers_do_not_depend_on_how_many_threads_share_the_work(form):
     torch.manual_seed(0)
     stage = PooledSiConv2d(SiConv2d(2, 5, num_scales=6, kernel_size=5), ScalePool("pixel"))
