@@ -59,13 +59,14 @@ ray.init(address="auto", logging_level="ERROR")
 print([node["DeathReasonMessage"] for node in ray.nodes()])
 """
 DATASET = "bars.npz"
+EPOCHS = 40  # of 16 batches, a second each while they are held
 
 
 class Cluster:
     """Machines of a lab with a Ray, seen from the launcher, where the user sits."""
 
-    def __init__(self, lab: Lab, store: LabStore) -> None:
-        self.lab, self.store = lab, store
+    def __init__(self, lab: Lab, store: LabStore, hold) -> None:
+        self.lab, self.store, self.hold = lab, store, hold
         self.home = lab.launcher.home
         write_bars(self.home / DATASET)
         provider = {
@@ -93,9 +94,11 @@ class Cluster:
             assert time.monotonic() < deadline
             time.sleep(1)
 
-    def write_study(self, name: str, *, seeds: int, epochs: int) -> None:
+    def write_study(self, name: str, *, seeds: int) -> None:
+        """Write a study whose trials are held until ``hold.release``."""
+        self.hold.start(self.home)
         axes = {
-            "model": "standard",
+            "model": "held",
             "dataset": DATASET,
             "scenario": 2,
             "kernel_size": 7,
@@ -103,8 +106,8 @@ class Cluster:
             "lr": 0.003,
             "seed": {"from": 1, "to": seeds},
         }
-        recipe = {"max_epochs": epochs, "patience": epochs, "batch_size": 4}
-        content = {"name": name, "axes": axes, "recipe": recipe}
+        recipe = {"max_epochs": EPOCHS, "patience": EPOCHS, "batch_size": 4}
+        content = {"name": name, "imports": ["held"], "axes": axes, "recipe": recipe}
         (self.home / f"{name}.yaml").write_text(yaml.safe_dump(content))
 
     def submit(self, name: str, *words: str) -> subprocess.Popen[str]:
@@ -171,13 +174,15 @@ def wait_for(condition: Callable[[], object], running: subprocess.Popen[str], sa
 
 @pytest.fixture(scope="module")
 def cluster(
-    tmp_path_factory: pytest.TempPathFactory, tell: Callable[[str], None]
+    tmp_path_factory: pytest.TempPathFactory, tell: Callable[[str], None], hold_in
 ) -> Iterator[Cluster]:
-    with Lab(tmp_path_factory.mktemp("lab"), 3, VARIABLES) as lab:
+    folder = tmp_path_factory.mktemp("lab")
+    hold = hold_in(folder)
+    with Lab(folder, 3, {**VARIABLES, **hold.variables}) as lab:
         for name in (HEAD, *WORKERS):
             lab[name].power_on()
             serve_metadata(lab[name])
-        cluster = Cluster(lab, LabStore(lab))
+        cluster = Cluster(lab, LabStore(lab), hold)
         tell("a launcher and three machines are on, the storage answers; ray up")
         cluster.up()
         tell("the head is up")
@@ -214,7 +219,7 @@ def test_a_worker_without_power_costs_nothing_but_time_and_works_again_when_it_i
     cluster: Cluster, tell: Callable[[str], None]
 ):
     name = "power"
-    cluster.write_study(name, seeds=6, epochs=120)
+    cluster.write_study(name, seeds=6)
     with background(cluster.submit(name)) as submit:
 
         def wait(condition: Callable[[], object]) -> None:
@@ -233,6 +238,7 @@ def test_a_worker_without_power_costs_nothing_but_time_and_works_again_when_it_i
         serve_metadata(cluster.lab["m2"])
         tell("m2 has its power again")
         wait(lambda: cluster.now(name).trains_since(back, "m2"))
+        cluster.hold.release()
         tell("m2 trains again")
         assert submit.wait(WAIT_SECONDS) == 0, cluster.said(name)
     end = require_equal(cluster, name, points=6)
@@ -245,7 +251,7 @@ def test_trials_leave_a_machine_whose_interruption_is_announced(
     cluster: Cluster, tell: Callable[[str], None]
 ):
     name = "notice"
-    cluster.write_study(name, seeds=2, epochs=160)
+    cluster.write_study(name, seeds=2)
     with background(cluster.submit(name, "--checkpoint-seconds", "3600")) as submit:
 
         def wait(condition: Callable[[], object]) -> None:
@@ -256,7 +262,6 @@ def test_trials_leave_a_machine_whose_interruption_is_announced(
 
         wait(lambda: "m3" in hosts().values())
         (leaving,) = [key for key, host in hosts().items() if host == "m3"]
-        time.sleep(2)
         when = datetime.now(UTC) + timedelta(seconds=120)
         notice = json.dumps({"action": "terminate", "time": when.isoformat()})
         cluster.lab["m3"].run("bash", "-c", f"echo '{notice}' > {NOTICE}")
@@ -268,6 +273,7 @@ def test_trials_leave_a_machine_whose_interruption_is_announced(
         wait(lambda: "spot interruption" in cluster.lab[HEAD].run("python", "-c", DEATHS))
         assert datetime.now(UTC) < when
         cluster.lab["m3"].power_off()
+        cluster.hold.release()
         tell("m3 is drained, and taken away")
         wait(lambda: hosts().get(leaving) == "m2" or leaving in cluster.now(name).records)
         claim = cluster.now(name).claims.get(leaving)
@@ -288,7 +294,7 @@ def test_a_study_goes_on_when_the_machine_of_its_driver_is_lost(
     cluster: Cluster, tell: Callable[[str], None]
 ):
     name = "driver"
-    cluster.write_study(name, seeds=3, epochs=80)
+    cluster.write_study(name, seeds=3)
     with background(cluster.submit(name, "--keep-alive")) as submit:
 
         def wait(condition: Callable[[], object]) -> None:
@@ -303,6 +309,7 @@ def test_a_study_goes_on_when_the_machine_of_its_driver_is_lost(
         cluster.up()
         tell("ray up has started the head again")
         wait(lambda: "the study is sent again" in cluster.said(name))
+        cluster.hold.release()
         tell("the study is sent again")
         assert submit.wait(WAIT_SECONDS) == 0, cluster.said(name)
     end = require_equal(cluster, name, points=3)
