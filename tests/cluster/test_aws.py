@@ -2,8 +2,8 @@
 
 The account is one of moto's, and its instances are machines of the lab. Replaced in the file that
 ``cluster-init`` wrote are the address of S3, the user who logs in, how many CPUs a machine has, and
-what a spot machine costs, which moto does not know; idle workers end after a minute, not five. pip
-installs the wheel that travels, but not its requirements, which the lab's machines have.
+what a spot machine costs, which moto does not know; idle workers end after a minute, not five. uv,
+which the machines have, installs the wheel that travels, but not its requirements, which they have.
 """
 
 import time
@@ -27,16 +27,22 @@ pytestmark = pytest.mark.skipif(bool(why_not()), reason=why_not())
 WAIT_SECONDS = 1200.0  # for anything; a busy machine takes long to start a Ray
 IMAGE = "ami-03cf127a"  # one that moto has
 INSTALLED = ".installed"  # in a machine's home
-PIP = {"PIP_NO_INDEX": "1", "PIP_NO_DEPS": "1", "PIP_TARGET": str(Path.home() / INSTALLED)}
+UV = f"""
+offline = true
+[pip]
+no-deps = true
+target = "{Path.home() / INSTALLED}"
+"""
 BUCKET = "stir-123456789012-us-east-1"
 # Two workers that cost 0.24 each before they join, and 0.001 a second each from then on.
-SPOT_PRICE, BUDGET = "3.6", 0.72
+SPOT_PRICE, BUDGET = "3.6", 0.60
 STUDY = """
 name: bars
+imports: [held]
 axes:
-  {model: standard, dataset: DATASET, scenario: 2, kernel_size: 7, interpolation: bicubic,
+  {model: held, dataset: DATASET, scenario: 2, kernel_size: 7, interpolation: bicubic,
    lr: 0.001, seed: {from: 1, to: 4}}
-recipe: {max_epochs: 300, patience: 300}
+recipe: {max_epochs: 40, patience: 40, batch_size: 4}
 """
 LEFT = """
 found = [one for held in ec2.describe_instances()["Reservations"] for one in held["Instances"]]
@@ -57,9 +63,17 @@ print(json.dumps({
 
 
 @pytest.fixture
-def lab(tmp_path: Path) -> Iterator[Lab]:
+def hold(tmp_path: Path, hold_in):
+    return hold_in(tmp_path / "lab")
+
+
+@pytest.fixture
+def lab(tmp_path: Path, hold) -> Iterator[Lab]:
     folder = tmp_path / "lab"
-    variables = {**CREDENTIALS, **PIP, **LabCloud.variables(folder)}
+    cloud = LabCloud.variables(folder)
+    (folder / "uv.toml").write_text(UV)
+    tools = {"PIP_NO_INDEX": "1", "UV_CONFIG_FILE": str(folder / "uv.toml")}
+    variables = {**CREDENTIALS, **tools, **cloud, **hold.variables}
     with Lab(folder, 3, variables) as lab:
         yield lab
 
@@ -126,7 +140,7 @@ class Account:
 
 
 def test_an_empty_account_comes_to_results_and_keeps_nothing_but_them(
-    lab: Lab, tell: Callable[[str], None]
+    lab: Lab, hold, tell: Callable[[str], None]
 ):
     spot = {"market": "spot", "kind": "cpu_spot"}
     with LabCloud(lab, ("m1", "m2", "m3")) as cloud:
@@ -140,6 +154,7 @@ def test_an_empty_account_comes_to_results_and_keeps_nothing_but_them(
         assert up.returncode == 0, log.read_text()
         assert [event.market for event in cloud.of("boot", kind="head")] == ["on-demand"]
 
+        hold.start(lab.folder)
         study = lab.folder / "bars.yaml"
         study.write_text(STUDY.replace("DATASET", str(write_bars(lab.folder / "bars.npz"))))
         with background(account.submit(study, BUDGET)) as first:
@@ -156,8 +171,8 @@ def test_an_empty_account_comes_to_results_and_keeps_nothing_but_them(
             assert (lab[event.machine].home / INSTALLED / "tune_jobs" / "cli.py").is_file()
 
         with background(account.submit(study, 1000.0)) as second:
-            again = lambda: len(account.keys("checkpoints")) == 2  # noqa: E731
-            account.wait_for("with a larger budget both workers checkpoint", again, second)
+            again = lambda: len(account.keys("claims")) == 2  # noqa: E731
+            account.wait_for("with a larger budget both workers train", again, second)
             boots = len(cloud.of("boot", **spot))
             on = {event.instance for event in cloud.of("boot", **spot)}
             on -= {event.instance for event in cloud.of("end", **spot)}
@@ -165,6 +180,7 @@ def test_an_empty_account_comes_to_results_and_keeps_nothing_but_them(
             account.wait_for("a worker is lost", lambda: cloud.of("lost"))
             another = lambda: len(cloud.of("boot", **spot)) > boots  # noqa: E731
             account.wait_for("another boots in its place", another, second)
+            hold.release()
             account.wait_for("the study is done", lambda: second.poll() is not None)
         assert second.returncode == 0, account.log(1000.0).read_text()
 

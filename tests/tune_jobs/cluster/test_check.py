@@ -12,6 +12,7 @@ from tune_jobs.cli import main
 from tune_jobs.cluster.check import check_cluster
 from tune_jobs.cluster.check.versions import local_versions
 from tune_jobs.cluster.setup.at_hand import write_local
+from tune_jobs.cluster.setup.aws import INSTALL as COMMANDS
 from tune_jobs.cluster.setup.software import write_software
 from tune_jobs.cluster.token import make_token
 from tune_jobs.errors import TuneJobsError
@@ -23,9 +24,7 @@ WORLD = """
     IpPermissions:
       - {FromPort: 8265, ToPort: 8265, IpProtocol: tcp, IpRanges: [{CidrIp: 0.0.0.0/0}]}
 """
-INSTALL = """  install: &install
-    - python -m pip install -c ~/.stir/constraints.txt "$(echo ~/.stir/*.whl)[data,tune,aws]"
-"""
+INSTALL = "  install: &install\n" + "".join(f"    - {command}\n" for command in COMMANDS)
 MISTAKES = {  # what is replaced, by what, and what must be said of it
     "a misspelt key at the top": (
         "\nmax_workers:",

@@ -27,6 +27,11 @@ from tune_jobs.plan.machines.kinds import CPU_TYPES, GPU_TYPES, HEAD, Machine, l
 Say = Callable[[str], None]
 MOST_OVER_SPOT = 1.5  # what a spot machine may come to cost, over what it costs now
 RESULTS = "stir"  # the prefix in the bucket
+INSTALL = (  # as in the shipped file; one that was filled in before may have none
+    "python -m pip install --quiet uv",
+    'python -m uv pip install --python "$(which python)" -c ~/.stir/constraints.txt '
+    '"$(echo ~/.stir/*.whl)[data,tune,aws]"',
+)
 
 
 def propose(wish: Wish) -> Proposal:
@@ -211,13 +216,10 @@ def _software(wish: Wish) -> dict[str, str]:
     if wish.image:
         return {**values, "image": wish.image, "install": "[]"}
     python = "".join(platform.python_version_tuple()[:2])
-    command = (
-        'python -m pip install -c ~/.stir/constraints.txt "$(echo ~/.stir/*.whl)[data,tune,aws]"'
-    )
     return {
         **values,
         "image": f"rayproject/ray:{ray.__version__}-py{python}-cpu",
-        "install": f"\n    - {command}",
+        "install": "".join(f"\n    - {command}" for command in INSTALL),
     }
 
 
