@@ -164,7 +164,7 @@ def test_an_empty_account_comes_to_results_and_keeps_nothing_but_them(
             account.wait_for("the budget is spent", ran_out)
         said = account.log(BUDGET).read_text()
         assert first.returncode == 3, said
-        assert f"the budget of {BUDGET} is spent" in said
+        assert f"the budget of {BUDGET:.2f} is spent" in said
         assert account.keys("claims") == []
         checkpoints = account.keys("checkpoints")
         for event in cloud.of("boot", **spot):
