@@ -20,6 +20,7 @@ from siconvnet.modes.transformed import needs_plain_form
 VARIABLE = "SICONVNET_BACKEND"
 TORCH = "torch"
 INSTRUCTION_SETS = ("avx512", "avx2", "portable")  # widest first
+OPENMP_FUNCTIONS = ("GOMP_parallel", "omp_get_thread_num", "omp_get_num_threads")
 CHANNEL_BLOCK = 16  # the loops take numbers of channels filled up to multiples of this
 
 
@@ -29,6 +30,7 @@ class Library:
     def __init__(self, instruction_set: str) -> None:
         self.name = f"compiled-{instruction_set}"
         self._functions = ctypes.CDLL(str(library_path(instruction_set)))
+        self._functions.use_openmp(*openmp_functions())
 
     def call(self, function: str, *args: Any) -> None:
         """Run a loop on tensors (their memory; None: no such), structures and integers."""
@@ -40,6 +42,21 @@ def _as_argument(value: Any) -> Any:
     if value is None or isinstance(value, Tensor):
         return ctypes.c_void_p(None if value is None else value.data_ptr())
     return ctypes.byref(value) if isinstance(value, ctypes.Structure) else value
+
+
+def openmp_functions() -> tuple[Any, ...]:
+    """Of the OpenMP runtime that PyTorch was linked with, what the loops need; else None for each.
+
+    GCC's interface, which the runtimes of GCC, LLVM and Intel export on Linux.
+    """
+    try:
+        torch_and_what_it_needs = ctypes.CDLL(torch._C.__file__)
+        return tuple(
+            ctypes.cast(getattr(torch_and_what_it_needs, name), ctypes.c_void_p)
+            for name in OPENMP_FUNCTIONS
+        )
+    except (OSError, AttributeError):
+        return (None,) * len(OPENMP_FUNCTIONS)
 
 
 def library_path(instruction_set: str) -> Path:

@@ -1,0 +1,105 @@
+"""Threads that share the work of a layer: PyTorch's own, or others where those cannot be had."""
+
+import os
+import shutil
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from siconvnet import build_model
+from siconvnet.compiled import library
+
+MODELS = ("pixel_pool", "conv3d", "kanazawa", "disco")
+RUNTIMES = {"PyTorch's threads": library.openmp_functions, "own threads": lambda: (None,) * 3}
+IN_A_PROCESS_OF_ITS_OWN = """
+import os, signal, sys, torch
+from siconvnet import PooledSiConv2d, ScalePool, SiConv2d
+
+signal.alarm(60)
+layer = PooledSiConv2d(SiConv2d(1, 4, num_scales=4, kernel_size=5), ScalePool("pixel"))
+x = torch.rand(2, 1, 20, 20)  # so small that PyTorch itself needs no second thread
+torch.set_num_threads(1)
+expected = layer(x)
+torch.set_num_threads(3)
+same = torch.equal(layer(x), expected)
+if sys.argv[1] == "fork":
+    child = os.fork()
+    if child == 0:
+        os._exit(7 if torch.equal(layer(x), expected) else 1)
+    same &= os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+sys.exit(0 if same else 1)
+"""
+
+
+@pytest.fixture(params=RUNTIMES)
+def _runtime(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch):
+    if not library.usable_instruction_sets():
+        pytest.skip("no compiled loops on this machine")
+    monkeypatch.setattr(library, "openmp_functions", RUNTIMES[request.param])
+    library._chosen.cache_clear()
+    yield
+    library._chosen.cache_clear()
+
+
+@pytest.fixture(autouse=True)
+def _as_many_threads_afterwards():
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
+
+
+def step(name: str) -> list[Tensor]:
+    """Logits of a small batch and all gradients."""
+    generator = torch.Generator().manual_seed(0)
+    model = build_model(name, in_channels=1, num_classes=3)
+    for parameter in model.parameters():
+        parameter.data = 0.1 * torch.randn(parameter.shape, generator=generator)
+    logits = model(torch.rand(2, 1, 64, 64, generator=generator))
+    logits.square().sum().backward()
+    gradients = [parameter.grad for parameter in model.parameters()]
+    return [logits.detach(), *(gradient for gradient in gradients if gradient is not None)]
+
+
+@pytest.mark.usefixtures("_runtime")
+@pytest.mark.parametrize("name", MODELS)
+def test_digits_depend_neither_on_how_many_threads_there_are_nor_on_whose(name):
+    torch.set_num_threads(1)
+    expected = step(name)
+    for threads in (3, 2, 5):
+        torch.set_num_threads(threads)
+        assert all(map(torch.equal, step(name), expected)), threads
+
+
+@pytest.mark.usefixtures("_runtime")
+def test_several_threads_may_train_at_once_each_with_a_team():
+    torch.set_num_threads(1)
+    expected = step("disco")
+    with ThreadPoolExecutor(3, initializer=torch.set_num_threads, initargs=(2,)) as pool:
+        for found in pool.map(step, 9 * ["disco"]):
+            assert all(map(torch.equal, found, expected))
+
+
+@pytest.mark.parametrize(
+    ("limit", "action"), [("1", "stay"), ("3", "fork")], ids=["fewer threads than asked", "forked"]
+)
+def test_work_is_done_where_the_runtime_gives_no_threads(limit, action):
+    environment = os.environ | {"OMP_THREAD_LIMIT": limit, "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-c", IN_A_PROCESS_OF_ITS_OWN, action]
+    subprocess.run(command, env=environment, check=True, timeout=120)
+
+
+def test_a_team_keeps_its_promises_however_many_threads_it_gets(tmp_path):
+    compiler = shutil.which(os.environ.get("CXX", "c++"))
+    if compiler is None:
+        pytest.skip("no C++ compiler on this machine")
+    source = Path(__file__).with_name("team_check.cpp")
+    sources = Path(library.__file__).parent / "src"
+    command = [compiler, "-std=c++17", "-O1", "-pthread", "-I", sources, source]
+    subprocess.run([*command, "-o", tmp_path / "check"], check=True)
+    for given in range(5):
+        subprocess.run([tmp_path / "check", str(given)], check=True, timeout=60)
