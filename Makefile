@@ -3,7 +3,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 
-.PHONY: help demo docs reproduction test test-cluster test-wheel regression clean
+.PHONY: help demo docs reproduction test test-cluster test-gpu test-wheel regression clean
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 
@@ -38,6 +38,9 @@ docs: $(VENV)/.docs-ready  ## the documentation as a site, site/index.html; warn
 
 test-cluster: $(VENV)/.cluster-ready  ## clusters of machines made of this one: minutes, root on Linux
 	$(BIN)/pytest -s -ra tests/cluster
+
+test-gpu: $(VENV)/.test-ready  ## the layers and training on an NVIDIA GPU: a minute
+	$(BIN)/pytest -ra tests/gpu
 
 test-wheel: $(VENV)/.test-ready  ## the wheel in an empty environment, folder and home: minutes
 	$(BIN)/pytest -s -ra tests/wheel

@@ -4,7 +4,7 @@ It uses no clock, no file and no random numbers; saving, reporting and stopping 
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from siconvnet.fit_state import require_state
+from siconvnet.step_graphs import StepGraphs
 
 
 class DivergedError(ArithmeticError):
@@ -66,10 +67,20 @@ class Images:
     def to(self, device: torch.device | str) -> "Images":
         return Images(self.images.to(device), self.labels.to(device))
 
-    def batch(self, start: int, size: int) -> tuple[Tensor, Tensor]:
-        """The ``size`` samples from ``start`` on (fewer at the end), as a model takes them."""
+    def part(self, start: int, size: int) -> tuple[Tensor, Tensor]:
+        """The ``size`` samples from ``start`` on (fewer at the end), as they lie there."""
         part = slice(start, start + size)
-        return self.images[part].to(torch.float32).div_(255.0), self.labels[part]
+        return self.images[part], self.labels[part]
+
+    def batch(self, start: int, size: int) -> tuple[Tensor, Tensor]:
+        """The same samples as a model takes them, in [0, 1]."""
+        images, labels = self.part(start, size)
+        return unit_range(images), labels
+
+
+def unit_range(images: Tensor) -> Tensor:
+    """Pixels 0..255 as float32 in [0, 1]."""
+    return images.to(torch.float32).div_(255.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +119,9 @@ class Fit:
     With ``num_classes``, every output must have the shape (N, num_classes); LogitsError, which
     calls the network ``name``, is raised before the first step otherwise.
 
+    With ``capturable``, which says that of the model (see ``register_model``), steps on a CUDA
+    device are recorded and replayed as CUDA graphs; elsewhere it changes nothing.
+
     ``state_dict()`` between any two batches holds all there is to go on from: training that was
     stopped, saved, loaded into a fresh ``Fit`` and continued gives the very same numbers.
 
@@ -133,6 +147,7 @@ class Fit:
         stop_on_divergence: bool = False,
         num_classes: int | None = None,
         name: str = "The network",
+        capturable: bool = False,
     ) -> None:
         if not len(train) or not len(valid):
             raise ValueError(
@@ -144,14 +159,18 @@ class Fit:
         self.max_epochs, self.patience, self.batch_size = max_epochs, patience, batch_size
         self.stop_on_divergence = stop_on_divergence
         self.num_classes, self.name = num_classes, name
-        self.optimizer = torch.optim.Adam(model.parameters(), lr=lr)
+        device = train.labels.device
+        graphs = capturable and device.type == "cuda"
+        self._graphs = StepGraphs(device) if graphs else None
+        self.optimizer = torch.optim.Adam(
+            model.parameters(), lr=lr, capturable=graphs, fused=graphs or None
+        )
         self.epoch = 1  # the one that the next batch belongs to
         self.batch = 0  # batches of it already done
         self.best: Epoch | None = None
         self.best_weights: dict[str, Tensor] = {}
         self.train_batches = math.ceil(len(train) / batch_size)
         self._batches = self.train_batches + math.ceil(len(valid) / batch_size)
-        device = train.labels.device
         # Loss sum and number correct, of training and of validation; read once an epoch.
         self._sums = torch.zeros(2, 2, dtype=torch.float64, device=device)
 
@@ -194,7 +213,11 @@ class Fit:
             batches=self._batches,
         )
         self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        # How Adam computes is this one's choice: the state may be from another kind of device.
+        averages = state["optimizer"]["state"]
+        self.optimizer.load_state_dict(self.optimizer.state_dict() | {"state": averages})
+        if self._graphs:
+            self._graphs.forget()
         self.epoch, self.batch = state["epoch"], state["batch"]
         self._sums.copy_(state["sums"])
         self.best = Epoch(**state["best"]) if state["best"] else None
@@ -203,29 +226,35 @@ class Fit:
     def _step(self) -> Step:
         training = self.batch < self.train_batches
         if training:
-            self._train_batch(self.batch * self.batch_size)
+            start = self.batch * self.batch_size
+            self._run(self._train_batch, *self.train.part(start, self.batch_size))
         else:
-            self._valid_batch((self.batch - self.train_batches) * self.batch_size)
+            start = (self.batch - self.train_batches) * self.batch_size
+            self._run(self._valid_batch, *self.valid.part(start, self.batch_size))
         epoch, self.batch = self.epoch, self.batch + 1
         batch = self.batch
         finished = self._finish_epoch() if batch == self._batches else None
         return Step(epoch, batch, self._batches, finished)
 
-    def _train_batch(self, start: int) -> None:
-        images, labels = self.train.batch(start, self.batch_size)
+    def _run(self, step: Callable[[Tensor, Tensor], None], images: Tensor, labels: Tensor) -> None:
+        if self._graphs:
+            self._graphs.run(step, images, labels)
+        else:
+            step(images, labels)
+
+    def _train_batch(self, images: Tensor, labels: Tensor) -> None:
         self.model.train()
         self.optimizer.zero_grad()
-        logits = self._logits(images)
+        logits = self._logits(unit_range(images))
         loss = F.cross_entropy(logits, labels)
         loss.backward()
         self.optimizer.step()
         self._count(0, loss.detach(), logits.detach(), labels)
 
     @torch.no_grad()
-    def _valid_batch(self, start: int) -> None:
-        images, labels = self.valid.batch(start, self.batch_size)
+    def _valid_batch(self, images: Tensor, labels: Tensor) -> None:
         self.model.eval()
-        logits = self._logits(images)
+        logits = self._logits(unit_range(images))
         self._count(1, F.cross_entropy(logits, labels), logits, labels)
 
     def _logits(self, images: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from siconvnet.modes.constants import constant
 from siconvnet.modes.precision import above_autocast
+from siconvnet.resample import bilinear
 from siconvnet.selection import (
     CanonicalPatch,
     ContrastFloor,
@@ -94,7 +95,7 @@ def pyramid(x: Tensor, levels: int) -> list[Tensor]:
         framed = F.pad(images[-1], (2, 2, 2, 2), mode="reflect")
         blurred = F.conv2d(framed, kernel, groups=x.shape[1])
         size = (blurred.shape[2] // 2, blurred.shape[3] // 2)
-        images.append(F.interpolate(blurred, size=size, mode="bilinear", align_corners=False))
+        images.append(bilinear(blurred, size, align_corners=False))
     return images
 
 

@@ -149,12 +149,50 @@ def zoom(x: Tensor, factor: float) -> Tensor:
     """
     if factor == 1:
         return x
-    resized = F.interpolate(x, scale_factor=factor, mode="bilinear", align_corners=True)
+    resized = bilinear(x, None, (factor, factor), align_corners=True)
     top, bottom = frame(x.shape[2], resized.shape[2])
     left, right = frame(x.shape[3], resized.shape[3])
     if min(top, left, bottom, right) >= 0:
         return F.pad(resized, (left, right, top, bottom))
     return resized[:, :, -top : -top + x.shape[2], -left : -left + x.shape[3]]
+
+
+def bilinear(
+    x: Tensor,
+    size: tuple[int, int] | None,
+    factors: tuple[float, float] | None = None,
+    *,
+    align_corners: bool,
+) -> Tensor:
+    """``F.interpolate`` by bilinear interpolation, as the one operator that it usually is.
+
+    Where PyTorch is asked for deterministic algorithms, ``F.interpolate`` takes a GPU through
+    dozens of operators, for the sake of a gradient: here for what has none, or one of its own.
+    """
+    return torch.ops.aten.upsample_bilinear2d.vec(x, size, align_corners, factors)
+
+
+def shrunk(x: Tensor, side: int) -> Tensor:
+    """Images with ``side`` pixels along each axis (bilinear, corners aligned), (..., side, side).
+
+    Elsewhere than on a CPU by a product, which passes its gradient back in a fixed order, and takes
+    a GPU a fraction of the time where there are few pixels and many channels.
+    """
+    if x.device.type == "cpu":
+        return F.interpolate(x, size=(side, side), mode="bilinear", align_corners=True)
+    height, width = x.shape[-2:]
+    matrix = shrink_matrix(height, width, side, x.dtype, x.device)
+    return (x.flatten(-2) @ matrix).unflatten(-1, (side, side))
+
+
+@constant
+def shrink_matrix(
+    height: int, width: int, side: int, dtype: torch.dtype, device: torch.device
+) -> Tensor:
+    """What takes the pixels of an image to those of ``shrunk``, (height width, side side)."""
+    impulses = torch.eye(height * width, dtype=dtype).view(-1, 1, height, width)
+    small = F.interpolate(impulses, size=(side, side), mode="bilinear", align_corners=True)
+    return small.view(height * width, -1).to(device)
 
 
 def frame(size: int, resized: int) -> tuple[int, int]:

@@ -14,13 +14,13 @@ settings.register_profile("repeatable", derandomize=True)
 settings.register_profile("search", derandomize=False, max_examples=300, print_blob=True)
 settings.load_profile("repeatable")
 
-LONG = [Path(__file__).parent / name for name in ("cluster", "wheel")]  # minutes
+APART = [Path(__file__).parent / name for name in ("cluster", "gpu", "wheel")]
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Leave out the folders of long tests, unless they are asked for by path."""
+    """Leave out folders of tests that need minutes or a GPU, unless they are asked for by path."""
     asked = [Path(argument.partition("::")[0]).resolve() for argument in config.args]
-    folders = [folder for folder in LONG if folder in (collection_path, *collection_path.parents)]
+    folders = [folder for folder in APART if folder in (collection_path, *collection_path.parents)]
     missed = [folder for folder in folders if not any(folder in (a, *a.parents) for a in asked)]
     return True if missed else None
 

@@ -56,7 +56,7 @@ FLOORS = {
         {"stages"},
         {"networks"},
         {"models"},
-        {"fit_state", "testing"},
+        {"fit_state", "step_graphs", "testing"},
         {"fit"},
         {"evaluation"},
     ),

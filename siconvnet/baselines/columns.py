@@ -9,7 +9,7 @@ from siconvnet.fast.winners import scaled_peak, trim
 from siconvnet.kernel_bank import KernelBank, zero_margins
 from siconvnet.layers import Device, GlobalMaxPool, check_channels
 from siconvnet.modes.transformed import by_the_book
-from siconvnet.resample import check_kernel_size
+from siconvnet.resample import check_kernel_size, shrunk
 
 
 class XuConv2d(nn.Module):
@@ -117,7 +117,7 @@ class XuConv2d(nn.Module):
 def resized(kernel: Tensor, side: int, *, enlarge: bool) -> Tensor:
     """A kernel of another side, interpolated as the published code does either way."""
     if not enlarge:
-        return F.interpolate(kernel, size=(side, side), mode="bilinear", align_corners=True)
+        return shrunk(kernel, side)
     if side == kernel.shape[-1]:  # the frame itself
         return kernel
     return F.interpolate(kernel, size=(side, side), mode="nearest")

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from siconvnet.fast.fourier import spectral_answers
 from siconvnet.fast.grouping import portions
+from siconvnet.modes.constants import constant
 from siconvnet.modes.precision import above_autocast, full_precision
 from siconvnet.modes.transformed import not_compiled
 
@@ -73,7 +74,8 @@ def scaled_peak(
         scale, row, column, largest = first_largest(answers)
     seen = windows(x, (scale, row, column), (1, *kernels.shape[3:]), padding=padding)
     at_all_scales = torch.einsum("nop,sop->nos", seen, kernels.flatten(2))
-    peak = at_all_scales.gather(2, scale[:, :, None]).squeeze(2)
+    won = selectors(len(kernels), 1, 0, x.dtype, x.device)[scale].squeeze(2)
+    peak = (at_all_scales * won).sum(dim=2)
     peak = not_finite_as(largest, peak)
     return peak if bias is None else peak + bias
 
@@ -148,8 +150,17 @@ def windows(
 
     ``corners`` holds the first pixel of each window, (N, O), one tensor for each of the trailing
     axes of ``x`` (N, C, ...), counted from ``padding`` zeros before the image along the last two;
-    the answer is (N, O, C * pixels).
+    the answer is (N, O, C * pixels). The last two axes are rows and columns; of one before them, if
+    there is one, a window holds a single place.
     """
+    read = gathered_windows if x.device.type == "cpu" else multiplied_windows
+    return read(x, corners, sides, padding)
+
+
+def gathered_windows(
+    x: Tensor, corners: Sequence[Tensor], sides: Sequence[int], padding: int
+) -> Tensor:
+    """``windows`` read pixel by pixel."""
     inside = flat = None
     for axis, (corner, side) in enumerate(zip(corners, sides, strict=True), start=2):
         pixel = corner[:, :, None] + torch.arange(side, device=x.device)
@@ -169,3 +180,37 @@ def windows(
     if inside is not None:
         seen = seen * inside[:, :, None]
     return seen.flatten(2)
+
+
+def multiplied_windows(
+    x: Tensor, corners: Sequence[Tensor], sides: Sequence[int], padding: int
+) -> Tensor:
+    """``windows`` as products with matrices of zeros and ones.
+
+    What pixels lie in several windows add up their gradients, and a GPU that reads them one by one
+    does so in any order, or sorts them first.
+    """
+    n, c, *depth, height, width = x.shape
+    *before, row, column = corners
+    rows = selectors(height, sides[-2], padding, x.dtype, x.device)[row]  # n o a h
+    columns = selectors(width, sides[-1], padding, x.dtype, x.device)[column]  # n o b w
+    for size, place in zip(depth, before, strict=True):
+        here = selectors(size, 1, 0, x.dtype, x.device)[place]  # n o 1 s
+        rows = (here[..., None] * rows[:, :, :, None]).flatten(3)  # n o a (s h)
+    x_nhcw = x.movedim(1, -2).reshape(n, -1, c * width)
+    with full_precision(x.device):
+        seen = torch.bmm(rows.flatten(1, 2), x_nhcw).view(-1, sides[-2] * c, width)
+        seen = torch.bmm(seen, columns.flatten(0, 1).mT)  # (n o) (a c) b
+    return seen.view(*row.shape, sides[-2], c, sides[-1]).transpose(2, 3).flatten(2)
+
+
+@constant
+def selectors(
+    size: int, side: int, padding: int, dtype: torch.dtype, device: torch.device
+) -> Tensor:
+    """1 where a pixel of a window is a pixel of an axis, for each first one, (corners, side, size).
+
+    The axis has ``padding`` further pixels at either end, which are zeros.
+    """
+    eye = F.pad(torch.eye(size, dtype=dtype), (0, 0, padding, padding))
+    return eye.unfold(0, side, 1).mT.contiguous().to(device)

@@ -130,7 +130,7 @@ def benchmark_model(
         network = TwoStageNetwork(stage1, stage2, features=WIDTHS[1], num_classes=num_classes)
         return checked(wrap(network, in_channels), in_channels)
 
-    return ModelSpec(name, build, version, uses_interpolation, kernel_sizes)
+    return ModelSpec(name, build, version, uses_interpolation, kernel_sizes, capturable=True)
 
 
 def scale_pool_model(name: str, mode: str) -> ModelSpec:
@@ -146,7 +146,9 @@ def scale_select_model(name: str, floors: tuple[float, ...], *, version: int) ->
         network = ScaleSelectNetwork(in_channels, num_classes, side=IMAGE_SIDE, floors=floors)
         return checked(network, in_channels)
 
-    return ModelSpec(name, build, version, uses_interpolation=False, kernel_sizes=(7,))
+    return ModelSpec(
+        name, build, version, uses_interpolation=False, kernel_sizes=(7,), capturable=True
+    )
 
 
 def checked(model: nn.Module, in_channels: int) -> nn.Module:

@@ -58,6 +58,7 @@ def register_model(
     version: int | str | None = None,
     uses_interpolation: bool = False,
     kernel_sizes: tuple[int, ...] | None = None,
+    capturable: bool = False,
 ) -> ModelSpec:
     """Let ``build_model`` and studies know a model of your own.
 
@@ -68,6 +69,11 @@ def register_model(
     Without a ``version``, the source of the module that ``build`` is written in stands for it: any
     edit of that file makes new results of all its models. ``kernel_sizes`` are those that
     ``build_model`` and studies accept for it; without, any is passed on.
+
+    ``capturable`` lets training on a GPU record its steps as CUDA graphs and replay them, a few
+    times as fast. It promises that the model, in training and in evaluation, does the same with
+    every batch of one shape and asks for no value of a tensor (``item``, ``if x.sum() > 0``,
+    ``x[mask]``): what Python does is recorded once and never run again.
 
     An installed package makes its models known everywhere by entry points of the group
     ``siconvnet.models``: each has a model's name and refers to the module that registers it.
@@ -82,7 +88,7 @@ def register_model(
         raise ValueError(f"A model's name must not be one of the benchmark's; got {name!r}.")
     if version is None:
         version = source_version(build)
-    spec = ModelSpec(name, build, version, uses_interpolation, kernel_sizes)
+    spec = ModelSpec(name, build, version, uses_interpolation, kernel_sizes, capturable)
     _models[name] = spec
     return spec
 

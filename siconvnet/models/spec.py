@@ -26,6 +26,7 @@ class ModelSpec:
 
     ``version`` goes up when a change moves the model's numbers, so that old and new results are
     never taken for each other. ``kernel_sizes`` are those it can be built with; None: any.
+    ``capturable`` models may be recorded as CUDA graphs, see ``register_model``.
     """
 
     name: str
@@ -33,6 +34,7 @@ class ModelSpec:
     version: int | str
     uses_interpolation: bool
     kernel_sizes: tuple[int, ...] | None = None
+    capturable: bool = False
 
     def check_kernel_size(self, kernel_size: int) -> None:
         """Refuse a kernel size that the model cannot be built with."""

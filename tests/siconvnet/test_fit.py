@@ -47,6 +47,24 @@ def test_stopping_after_any_batch_and_going_on_gives_the_same_numbers(stop_after
         assert torch.equal(second.best_weights[key], weight)
 
 
+def test_on_a_cpu_steps_that_may_be_recorded_are_run_as_any_others():
+    recorded, run = ([step.finished for step in fit(capturable=each)] for each in (True, False))
+    assert recorded == run
+
+
+def test_how_adam_computed_elsewhere_does_not_bind_the_one_that_goes_on():
+    expected = [step.finished for step in fit() if step.finished]
+    first, second = fit(), fit()
+    begun = [step.finished for step in islice(first, 11)]
+    state = through_a_file(first.state_dict())
+    (group,) = state["optimizer"]["param_groups"]
+    assert not group["capturable"]
+    group |= {"capturable": True, "fused": True}  # as on a GPU
+    second.load_state_dict(state)
+    rest = [step.finished for step in second]
+    assert [epoch for epoch in begun + rest if epoch] == expected
+
+
 @pytest.mark.parametrize("counts", [(0, 20), (35, 0), (0, 0)])
 def test_no_images_to_train_or_to_validate_on_are_refused(counts: tuple[int, int]):
     train, valid = (images(count, seed) for seed, count in enumerate(counts))

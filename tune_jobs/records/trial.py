@@ -98,7 +98,7 @@ class Provenance:
     # What computed the layers: "torch", or compiled loops and their instruction set. None: a record
     # of a version that did not say.
     backend: str | None = None
-    processor: str | None = None  # as its maker calls it; None: likewise
+    processor: str | None = None  # or the GPU, as its maker calls it; None: likewise
 
 
 @with_config(STRICT)

@@ -35,7 +35,7 @@ def provenance(*, device: str, threads: int, ray_version: str | None) -> Provena
         threads=threads,
         host=platform.node(),
         backend=_backend_if_there(device),
-        processor=processor_name(),
+        processor=processor_of(device),
     )
 
 
@@ -50,6 +50,11 @@ def backend_on(device: str) -> str:
         return backend()
     except ValueError as error:
         raise TuneJobsError(str(error)) from None
+
+
+def processor_of(device: str) -> str:
+    """What its maker calls the GPU that ``device`` is, else this machine's processor."""
+    return processor_name() if device == "cpu" else torch.cuda.get_device_name(device)
 
 
 def _backend_if_there(device: str) -> str | None:

@@ -3,16 +3,15 @@
 import hashlib
 import math
 import platform
-import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 
 from siconvnet import build_model
 from siconvnet.evaluation.accuracy import ScaleCount, ScaleCounts
 from siconvnet.fit import Epoch, Fit, Images, Step
+from siconvnet.models import find_model
 from stir import SCALES, SCENARIOS, STIRDataset
 from tune_jobs import clock
 from tune_jobs.point import TrialSpec
@@ -36,7 +35,7 @@ from tune_jobs.trial.checkpoint import (
     tensors_to_bytes,
     write_checkpoint,
 )
-from tune_jobs.trial.memory import keep_freed_memory
+from tune_jobs.trial.determinism import begin_alike
 from tune_jobs.trial.outcome import CHECKPOINT_SECONDS, TrialProgress
 from tune_jobs.trial.provenance import backend_on, provenance
 
@@ -111,7 +110,11 @@ class Session:
         return self._store(counts)
 
     def _begin(self) -> None:
-        _begin_alike(self.spec.point.seed, self.surroundings.threads)
+        begin_alike(
+            self.spec.point.seed,
+            threads=self.surroundings.threads,
+            device=self.surroundings.device,
+        )
         self.fit = self._fit()
 
     def _resume_or_begin(self, checkpoint: Checkpoint) -> None:
@@ -150,6 +153,7 @@ class Session:
             stop_on_divergence=recipe.on_divergence == "stop",
             num_classes=self.dataset.num_classes,
             name=f"The model {point.model}",
+            capturable=find_model(point.model).capturable,
         )
 
     def _resume(self, checkpoint: Checkpoint) -> None:
@@ -320,18 +324,6 @@ class Session:
 
 def _known(seconds: float) -> float | None:
     return None if math.isnan(seconds) else seconds
-
-
-def _begin_alike(seed: int, threads: int) -> None:
-    """Put a process that may have run another trial before into the state every trial begins in."""
-    keep_freed_memory()
-    random.seed(seed)
-    np.random.seed(seed)  # noqa: NPY002  (the generator that a user's own model may draw from)
-    torch.manual_seed(seed)
-    torch.set_num_threads(threads)
-    torch.backends.cuda.matmul.allow_tf32 = False
-    torch.backends.cudnn.allow_tf32 = False
-    torch.cuda.empty_cache()  # of the trial before; others share the GPU
 
 
 def _images(dataset: STIRDataset, split: str, scales: Sequence[int], *, shuffle: bool) -> Images:

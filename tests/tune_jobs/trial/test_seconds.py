@@ -42,8 +42,8 @@ def spec(dataset: STIRDataset) -> TrialSpec:
 
 @pytest.fixture(autouse=True)
 def slow_batches(monkeypatch: pytest.MonkeyPatch):
-    def slowed(batch, seconds):
-        return lambda self, start: (time.sleep(seconds), batch(self, start))
+    def slowed(step, seconds):
+        return lambda self, *batch: (time.sleep(seconds), step(self, *batch))
 
     monkeypatch.setattr(Fit, "_train_batch", slowed(Fit._train_batch, TRAIN))
     monkeypatch.setattr(Fit, "_valid_batch", slowed(Fit._valid_batch, VALID))
