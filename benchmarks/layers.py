@@ -1,10 +1,10 @@
-"""Seconds and memory of a training step in three forms: plain, by PyTorch's products, compiled.
+"""Seconds and memory of a training step on the CPU, plain, by PyTorch's products, and compiled.
 
     python -m benchmarks.layers --models pixel_pool slice_pool --channels 1 --threads 1
 
 A step is forward, backward and Adam on 16 images of 64 x 64 pixels, kernel size 7, bicubic,
 float32. The forms alternate in one process, five steps of the fast ones after each plain one;
-figures are medians, of processor time on one thread of a CPU, else of the clock's. "Forward" is the
+figures are medians, of processor time on one thread, else of the clock's. "Forward" is the
 model's answer without autograd. Freed memory is kept, as in a trial (tune_jobs/trial/memory.py).
 With --memory the table says instead what a step adds to memory at its peak, in a process of its
 own. The table is Markdown on stdout; progress goes to stderr.
@@ -82,16 +82,15 @@ def form_pinned(form: str) -> Iterator[None]:
 class Bench:
     """A model in one form, its optimiser and one batch of objects of many sizes on black."""
 
-    def __init__(self, name: str, channels: int, device: str, form: str) -> None:
+    def __init__(self, name: str, channels: int, form: str) -> None:
         torch.manual_seed(1)
         self.form = form
-        self.device = torch.device(device)
         self.model: nn.Module = build_model(
             name, in_channels=channels, num_classes=NUM_CLASSES, plain=form == PLAIN
-        ).to(self.device)
+        )
         self.optimiser = torch.optim.Adam(self.model.parameters(), lr=1e-3)
-        self.images = objects(channels).to(self.device)
-        self.labels = torch.arange(BATCH_SIZE, device=self.device)
+        self.images = objects(channels)
+        self.labels = torch.arange(BATCH_SIZE)
 
     def step(self) -> None:
         self.optimiser.zero_grad()
@@ -103,18 +102,12 @@ class Bench:
             self.model(self.images)
 
     def seconds(self, work: Callable[[], None]) -> float:
-        alone = self.device.type == "cpu" and torch.get_num_threads() == 1
+        alone = torch.get_num_threads() == 1
         clock = time.process_time if alone else time.perf_counter
         with form_pinned(self.form):
-            self.synchronise()
             start = clock()
             work()
-            self.synchronise()
             return clock() - start
-
-    def synchronise(self) -> None:
-        if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
 
 
 def objects(channels: int) -> Tensor:
@@ -127,26 +120,22 @@ def objects(channels: int) -> Tensor:
     return images
 
 
-def product_rate(device: str) -> float:
+def product_rate() -> float:
     """Multiplications and additions per second in float32 products of 2048 x 2048 matrices."""
-    a, b = torch.rand(2, 2048, 2048, device=device)
+    a, b = torch.rand(2, 2048, 2048)
     times = []
     for _ in range(10):
         start = time.perf_counter()
-        (a @ b)[0, 0].item()
+        torch.mm(a, b)
         times.append(time.perf_counter() - start)
     return 2 * 2048**3 / statistics.median(times)
 
 
-def peak_bytes(name: str, channels: int, device: str, form: str, threads: int) -> int:
+def peak_bytes(name: str, channels: int, form: str, threads: int) -> int:
     """What a training step adds to the memory in use; meant for a fresh process."""
     torch.set_num_threads(threads)
     keep_freed_memory()
-    bench = Bench(name, channels, device, form)
-    if bench.device.type == "cuda":
-        before = torch.cuda.memory_allocated(bench.device)
-        bench.seconds(bench.step)
-        return torch.cuda.max_memory_allocated(bench.device) - before
+    bench = Bench(name, channels, form)
     before = peak_resident_bytes()
     bench.seconds(bench.step)
     return peak_resident_bytes() - before
@@ -165,7 +154,7 @@ def peak_resident_bytes() -> int:
 def measure(name: str, channels: int, options: argparse.Namespace, threads: int) -> list[str]:
     """One row of the table of times."""
     torch.set_num_threads(threads)
-    benches = [Bench(name, channels, options.device, form) for form in FORMS]
+    benches = [Bench(name, channels, form) for form in FORMS]
     for bench in benches:
         bench.seconds(bench.forward if bench.form == PLAIN else bench.step)
     steps, forwards = ({form: [] for form in FORMS} for _ in range(2))
@@ -198,17 +187,10 @@ def measure_memory(
     with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
         memory = pool.starmap(
             peak_bytes,
-            [(name, channels, options.device, form, threads) for form in FORMS],
+            [(name, channels, form, threads) for form in FORMS],
             chunksize=1,
         )
     return [f"`{name}`", f"{channels}", *(f"{size / 2**20:.0f}" for size in memory)]
-
-
-def name_of(device: str) -> str:
-    """What the maker of a GPU, or of the processor, calls it."""
-    if torch.device(device).type == "cuda":
-        return torch.cuda.get_device_name(device)
-    return processor_name()
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
@@ -223,17 +205,11 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--repeats", type=int, default=3, help="plain steps of each model")
     parser.add_argument("--threads", nargs="+", type=int, default=[1, 2])
     parser.add_argument("--memory", action="store_true", help="measure memory, not time")
-    parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1 ...")
     options = parser.parse_args(argv)
     for name in ("repeats", "threads"):
         given = getattr(options, name)
         if min(given if isinstance(given, list) else [given]) < 1:
             parser.error(f"--{name} must be at least 1; got {given}.")
-    try:
-        torch.empty(0, device=options.device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        parser.error(f"--device must be one that this PyTorch can use: {reason}")
     return options
 
 
@@ -243,10 +219,10 @@ def main(argv: list[str] | None = None) -> int:
     rates = []
     for threads in options.threads:
         torch.set_num_threads(threads)
-        rate = product_rate(options.device) / 1e9
+        rate = product_rate() / 1e9
         rates.append(f"{rate:.0f} GFLOP/s on {threads} thread{'s' * (threads > 1)}")
     print(
-        f"{name_of(options.device)}, PyTorch {torch.__version__}, {backend()}; "
+        f"{processor_name()}, PyTorch {torch.__version__}, {backend()}; "
         f"matrix products at {', '.join(rates)}.\n"
     )
     headings = MEMORY_HEADINGS if options.memory else HEADINGS

@@ -19,9 +19,10 @@ from dataclasses import dataclass
 import torch
 from torch.nn import functional as F
 
-from benchmarks.layers import COMPILED, Bench, name_of, peak_resident_bytes
+from benchmarks.layers import COMPILED, Bench, peak_resident_bytes
 from siconvnet import MODELS
 from siconvnet.fast import backend
+from stir.cores import processor_name
 from stir.terminal import progress_bar
 from tune_jobs.trial.memory import keep_freed_memory
 
@@ -53,7 +54,7 @@ def measure(name: str, steps: int, kept: bool) -> Measured:
 
 def train(name: str, steps: int) -> Measured:
     """Steps of one model, after some that are not counted."""
-    bench = Bench(name, 1, "cpu", COMPILED)
+    bench = Bench(name, 1, COMPILED)
     seconds: list[float] = []
     losses: list[float] = []
     faults = 0
@@ -101,7 +102,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--models", nargs="+", choices=list(MODELS), default=list(MODELS))
     parser.add_argument("--steps", type=int, default=10)
     options = parser.parse_args(argv)
-    print(f"{name_of('cpu')}, 1 thread, PyTorch {torch.__version__}, {backend()}.\n")
+    print(f"{processor_name()}, 1 thread, PyTorch {torch.__version__}, {backend()}.\n")
     print("| " + " | ".join(HEADINGS) + " |")
     print("|" + "---|" * len(HEADINGS))
     with progress_bar("measuring") as progress:
