@@ -1,7 +1,7 @@
 """``tune-jobs calibrate``: time one batch of each model, so that ``plan`` knows this machine."""
 
 import argparse
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from stir.terminal import counted
 from tune_jobs.commands import options
@@ -26,6 +26,7 @@ def add(commands) -> None:
         "--threads", type=options.positive, default=1, metavar="N",
         help="threads of a trial, as a study's resources.cpus says (1)",
     )  # fmt: skip
+    options.add_device(parser)
     options.add_imports(parser)
     options.add_storage(parser)
     parser.set_defaults(run=_calibrate)
@@ -39,13 +40,15 @@ def _calibrate(args: argparse.Namespace) -> int:
 
     import_models(args.imports)
     models = _usable(args.models)
-    here = this_machine(args.threads)
+    options.require_device(args.device)
+    here = this_machine(args.threads, args.device)
     storage = Storage(args.storage)
     storage.check_writable()
     options.say(f"{here.processor}, {counted(here.threads, 'thread')}, layers by {here.backend}")
     print(f"{'model':20} {'training':>10} {'inference':>10}   ms per image")
-    before = calibration_here(storage, threads=args.threads)
-    found = calibrate(models, threads=args.threads, report=_show, known=before)
+    on: Any = {"threads": args.threads, "device": args.device}
+    before = calibration_here(storage, **on)
+    found = calibrate(models, **on, report=_show, known=before)
     key = calibration_key(found.name)
     storage.write(key, found.to_json())
     print(f"stored as {storage.uri}/{key}; `tune-jobs plan` uses it on machines like this one")

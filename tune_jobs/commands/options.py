@@ -111,6 +111,18 @@ def cluster_of(args: argparse.Namespace) -> "Cluster | None":
         raise
 
 
+def add_device(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="(cpu)")
+
+
+def require_device(device: str) -> None:
+    """Refuse a GPU where there is none."""
+    import torch
+
+    if device == "cuda" and not torch.cuda.is_available():
+        raise TuneJobsError("--device cuda needs a GPU that PyTorch can use; there is none here.")
+
+
 def add_job(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("job", metavar="ID", help="what `tune-jobs submit` calls the job")
     add_head(parser)

@@ -47,7 +47,7 @@ def add(commands) -> None:
         help="when a loss is not finite: fail, or stop and report the best epoch (fail)",
     )  # fmt: skip
     parser.add_argument("--threads", type=options.positive, default=1, metavar="N", help="(1)")
-    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="(cpu)")
+    options.add_device(parser)
     options.add_places(parser)
     options.add_checkpoint_seconds(parser)
     parser.set_defaults(run=_train)
@@ -65,7 +65,7 @@ def _train(args: argparse.Namespace) -> int:
     from tune_jobs.trial.session import Surroundings
     from tune_jobs.trial.trial import run_trial
 
-    _require_device(args.device)
+    options.require_device(args.device)
     check_backend()
     import_models(args.imports)
     try:
@@ -169,10 +169,3 @@ def last_frame(traceback: str) -> str:
     begins = [number for number, line in enumerate(lines) if line.startswith('  File "')]
     frame = lines[begins[-1] :] if begins else lines[-1:]
     return "\n".join(line for line in frame if line.startswith("  "))
-
-
-def _require_device(device: str) -> None:
-    import torch
-
-    if device == "cuda" and not torch.cuda.is_available():
-        raise TuneJobsError("--device cuda needs a GPU that PyTorch can use; there is none here.")

@@ -13,52 +13,16 @@ from statistics import median
 from typing import Self
 
 from stir import SCALES, SCENARIOS
+from tune_jobs.plan.prior import (
+    GPU_PRIOR_MS,
+    PRIOR_EPOCHS,
+    PRIOR_MS,
+    PRIOR_PATIENCE,
+    TYPICAL_EPOCHS,
+)
 from tune_jobs.point import Cell, Recipe, TrialSpec, cell_of
 from tune_jobs.records.calibration import Calibration, ModelSeconds
 from tune_jobs.records.trial import Provenance, TrialRecord
-
-# Milliseconds per image, in training and in inference, on one thread of an AMD EPYC with AVX-512,
-# layers by compiled loops, kernels of 7 pixels, batches of 16; measured with `tune-jobs calibrate`
-# in November 2026. Of other machines and of the PyTorch form, calibrations and records say more.
-PRIOR_MS: Mapping[str, tuple[float, float]] = {
-    "standard": (0.6, 0.5),
-    "pixel_pool": (5.2, 3.6),
-    "slice_pool": (4.4, 3.5),
-    "energy_pool": (3.7, 2.7),
-    "energy_pool_valid": (3.7, 2.7),
-    "conv3d": (10.0, 8.9),
-    "ensemble": (1.3, 0.9),
-    "spatial_transform": (2.1, 0.8),
-    "xu": (2.8, 2.5),
-    "xu_corrected": (2.7, 2.6),
-    "kanazawa": (2.4, 2.0),
-    "hermite": (2.1, 1.2),
-    "disco": (2.1, 1.3),
-    "scale_select": (0.7, 0.4),
-    "scale_select_k": (2.5, 1.4),
-}
-
-# The mean number of epochs of the 5,500 published runs, which stopped after 10 without a better
-# validation accuracy: wall-clock time of a run over its time per epoch.
-_DATASETS = ("emoji", "mnist", "trafficsign", "aerial")
-PRIOR_EPOCHS: Mapping[str, Mapping[str, int]] = {
-    model: dict(zip(_DATASETS, epochs, strict=True))
-    for model, epochs in {
-        "standard": (73, 47, 73, 76),
-        "pixel_pool": (52, 44, 60, 53),
-        "slice_pool": (47, 41, 68, 54),
-        "energy_pool": (64, 71, 48, 49),
-        "conv3d": (57, 52, 63, 55),
-        "ensemble": (87, 45, 79, 67),
-        "spatial_transform": (57, 34, 64, 58),
-        "xu": (83, 43, 80, 59),
-        "kanazawa": (98, 55, 98, 74),
-        "hermite": (79, 45, 46, 55),
-        "disco": (81, 45, 51, 56),
-    }.items()
-}
-TYPICAL_EPOCHS = 61  # the mean of the table
-PRIOR_PATIENCE = 10
 
 
 class Source(StrEnum):
@@ -68,6 +32,7 @@ class Source(StrEnum):
     CALIBRATION = "calibration"
     OTHER_RECORDS = "other records"
     TABLE = "table"
+    GPU_TABLE = "GPU table"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -81,7 +46,10 @@ class Expectation:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Kind:
-    """What decides how long an image takes, as far as it is known: None is not."""
+    """What decides how long an image takes, as far as it is known: None is not.
+
+    ``processor`` is the GPU where there is one.
+    """
 
     gpu: bool
     threads: int | None
@@ -90,15 +58,20 @@ class Kind:
 
     @classmethod
     def of_record(cls, provenance: Provenance) -> Self:
-        """Of the machine that a trial ran on; on a GPU its processor counts for little."""
+        """Of the machine that a trial ran on."""
         if not provenance.device.startswith("cpu"):
-            return cls(gpu=True, threads=None, backend=None, processor=None)
+            return cls.of_gpu(provenance.processor)
         return cls(
             gpu=False,
             threads=provenance.threads,
             backend=provenance.backend,
             processor=provenance.processor,
         )
+
+    @classmethod
+    def of_gpu(cls, name: str | None) -> Self:
+        """Of a machine with a GPU, beside which its CPU counts for little."""
+        return cls(gpu=True, threads=None, backend=None, processor=name)
 
     def is_like(self, other: "Kind") -> bool:
         """Whether times of the one hold for the other; a processor that is not stated may."""
@@ -117,9 +90,11 @@ class Here:
 
     @classmethod
     def of_calibration(cls, calibration: Calibration | None) -> Self:
-        """A machine's CPU, with what was measured of it, which may be nothing; None: a GPU."""
+        """A machine, with what was measured of it, which may be nothing; None: some GPU."""
         if calibration is None:
-            return cls(kind=Kind(gpu=True, threads=None, backend=None, processor=None))
+            return cls(kind=Kind.of_gpu(None))
+        if calibration.device != "cpu":
+            return cls(kind=Kind.of_gpu(calibration.processor), models=calibration.models)
         kind = Kind(
             gpu=False,
             threads=calibration.threads,
@@ -138,12 +113,14 @@ class Measured:
 
     ``records`` are those of machines like the one that trials will run on, ``calibrated`` was
     measured on it, ``others`` are records of each other kind of machine, the most frequent first.
+    ``gpu`` says that it has one.
     """
 
     records: ImageSeconds
     epochs: Mapping[Cell, float]
     calibrated: Mapping[str, ModelSeconds] = field(default_factory=dict)
     others: tuple[ImageSeconds, ...] = ()
+    gpu: bool = False
 
     def of(self, model: str, dataset: str) -> tuple[ModelSeconds, Source] | None:
         """Seconds per image: from records, of another dataset if need be, else a calibration.
@@ -158,12 +135,19 @@ class Measured:
             return self.calibrated[model], Source.CALIBRATION
         for other in self.others:
             found = _model_seconds(other, model, dataset)
-            factor = _factor(self._known or _table(), _by_model(other))
+            factor = _factor(self._known or self._table, _by_model(other))
             if found and factor:
                 return _scaled(found, factor), Source.OTHER_RECORDS
-        if model not in PRIOR_MS:
+        if model not in self._table:
             return None
-        return _scaled(_prior(model), _factor(self._known, _table()) or 1.0), Source.TABLE
+        source = Source.GPU_TABLE if self.gpu else Source.TABLE
+        return _scaled(self._table[model], _factor(self._known, self._table) or 1.0), source
+
+    @property
+    def _table(self) -> dict[str, ModelSeconds]:
+        """What models take on the machine that the table is of."""
+        prior = GPU_PRIOR_MS if self.gpu else PRIOR_MS
+        return {model: _from_ms(*milliseconds) for model, milliseconds in prior.items()}
 
     @property
     def _known(self) -> dict[str, ModelSeconds]:
@@ -177,10 +161,6 @@ def _model_seconds(measured: ImageSeconds, model: str, dataset: str) -> ModelSec
 
 def _by_model(measured: ImageSeconds) -> dict[str, ModelSeconds]:
     return {model: each for (model, _), each in reversed([*measured.items()])}
-
-
-def _table() -> dict[str, ModelSeconds]:
-    return {model: _prior(model) for model in PRIOR_MS}
 
 
 def _factor(here: Mapping[str, ModelSeconds], there: Mapping[str, ModelSeconds]) -> float | None:
@@ -223,6 +203,7 @@ def measure(
             _image_seconds(of_kind, images_per_scale)
             for of_kind in sorted(others, key=len, reverse=True)
         ),
+        gpu=here is not None and here.kind.gpu,
     )
 
 
@@ -310,15 +291,14 @@ def per_image(record: TrialRecord, images: int) -> ModelSeconds:
     if timed:
         train, valid = (median(seconds) for seconds in zip(*timed, strict=True))
         return ModelSeconds(train=train / images, valid=valid / images)
-    prior = _prior(record.point.model)
+    prior = _from_ms(*PRIOR_MS.get(record.point.model, (1.0, 1.0)))
     both = median(epoch.seconds for epoch in record.epochs) / images
     share = prior.train / (prior.train + prior.valid)
     return ModelSeconds(train=both * share, valid=both * (1 - share))
 
 
-def _prior(model: str) -> ModelSeconds:
-    train_ms, valid_ms = PRIOR_MS.get(model, (1.0, 1.0))
-    return ModelSeconds(train=train_ms / 1000, valid=valid_ms / 1000)
+def _from_ms(train: float, valid: float) -> ModelSeconds:
+    return ModelSeconds(train=train / 1000, valid=valid / 1000)
 
 
 def _prior_epochs(cell: Cell, recipe: Recipe) -> int:

@@ -23,7 +23,10 @@ class ModelSeconds:
 @with_config(STRICT)
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Calibration:
-    """Times of models on machines with one processor, number of threads and form of the layers."""
+    """Times of models on machines with one processor, number of threads and form of the layers.
+
+    Where ``device`` is no CPU, ``processor`` is the GPU.
+    """
 
     processor: str
     threads: int
@@ -31,6 +34,7 @@ class Calibration:
     torch_version: str
     models: dict[str, ModelSeconds]
     measured_at: str
+    device: str = "cpu"
 
     @property
     def name(self) -> str:

@@ -64,6 +64,7 @@ def _source(outlook: Outlook) -> str:
         "from a calibration of this machine": sources["calibration"],
         "scaled from records of other machines or forms of the layers": sources["other records"],
         "from a table made on one CPU thread": sources["table"],
+        "from a table made on an NVIDIA H200": sources["GPU table"],
         "not known and not counted": sources[""],
     }
     shown = [

@@ -4,9 +4,8 @@ from typing import Any
 import pytest
 
 from lab.records import put_record
-from siconvnet import MODELS
+from siconvnet.models.benchmark import OURS, PAPER
 from tune_jobs.plan.cost import (
-    PRIOR_MS,
     Here,
     Kind,
     Measured,
@@ -15,8 +14,9 @@ from tune_jobs.plan.cost import (
     expect,
     measure,
 )
+from tune_jobs.plan.prior import GPU_PRIOR_MS, PRIOR_MS
 from tune_jobs.point import Cell, Recipe, TrialSpec, cell_of
-from tune_jobs.records.calibration import ModelSeconds
+from tune_jobs.records.calibration import Calibration, ModelSeconds
 from tune_jobs.records.trial import TrialRecord
 from tune_jobs.storage import Storage
 
@@ -56,8 +56,9 @@ def test_without_records_the_table_is_used_and_says_so():
     assert expected.seconds == pytest.approx(PER_SCALE * (73 * 16 * 1.1 + 48 * 0.5) / 1000)
 
 
-def test_every_model_of_the_benchmark_is_in_the_table():
-    assert set(PRIOR_MS) >= {name for name, spec in MODELS.items() if spec.version == 1}
+@pytest.mark.parametrize("table", [PRIOR_MS, GPU_PRIOR_MS])
+def test_every_model_of_ours_is_in_the_tables(table: dict):
+    assert set(table) == {spec.name for spec in (*PAPER, *OURS)}
 
 
 def test_all_scales_take_about_three_times_as_long():
@@ -233,3 +234,39 @@ def test_times_on_a_gpu_are_learned_from_trials_on_gpus(storage):
     assert on_gpu is not None
     assert on_cpu is not None
     assert (on_gpu[1], on_cpu[1]) == (Source.RECORDS, Source.OTHER_RECORDS)
+
+
+def test_a_gpu_of_which_nothing_is_known_has_a_table_of_its_own():
+    expected = expect(CELL, Recipe(), PER_SCALE, measure([], {}, Here.of_calibration(None)))
+    assert expected is not None
+    assert expected.source == Source.GPU_TABLE
+    train, valid = GPU_PRIOR_MS["standard"]
+    images = 73 * 16 * (train + valid) + 48 * valid
+    assert expected.seconds == pytest.approx(PER_SCALE * images / 1000)
+
+
+def test_records_and_calibrations_of_another_gpu_are_scaled_to_this_one(storage):
+    calibrated = Calibration(
+        processor="Fast GPU",
+        threads=1,
+        backend="torch",
+        torch_version="2.13.0",
+        models={"standard": ModelSeconds(train=1e-5, valid=1e-5)},
+        measured_at="2026-11-26T00:00:00Z",
+        device="cuda",
+    )
+    here = Here.of_calibration(calibrated)
+    conv3d = replace(CELL, model="conv3d")
+    records = [
+        put_record(storage, spec(cell), valid_accuracy=0.5, epochs=4, epoch_seconds=seconds)
+        for cell, seconds in ((CELL, 1.0), (conv3d, 7.0))
+    ]
+
+    def found(gpu: str) -> tuple[float, Source]:
+        there = [ran_on(record, device="cuda:0", processor=gpu) for record in records]
+        each = measure(there, {"emoji": PER_SCALE}, here).of("conv3d", "emoji")
+        assert each is not None
+        return (each[0].train + each[0].valid) * 576, each[1]
+
+    assert found("Fast GPU") == (pytest.approx(7.0), Source.RECORDS)
+    assert found("Slow GPU") == (pytest.approx(7 * 576 * 2e-5), Source.OTHER_RECORDS)

@@ -39,12 +39,12 @@ def spec(model: str, seed: int = 1) -> TrialSpec:
 
 
 def test_a_trial_takes_the_share_of_a_gpu_that_its_model_and_images_need():
-    resources = Resources(cpus=2, gpus=1.0, gpu_gb=6.0)
+    resources = Resources(cpus=2, gpus=1.0, gpu_gb=10.0)
     shares = {
         model: resources_of(spec(model), resources, {"emoji": EMOJI})
         for model in ("standard", "conv3d", "my_own")
     }
-    assert shares["standard"] == Resources(cpus=2, gpus=0.1666, gpu_gb=6.0)  # six hold 0.9 GB each
+    assert shares["standard"] == Resources(cpus=2, gpus=0.25, gpu_gb=10.0)  # 1.3 GB each
     assert shares["standard"].gpus < shares["conv3d"].gpus < shares["my_own"].gpus == 1.0
 
 
