@@ -172,7 +172,8 @@ class _TwoStagePeak(torch.autograd.Function):
         scales, c_in = len(first.margins), x.shape[1]
         margin = first.padding + last.padding
         side = first.kernels.shape[-1]
-        planes = F.pad(x.transpose(0, 1), (margin,) * 4).contiguous()
+        planes = x.transpose(0, 1)
+        planes = (F.pad(planes, (margin,) * 4) if margin else planes).contiguous()
         sides = torch.tensor([side - 2 * each for each in first.margins], dtype=torch.int32)
         offsets = torch.tensor(first.margins, dtype=torch.int32) + last.padding
         struct = FirstStageStruct(

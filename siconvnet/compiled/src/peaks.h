@@ -27,12 +27,19 @@ inline Vector within_rounding(Vector largest, Vector lowest) {
 // Keeps the peak of a row of answers, (columns, LANES). `first`: the column of the first of them.
 inline void keep_peak(const float* answers, int columns, int first, const Peaks& peaks,
                       std::size_t at) {
-  Vector largest = load(answers), lowest = largest;
-  for (int j = 1; j < columns; ++j) {
+  Vector largest = load(answers), lowest = largest, other_largest = largest, other_lowest = largest;
+  in_blocks<2>(1, columns, [&](auto size, int j) {  // two chains of comparisons wait less than one
     const Vector answer = load(answers + j * LANES);
     largest = larger(answer, largest);
-    lowest = answer < lowest ? answer : lowest;
-  }
+    lowest = lesser(answer, lowest);
+    if constexpr (decltype(size)::value == 2) {
+      const Vector other = load(answers + (j + 1) * LANES);
+      other_largest = larger(other, other_largest);
+      other_lowest = lesser(other, other_lowest);
+    }
+  });
+  largest = larger(other_largest, largest);
+  lowest = lesser(other_lowest, lowest);
   const Vector enough = within_rounding(largest, lowest);
   Mask column = {};
   for (int j = columns - 1; j >= 0; --j) {

@@ -3,6 +3,8 @@
 // The same source is compiled once for each instruction set; only LANES and IMAGES differ.
 #pragma once
 
+#include <sys/mman.h>
+
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
@@ -55,6 +57,7 @@ inline void store(std::int32_t* to, Mask value) { std::memcpy(to, &value, sizeof
 inline Vector all(float value) { return value - Vector{}; }
 inline Mask all(std::int32_t value) { return value - Mask{}; }
 inline Vector larger(Vector a, Vector b) { return a > b ? a : b; }
+inline Vector lesser(Vector a, Vector b) { return a < b ? a : b; }
 
 inline float sum(Vector value) {
   float total = 0;
@@ -115,7 +118,11 @@ class Store {
       return found;
     }
     void* memory = nullptr;
-    if (posix_memalign(&memory, 64, size) != 0) throw std::bad_alloc();
+    const bool huge = size >= HUGE_PAGE / 2;
+    if (posix_memalign(&memory, huge ? HUGE_PAGE : 64, size) != 0) throw std::bad_alloc();
+#if defined(MADV_HUGEPAGE)  // searches stride through memory; it is a hint, so that failure is no matter
+    if (huge) madvise(memory, size, MADV_HUGEPAGE);
+#endif
     return {memory, size};
   }
 
@@ -131,6 +138,7 @@ class Store {
   }
 
  private:
+  static constexpr std::size_t HUGE_PAGE = std::size_t(2) << 20;
   static constexpr std::size_t MOST_KEPT = std::size_t(256) << 20;
   std::vector<Block> blocks_;
   std::size_t kept_ = 0;
