@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from lab.groups import in_groups
 from lab.pretend_device import PretendDevice
 from siconvnet import MODELS, build_model
+from stir.terminal import counted
 
 GROUPS = (1, 2, 4)  # of scales or frequencies
 
@@ -22,7 +23,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--batch-size", type=int, default=16)
     parser.add_argument("--channels", type=int, default=1)
     args = parser.parse_args(argv)
-    counts = [f"launches, {groups} groups | MB, {groups} groups" for groups in GROUPS]
+    heads = [counted(groups, "group") for groups in GROUPS]
+    counts = [f"launches, {head} | MB, {head}" for head in heads]
     print(f"| model | synchronisations | {' | '.join(counts)} |")
     print(f"|---|---|{'---|' * 2 * len(GROUPS)}")
     for name in MODELS:

@@ -120,7 +120,8 @@ class Fit:
     calls the network ``name``, is raised before the first step otherwise.
 
     With ``capturable``, which says that of the model (see ``register_model``), steps on a CUDA
-    device are recorded and replayed as CUDA graphs; elsewhere it changes nothing.
+    device are recorded and replayed as CUDA graphs, the learning rate with them; elsewhere it
+    changes nothing.
 
     ``state_dict()`` between any two batches holds all there is to go on from: training that was
     stopped, saved, loaded into a fresh ``Fit`` and continued gives the very same numbers.
@@ -187,6 +188,8 @@ class Fit:
     def __iter__(self) -> Iterator[Step]:
         while not self.done:
             yield self._step()
+        if self._graphs:
+            self._graphs.forget()
 
     def state_dict(self) -> dict[str, Any]:
         """Tensors and plain values only, so that it loads with ``weights_only=True``."""
@@ -214,8 +217,9 @@ class Fit:
         )
         self.model.load_state_dict(state["model"])
         # How Adam computes is this one's choice: the state may be from another kind of device.
-        averages = state["optimizer"]["state"]
-        self.optimizer.load_state_dict(self.optimizer.state_dict() | {"state": averages})
+        how = {name: self.optimizer.param_groups[0][name] for name in ("capturable", "fused")}
+        groups = [group | how for group in state["optimizer"]["param_groups"]]
+        self.optimizer.load_state_dict(state["optimizer"] | {"param_groups": groups})
         if self._graphs:
             self._graphs.forget()
         self.epoch, self.batch = state["epoch"], state["batch"]

@@ -3,12 +3,14 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from numbers import Integral
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from siconvnet.modes.constants import constant
+from siconvnet.modes.precision import full_precision
 
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "area")
 
@@ -167,8 +169,11 @@ def bilinear(
     """``F.interpolate`` by bilinear interpolation, as the one operator that it usually is.
 
     Where PyTorch is asked for deterministic algorithms, ``F.interpolate`` takes a GPU through
-    dozens of operators, for the sake of a gradient: here for what has none, or one of its own.
+    dozens of operators for the sake of its gradient, which is seldom needed here.
     """
+    if x.requires_grad and torch.is_grad_enabled():
+        how: dict[str, Any] = {"mode": "bilinear", "align_corners": align_corners}
+        return F.interpolate(x, size, factors, **how)
     return torch.ops.aten.upsample_bilinear2d.vec(x, size, align_corners, factors)
 
 
@@ -182,7 +187,8 @@ def shrunk(x: Tensor, side: int) -> Tensor:
         return F.interpolate(x, size=(side, side), mode="bilinear", align_corners=True)
     height, width = x.shape[-2:]
     matrix = shrink_matrix(height, width, side, x.dtype, x.device)
-    return (x.flatten(-2) @ matrix).unflatten(-1, (side, side))
+    with full_precision(x.device):
+        return (x.flatten(-2) @ matrix).unflatten(-1, (side, side))
 
 
 @constant

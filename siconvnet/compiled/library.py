@@ -30,12 +30,21 @@ class Library:
     def __init__(self, instruction_set: str) -> None:
         self.name = f"compiled-{instruction_set}"
         self._functions = ctypes.CDLL(str(library_path(instruction_set)))
-        self._functions.use_openmp(*openmp_functions())
+        self._function("use_openmp")(*openmp_functions())
 
     def call(self, function: str, *args: Any) -> None:
         """Run a loop on tensors (their memory; None: no such), structures and integers."""
-        if getattr(self._functions, function)(*map(_as_argument, args)):
+        if self._function(function)(*map(_as_argument, args)):
             raise MemoryError("The layer needs more memory for its search than there is.")
+
+    def _function(self, name: str) -> Any:
+        try:
+            return getattr(self._functions, name)
+        except AttributeError:
+            raise RuntimeError(
+                f"The compiled loops must be of the same version as the code; {self.name} has no "
+                f"{name}. Install again (pip install -e .), or set {VARIABLE}={TORCH}."
+            ) from None
 
 
 def _as_argument(value: Any) -> Any:

@@ -72,8 +72,9 @@ def register_model(
 
     ``capturable`` lets training on a GPU record its steps as CUDA graphs and replay them, a few
     times as fast. It promises that the model, in training and in evaluation, does the same with
-    every batch of one shape and asks for no value of a tensor (``item``, ``if x.sum() > 0``,
-    ``x[mask]``): what Python does is recorded once and never run again.
+    every batch of one shape, asks for no value of a tensor (``item``, ``if x.sum() > 0``,
+    ``x[mask]``) and makes no tensor on the GPU from Python's numbers (``torch.tensor(2.0,
+    device=x.device)``): what Python does is recorded once and never run again.
 
     An installed package makes its models known everywhere by entry points of the group
     ``siconvnet.models``: each has a model's name and refers to the module that registers it.

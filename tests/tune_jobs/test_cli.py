@@ -129,6 +129,7 @@ def test_a_finished_study_says_that_nothing_is_left_and_does_not_start_ray(
         ([*TRAIN, "--dataset", "emoji", "--model", "disko"], "Did you mean 'disco'?"),
         ([*TRAIN, "--dataset", "emoji", "--scenario", "7"], "scenario must be one of"),
         ([*TRAIN, "--dataset", "emoji", "--device", "cuda"], "there is none here"),
+        (["calibrate", "--device", "cuda"], "there is none here"),
         ([*TRAIN, "--dataset", "emoji", "--kernel-size", "9"], "3, 7, 11"),
         ([*TRAIN, "--dataset", "emoji", "--model", "disco"], "disco"),
         ([*TRAIN, "--dataset", "emoji", "--seed", "-3"], "seed must be a whole number"),

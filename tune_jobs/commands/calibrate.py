@@ -1,7 +1,7 @@
 """``tune-jobs calibrate``: time one batch of each model, so that ``plan`` knows this machine."""
 
 import argparse
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from stir.terminal import counted
 from tune_jobs.commands import options
@@ -46,9 +46,8 @@ def _calibrate(args: argparse.Namespace) -> int:
     storage.check_writable()
     options.say(f"{here.processor}, {counted(here.threads, 'thread')}, layers by {here.backend}")
     print(f"{'model':20} {'training':>10} {'inference':>10}   ms per image")
-    on: Any = {"threads": args.threads, "device": args.device}
-    before = calibration_here(storage, **on)
-    found = calibrate(models, **on, report=_show, known=before)
+    known = calibration_here(storage, threads=args.threads, device=args.device)
+    found = calibrate(models, threads=args.threads, device=args.device, report=_show, known=known)
     key = calibration_key(found.name)
     storage.write(key, found.to_json())
     print(f"stored as {storage.uri}/{key}; `tune-jobs plan` uses it on machines like this one")

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from tune_jobs.plan.opened import OpenedStudy
     from tune_jobs.plan.outlook import CellOutlook, Outlook
     from tune_jobs.storage import Storage
+    from tune_jobs.study.study import Resources
 
 
 def add(commands) -> None:
@@ -56,8 +57,7 @@ def _plan(args: argparse.Namespace) -> int:
 
     plan_machines.require_machines(args)
     opened = open_study(load_study(args.study), args.data)
-    cpus = opened.study.resources.cpus
-    slots = args.max_concurrent or max(1, available_cores() // cpus)
+    slots = args.max_concurrent or _at_once_here(opened.study.resources)
     storage = Storage(args.storage)
     storage.require_bucket()
     inventory = take_inventory(storage)
@@ -77,6 +77,18 @@ def _plan(args: argparse.Namespace) -> int:
     if fleets:
         plan_machines.show(fleets, args, opened.study.resources)
     return 0
+
+
+def _at_once_here(resources: "Resources") -> int:
+    """How many trials this machine runs at once: as its cores allow, or one for each GPU.
+
+    Those that share a GPU take so much longer that no more of them are done.
+    """
+    if resources.gpus:
+        import torch
+
+        return max(1, torch.cuda.device_count())
+    return max(1, available_cores() // resources.cpus)
 
 
 def _fleets(

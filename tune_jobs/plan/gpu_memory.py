@@ -62,7 +62,7 @@ def gpu_share(
 
     A model that is not in the table, or does not fit as it is thought to, gets a GPU of its own.
 
-    >>> gpu_share("standard", channels=1, images_bytes=10**8, gpu_bytes=4 * 10**9)
+    >>> gpu_share("standard", channels=1, images_bytes=10**8, gpu_bytes=5 * 10**9)
     0.25
     >>> gpu_share("my own", channels=1, images_bytes=10**8, gpu_bytes=4 * 10**9)
     1.0

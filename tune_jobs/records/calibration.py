@@ -39,7 +39,8 @@ class Calibration:
     @property
     def name(self) -> str:
         """What distinguishes this kind of machine from others, as a part of a key."""
-        text = f"{self.processor} {self.backend} {self.threads}"
+        threads = self.threads if self.device == "cpu" else ""  # beside a GPU they count for little
+        text = f"{self.processor} {self.backend} {threads}"
         return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[-64:].strip("-")
 
     def to_json(self) -> bytes:

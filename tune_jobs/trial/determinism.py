@@ -14,15 +14,23 @@ import torch
 
 from tune_jobs.trial.memory import keep_freed_memory
 
-# With more room cuBLAS may choose another way to sum from one call to the next.
-CUBLAS_WORKSPACES = ":4096:8"
-# PyTorch warns of operators that have no order in general; as these models use them they have one:
+CUBLAS_WORKSPACES = ":4096:8"  # one of two values that make cuBLAS deterministic, says PyTorch
+# PyTorch warns of operators that have no order in general. As the models here use these, they have:
 # a median's value, pooling in tiles that do not overlap, a grid's gradient without the image's.
-UNORDERED = ".* does not have a deterministic implementation"
+ORDERED = "|".join(
+    (
+        "median CUDA with indices output",
+        "adaptive_max_pool2d_backward_cuda",
+        "grid_sampler_2d_backward_cuda",
+    )
+)
 
 
 def begin_alike(seed: int, *, threads: int, device: str) -> None:
-    """Put this process into the state that every trial on ``device`` begins in."""
+    """Put this process into the state that every trial on ``device`` begins in.
+
+    A user's model may use operators that a GPU does in no fixed order; PyTorch warns of each.
+    """
     keep_freed_memory()
     random.seed(seed)
     np.random.seed(seed)  # noqa: NPY002  (the generator that a user's own model may draw from)
@@ -35,5 +43,5 @@ def begin_alike(seed: int, *, threads: int, device: str) -> None:
     deterministic.fill_uninitialized_memory = False  # which the layers never read
     if device != "cpu":
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", CUBLAS_WORKSPACES)
-        warnings.filterwarnings("ignore", UNORDERED, category=UserWarning)
+        warnings.filterwarnings("ignore", f"({ORDERED}) does not have a", category=UserWarning)
     torch.cuda.empty_cache()  # of the trial before; others share the GPU

@@ -51,3 +51,11 @@ def test_a_misspelt_form_is_an_error_that_lists_all(monkeypatch):
     monkeypatch.setenv(VARIABLE, "compiled-avx")
     with pytest.raises(ValueError, match="SICONVNET_BACKEND must be one of torch, compiled, comp"):
         backend()
+
+
+@pytest.mark.skipif(not library.usable_instruction_sets(), reason="nothing was compiled")
+def test_loops_of_another_version_say_that_they_are():
+    loops = library.Library("portable")
+    said = "must be of the same version as the code; compiled-portable has no newer_loop. Install"
+    with pytest.raises(RuntimeError, match=said):
+        loops.call("newer_loop")

@@ -4,13 +4,15 @@ from pathlib import Path
 import pytest
 import torch
 
+from stir.cores import processor_name
 from tune_jobs import cli
 from tune_jobs.records.calibration import Calibration, ModelSeconds
 from tune_jobs.records.keys import calibration_key, parse_key
 from tune_jobs.records.schema import RecordError
 from tune_jobs.storage import Storage
 from tune_jobs.storage.reader import read_calibration
-from tune_jobs.trial.calibrate import calibrate, this_machine
+from tune_jobs.study.study import Resources
+from tune_jobs.trial.calibrate import calibrate, machine_of_trials, this_machine
 
 
 def nobody(model: str, seconds: ModelSeconds) -> None:
@@ -94,6 +96,29 @@ def test_what_calibrate_stored_is_what_plan_reckons_with(
     assert cli.main(["plan", str(study), *places]) == 0
     shown = " ".join(capsys.readouterr().out.split())
     assert "from a calibration of this machine for 1 of 2 cells" in shown
+
+
+def test_trials_on_a_gpu_are_those_of_another_machine_where_there_is_none(storage: Storage):
+    assert machine_of_trials(storage, Resources(gpus=1.0)) is None
+    here = machine_of_trials(storage, Resources(cpus=3))
+    assert here is not None
+    assert (here.device, here.threads, here.processor) == ("cpu", 3, processor_name())
+
+
+def test_a_gpu_has_one_calibration_whatever_threads_its_trials_have():
+    names = {
+        Calibration(
+            processor="NVIDIA H200",
+            threads=threads,
+            backend="torch",
+            torch_version="2.13.0",
+            models={},
+            measured_at="2026-11-26T00:00:00Z",
+            device="cuda",
+        ).name
+        for threads in (1, 2)
+    }
+    assert names == {"nvidia-h200-torch"}
 
 
 def test_a_calibration_that_is_damaged_is_named(storage: Storage):

@@ -1,3 +1,4 @@
+import os
 import random
 
 import numpy as np
@@ -27,11 +28,13 @@ def test_a_trial_begins_in_the_same_state_whatever_the_process_did_before():
 
 
 def test_a_trial_on_a_gpu_asks_for_one_order_of_its_sums(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", "")
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG")  # so that it is unset again after the test
     threads = torch.get_num_threads()
     try:
         begin_alike(3, threads=threads, device="cuda")  # needs no GPU: none is used yet
         assert torch.are_deterministic_algorithms_enabled()
         assert torch.is_deterministic_algorithms_warn_only_enabled()
+        assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
     finally:
         begin_alike(3, threads=threads, device="cpu")
