@@ -21,7 +21,8 @@ def zero_margins(basis: Tensor) -> tuple[int, ...]:
     side = basis.shape[-1]
     if basis.device.type == "meta":  # no values to read
         return (0,) * basis.shape[1]
-    distance = (torch.arange(side, device="cpu") - side // 2).abs()
-    ring = torch.maximum(distance[:, None], distance)
+    nearest = torch.arange(side, device="cpu")
+    nearest = torch.minimum(nearest, nearest.flip(0))
+    ring = torch.minimum(nearest[:, None], nearest)
     used = basis.ne(0).any(dim=0).cpu()
-    return tuple(side // 2 - int((ring * scale).max()) for scale in used)
+    return tuple(int(ring.where(scale, (side - 1) // 2).min()) for scale in used)

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from siconvnet.baselines import Conv2d, Conv3d, KanazawaConv2d, SESConv2d, XuConv2d
+from siconvnet.baselines.convolution import is_ordinary
 from siconvnet.compiled.library import covers
 from siconvnet.compiled.stages import covers_banks, two_stage_peak
 from siconvnet.compiled.volume import volume_peak
@@ -31,9 +32,9 @@ def peak_of_stages(stage1: nn.Module, stage2: Any, x: Tensor) -> Tensor:
 def compiled_peak(stage1: nn.Module, stage2: nn.Module, x: Tensor) -> Tensor | None:
     """The same by compiled loops, or None if they do not know these sizes."""
     if isinstance(stage1, SiConv2d) and isinstance(stage2, Conv3d):
-        depth = stage2.weight.shape[-1]
+        depth = stage2.weight.shape[-1]  # and side
         side = min(x.shape[2:]) - stage1.kernel_size + 1
-        if stage1.padding or min(stage1.num_scales, side) < depth:
+        if stage1.padding or depth % 2 == 0 or min(stage1.num_scales, side) < depth:
             return None
         stage1.check_input(x)
         first = (stage1.weight, bias_of(stage1), stage1.ladder)
@@ -63,7 +64,8 @@ def covers_stages(stage1: nn.Module, stage2: nn.Module, x: Tensor) -> bool:
     assert isinstance(stage2.weight, Tensor)
     first, last = stage1.weight.shape, stage2.weight.shape
     return (
-        getattr(stage1, "lifting", True)
+        all(is_ordinary(each) for each in (stage1, stage2) if isinstance(each, (Conv2d, Conv3d)))
+        and getattr(stage1, "lifting", True)
         and not getattr(stage2, "lifting", False)
         and (x.shape[1], first[0]) == (first[1], last[1])
         and not any(map(_is_watched, (stage1, stage2)))

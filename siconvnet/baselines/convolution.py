@@ -1,5 +1,6 @@
 """PyTorch's convolutions, with the ``peak`` that a last stage needs."""
 
+from numbers import Integral
 from typing import Any
 
 import torch
@@ -37,6 +38,7 @@ class Conv2d(nn.Conv2d):
         dtype: torch.dtype | None = None,
     ) -> None:
         check_square(kernel_size)
+        check_padding(padding)
         options: Any = {"bias": bias, "device": device, "dtype": dtype}
         super().__init__(in_channels, out_channels, kernel_size, padding=padding, **options)
         self.plain = plain
@@ -48,7 +50,7 @@ class Conv2d(nn.Conv2d):
     def peak(self, x: Tensor) -> Tensor:
         """The largest answer of each image and channel, (N, O)."""
         # What is compiled is the plain form: its search is one whole graph without settings.
-        if by_the_book(self, x) or torch.compiler.is_compiling():
+        if by_the_book(self, x) or torch.compiler.is_compiling() or not is_ordinary(self):
             return GlobalMaxPool()(self(x))
         check_channels(x, self.in_channels, ndim=4)
         return conv_peak(x, self.weight, self.bias, padding=int(self.padding[0]))
@@ -91,7 +93,27 @@ class Conv3d(nn.Conv3d):
 
     def peak(self, x: Tensor) -> Tensor:
         """The largest answer of each image and channel, (N, O)."""
-        if by_the_book(self, x):
+        if by_the_book(self, x) or not is_ordinary(self):
             return GlobalMaxPool()(self(x))
         check_channels(x, self.in_channels, ndim=5)
         return volume_peak(x, self.weight, self.bias)
+
+
+def check_padding(padding: object) -> None:
+    """Refuse a frame that is not one number of pixels."""
+    if not isinstance(padding, Integral) or int(padding) < 0:
+        raise ValueError(
+            f"padding must be one whole number of pixels, 0 or more; got {padding!r:.60}, and "
+            "kernel_size // 2 lets an odd kernel answer to every pixel."
+        )
+
+
+def is_ordinary(layer: nn.Conv2d | nn.Conv3d) -> bool:
+    """Whether the layer is as it was built: PyTorch lets other strides and such be set later on."""
+    one = (1,) * len(layer.kernel_size)
+    frames = {layer.padding[:1] * len(one)} if isinstance(layer, nn.Conv2d) else {(0, 0, 0)}
+    return (
+        (layer.stride, layer.dilation, layer.groups) == (one, one, 1)
+        and layer.padding_mode == "zeros"
+        and layer.padding in frames
+    )

@@ -116,12 +116,13 @@ def plane(
 
 
 def covers_banks(x: Tensor, first: KernelBank, last: KernelBank) -> bool:
-    """Whether kernels fit, and pad not at all or to answers of the images' size."""
+    """Whether kernels have a middle and fit, and pad not at all or to answers of images' size."""
     side = min(x.shape[2:])
     for bank in (first, last):
         kernel_size = bank.kernels.shape[-1]
         same_size = bank.padding == kernel_size // 2
-        if not all(same_size or bank.padding <= margin for margin in bank.margins):
+        framed = all(same_size or 0 <= bank.padding <= margin for margin in bank.margins)
+        if kernel_size % 2 == 0 or not framed:
             return False
         side += 2 * bank.padding - kernel_size + 1
     return side >= 1 and len(first.margins) == len(last.margins)

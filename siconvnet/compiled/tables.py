@@ -201,6 +201,8 @@ def fold_matrices(kernel_size: int, *, mirrored: bool) -> tuple[Tensor, Tensor]:
     unit = torch.eye(kernel_size)
     if not mirrored:
         return unit, unit
+    if kernel_size % 2 == 0:
+        raise ValueError(f"The loops fold kernels about their middle tap; got {kernel_size} taps.")
     even = (unit + unit.flip(0))[: kernel_size // 2 + 1]
     even[-1] /= 2
     return even, (unit - unit.flip(0))[: kernel_size // 2]
@@ -209,7 +211,7 @@ def fold_matrices(kernel_size: int, *, mirrored: bool) -> tuple[Tensor, Tensor]:
 def folded(library: Library, weight: Tensor, *, mirrored: bool) -> Tensor:
     """Learned kernels (O, C, k, k) as the scan reads them: (row taps, column taps, C, filled O)."""
     o, c, k, _ = weight.shape
-    count = k if mirrored else 2 * k
+    count = sum(map(len, fold_matrices(k, mirrored=mirrored)))
     taps = torch.empty(count, count, c, filled(o))
     library.call("folded_taps", FourAxesStruct.of(weight), int(mirrored), taps)
     return taps

@@ -153,3 +153,9 @@ def test_a_kernel_size_with_two_numbers_is_refused_in_a_sentence(build: Callable
     sentence = "kernel_size must be one whole number, as kernels are square; got (7, 7), try 7."
     with pytest.raises(ValueError, match=re.escape(sentence)):
         build((7, 7))
+
+
+@pytest.mark.parametrize("padding", ["same", (1, 0), -1, 0.5])
+def test_a_padding_that_is_not_one_number_of_pixels_is_refused_in_a_sentence(padding: Any):
+    with pytest.raises(ValueError, match=r"padding must be one whole number of pixels.*; got "):
+        Conv2d(1, 2, 3, padding=padding)

@@ -57,7 +57,7 @@ std::vector<Fold> folds_of(int side, bool mirrored) {
     for (int tap = 0; tap < halves; ++tap) {
       folds.push_back({tap, side - 1 - tap, mirrored ? sign : 0.0f});
     }
-    if (mirrored && sign > 0) folds.push_back({side / 2, side / 2, 0.0f});
+    if (mirrored && side % 2 != 0 && sign > 0) folds.push_back({side / 2, side / 2, 0.0f});
   }
   return folds;
 }

@@ -1,6 +1,7 @@
 """Two stages by compiled loops against the plain form in double precision."""
 
 import copy
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -18,6 +19,7 @@ from siconvnet import (
     XuConv2d,
     build_model,
 )
+from siconvnet.compiled.tables import fold_matrices
 from siconvnet.networks import TwoStageNetwork
 from siconvnet.stages import covers_stages
 
@@ -169,3 +171,57 @@ def test_a_gradient_of_a_gradient_is_refused_by_the_name_of_what_would_do(form, 
     once = torch.autograd.grad(logits.square().sum(), parameters, create_graph=True)
     with pytest.raises(RuntimeError, match=r"once; for a gradient of a gradient .* plain=True\."):
         torch.autograd.grad(sum(found.square().sum() for found in once), parameters)
+
+
+def two_steerable(side: int, *, empty: int) -> Stages:
+    """Layers whose functions have one row and column of zeros."""
+    basis = torch.rand(4, 2, side, side)
+    basis[:, :, empty] = basis[:, :, :, empty] = 0
+    return (
+        SESConv2d(2, 3, basis=basis, lifting=True),
+        SESConv2d(3, 5, basis=basis, lifting=False),
+    )
+
+
+EVEN: dict[str, Callable[[int], Stages]] = {
+    "first": lambda side: (Conv2d(2, 3, side), Conv2d(3, 5, 3)),
+    "last": lambda side: (Conv2d(2, 3, 3, padding=1), Conv2d(3, 5, side, padding=side // 2)),
+    "both": lambda side: (Conv2d(2, 3, side, padding=1), Conv2d(3, 5, side)),
+    "volume": lambda side: (SiConv2d(2, 3, num_scales=5, kernel_size=3), Conv3d(3, 5, side)),
+    "steerable, empty first": lambda side: two_steerable(side, empty=0),
+    "steerable, empty last": lambda side: two_steerable(side, empty=-1),
+}
+
+
+@pytest.mark.parametrize("side", [2, 4])
+@pytest.mark.parametrize("kind", EVEN)
+def test_kernels_of_an_even_side_are_left_to_the_pytorch_form(any_form, kind, side):
+    torch.manual_seed(0)
+    layers, x = EVEN[kind](side), torch.rand(3, 2, 17, 14)
+    ours = answer_and_gradients(layers, x)
+    for layer in layers:
+        layer.zero_grad()
+    plain = answer_and_gradients(by_the_book(layers), x.double())
+    for fast, slow in zip(ours, plain, strict=True):
+        torch.testing.assert_close(fast.double(), slow, rtol=2e-5, atol=2e-5)
+
+
+def test_an_even_kernel_is_not_folded():
+    with pytest.raises(ValueError, match="about their middle tap; got 4 taps"):
+        fold_matrices(4, mirrored=True)
+
+
+@pytest.mark.parametrize(
+    ("changed", "value"),
+    [("stride", (2, 2)), ("dilation", (2, 2)), ("padding", (1, 0)), ("padding_mode", "circular")],
+)
+@pytest.mark.parametrize("stage", [0, 1])
+def test_a_convolution_that_was_changed_is_left_to_pytorch(form, stage, changed, value):
+    torch.manual_seed(0)
+    layers, x = (Conv2d(2, 3, 3, padding=1), Conv2d(3, 5, 3, padding=1)), torch.rand(3, 2, 12, 11)
+    setattr(layers[stage], changed, value)
+    plain = answer_and_gradients(by_the_book(layers), x.double())
+    for layer in layers:
+        layer.zero_grad()
+    for fast, slow in zip(answer_and_gradients(layers, x), plain, strict=True):
+        torch.testing.assert_close(fast.double(), slow, rtol=2e-5, atol=2e-5)
