@@ -34,7 +34,8 @@ class Library:
 
     def call(self, function: str, *args: Any) -> None:
         """Run a loop on tensors (their memory; None: no such), structures and integers."""
-        if self._function(function)(*map(_as_argument, args)):
+        held = [_in_memory(arg) if isinstance(arg, Tensor) else arg for arg in args]
+        if self._function(function)(*map(_as_argument, held)):
             raise MemoryError("The layer needs more memory for its search than there is.")
 
     def _function(self, name: str) -> Any:
@@ -45,6 +46,11 @@ class Library:
                 f"The compiled loops must be of the same version as the code; {self.name} has no "
                 f"{name}. Install again (pip install -e .), or set {VARIABLE}={TORCH}."
             ) from None
+
+
+def _in_memory(tensor: Tensor) -> Tensor:
+    """The tensor, its numbers lying in memory as they are: a sign and zeros may be kept aside."""
+    return tensor.clone() if tensor._is_zerotensor() else tensor.resolve_neg()
 
 
 def _as_argument(value: Any) -> Any:
@@ -130,8 +136,9 @@ def usable_instruction_sets() -> tuple[str, ...]:
 def covers(*tensors: Tensor | None) -> bool:
     """Whether compiled loops serve these tensors: plain ones, in float32, on the CPU, finite.
 
-    Under a mode that watches PyTorch's operations, such as one of fake tensors or of a compiler,
-    the PyTorch form is used, and for values that are not finite: the loops' search for the largest
+    Their numbers have to lie in memory, with no sign or zeros that PyTorch keeps beside it. Under a
+    mode that watches PyTorch's operations, such as one of fake tensors or of a compiler, the
+    PyTorch form is used, and for values that are not finite: the loops' search for the largest
     answer would pass NaN over.
     """
     given = [tensor for tensor in tensors if tensor is not None]
@@ -141,6 +148,8 @@ def covers(*tensors: Tensor | None) -> bool:
             and tensor.dtype == torch.float32
             and tensor.device.type == "cpu"
             and tensor.layout == torch.strided
+            and tensor.numel() > 0
+            and not (tensor.is_neg() or tensor._is_zerotensor())
             for tensor in given
         )
         and not torch.compiler.is_compiling()

@@ -222,3 +222,36 @@ def test_what_is_not_finite_in_pixels_or_weights_is_not_finite_in_the_answer(for
     assert stage.peak(x).isnan().tolist() == [[True, True], [False, False]]
     stage.conv.weight.data[1] = torch.nan
     assert stage.peak(x[1:]).isnan().tolist() == [[False, True]]
+
+
+@pytest.mark.parametrize("of", ["images", "weight", "gradient"])
+@pytest.mark.parametrize("mode", ["pixel", "energy"])
+def test_a_sign_that_pytorch_keeps_beside_the_numbers_counts(form, mode, of):
+    torch.manual_seed(0)
+    conv = SiConv2d(1, 16, num_scales=3, kernel_size=5, padding=True)
+    stage = PooledSiConv2d(conv, ScalePool(mode))
+    x, weight, given = torch.randn(2, 1, 12, 11), stage.conv.weight, torch.randn(2, 16)
+
+    def step() -> list[Tensor]:
+        peak = stage.peak(x)
+        gradient = torch._neg_view(-given) if of == "gradient" and negated else given
+        stage.zero_grad()
+        peak.backward(gradient)
+        return [stage(x).detach(), peak.detach(), weight.grad]
+
+    negated = False
+    expected = step()
+    negated = True
+    if of == "images":
+        x = torch._neg_view(-x)
+    if of == "weight":
+        weight.data = torch._neg_view(-weight.data)
+    for ours, theirs in zip(step(), expected, strict=True):
+        torch.testing.assert_close(ours, theirs, **CLOSE)
+
+
+def test_zeros_without_memory_are_zeros(form):
+    stage = PooledSiConv2d(SiConv2d(1, 16, num_scales=3, kernel_size=5), ScalePool("pixel"))
+    x = torch._efficientzerotensor((2, 1, 12, 11))
+    torch.testing.assert_close(stage.peak(x), stage.peak(torch.zeros(x.shape)), **CLOSE)
+    torch.testing.assert_close(stage(x), stage(torch.zeros(x.shape)), **CLOSE)
