@@ -9,6 +9,7 @@ GCC or Clang with their sanitizers.
 
 import os
 import platform
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -43,9 +44,9 @@ FLAGS = {
 
 def build(instruction_set: str, target: Path) -> None:
     """Compile the loops with sanitizers."""
-    compiler = os.environ.get("CXX", "c++")
+    compiler = shlex.split(os.environ.get("CXX", "c++"))
     sources = sorted(map(str, SOURCES.glob("*.cpp")))
-    command = [compiler, "-std=c++17", "-shared", "-fPIC", "-pthread", *SANITIZERS]
+    command = [*compiler, "-std=c++17", "-shared", "-fPIC", "-pthread", *SANITIZERS]
     command += [*FLAGS[instruction_set], *sources, "-o", str(target)]
     subprocess.run(command, check=True)
 
@@ -66,6 +67,8 @@ def networks() -> list[tuple[TwoStageNetwork, torch.Tensor]]:
     cases += [
         (Conv2d(2, 3, 3), Conv2d(3, 5, 3), (3, 2, 11, 8)),
         (Conv2d(1, 3, 5, padding=2), Conv2d(3, 5, 5, padding=2), (1, 1, 5, 9)),
+        (Conv2d(1, 3, 4, padding=2), Conv2d(3, 5, 4, padding=2), (2, 1, 7, 9)),
+        (SiConv2d(2, 3, num_scales=5, kernel_size=3), Conv3d(3, 5, 4), (2, 2, 13, 12)),
         (KanazawaConv2d(2, 3, 3), KanazawaConv2d(3, 17, 5), (3, 2, 14, 11)),
         (XuConv2d(1, 3, 7), XuConv2d(3, 17, 7), (2, 1, 12, 15)),
         (
@@ -111,9 +114,9 @@ def main() -> int:
             exercise()
         print(f"{sys.argv[1]}: nothing found")
         return 0
-    compiler = os.environ.get("CXX", "c++")
+    compiler = shlex.split(os.environ.get("CXX", "c++"))
     runtime = [
-        subprocess.check_output([compiler, f"-print-file-name={name}"], text=True).strip()
+        subprocess.check_output([*compiler, f"-print-file-name={name}"], text=True).strip()
         for name in ("libasan.so", "libubsan.so")
     ]
     x86 = platform.machine().lower() in ("x86_64", "amd64")

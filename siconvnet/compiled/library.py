@@ -21,6 +21,7 @@ VARIABLE = "SICONVNET_BACKEND"
 TORCH = "torch"
 INSTRUCTION_SETS = ("avx512", "avx2", "portable")  # widest first
 OPENMP_FUNCTIONS = ("GOMP_parallel", "omp_get_thread_num", "omp_get_num_threads")
+PROCESS = os.getpid()  # that has the threads of PyTorch; a forked one has none of them
 CHANNEL_BLOCK = 16  # the loops take numbers of channels filled up to multiples of this
 
 
@@ -30,7 +31,7 @@ class Library:
     def __init__(self, instruction_set: str) -> None:
         self.name = f"compiled-{instruction_set}"
         self._functions = ctypes.CDLL(str(library_path(instruction_set)))
-        self._function("use_openmp")(*openmp_functions())
+        self._function("use_openmp")(*openmp_functions(), PROCESS)
 
     def call(self, function: str, *args: Any) -> None:
         """Run a loop on tensors (their memory; None: no such), structures and integers."""
@@ -64,14 +65,15 @@ def openmp_functions() -> tuple[Any, ...]:
 
     GCC's interface, which the runtimes of GCC, LLVM and Intel export on Linux.
     """
-    try:
-        torch_and_what_it_needs = ctypes.CDLL(torch._C.__file__)
-        return tuple(
-            ctypes.cast(getattr(torch_and_what_it_needs, name), ctypes.c_void_p)
-            for name in OPENMP_FUNCTIONS
-        )
-    except (OSError, AttributeError):
-        return (None,) * len(OPENMP_FUNCTIONS)
+    for where in (None, torch._C.__file__):  # as PyTorch is linked: what was preloaded comes first
+        try:
+            library = ctypes.CDLL(where)
+            return tuple(
+                ctypes.cast(getattr(library, name), ctypes.c_void_p) for name in OPENMP_FUNCTIONS
+            )
+        except (OSError, AttributeError):
+            continue
+    return (None,) * len(OPENMP_FUNCTIONS)
 
 
 def library_path(instruction_set: str) -> Path:

@@ -1,7 +1,9 @@
 // The gradient of a first stage's kernels, where each answer has chosen one scale, and which answers
 // see nothing but black.
 
+#include <algorithm>
 #include <cstring>
+#include <limits>
 
 #include "problem.h"
 
@@ -105,7 +107,9 @@ inline Shorts lesser(Shorts a, Shorts b) { return a < b ? a : b; }
 EXPORT int black_scales(const Images* images, int image_height, int image_width, int kernel_size,
                         int scales, int padded, std::int16_t* black) {
   return guarded([&] {
-    const int count = images->count, far = image_height + image_width + kernel_size + scales;
+    const int count = images->count;
+    const int far = std::min(image_height + image_width + kernel_size + scales,
+                             std::numeric_limits<std::int16_t>::max() - 1);
     const int height = padded ? image_height : image_height - kernel_size + 1;
     const int width = padded ? image_width : image_width - kernel_size + 1;
     // Distance to the next pixel that is not black, a step to each of eight neighbours being 1.

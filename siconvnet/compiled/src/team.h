@@ -3,6 +3,8 @@
 #pragma once
 
 #include <atomic>
+#include <cfenv>
+#include <chrono>
 #include <condition_variable>
 #include <exception>
 #include <mutex>
@@ -18,9 +20,12 @@ struct OpenMP {
   int (*team_size)();
 };
 
-// The runtime that was named to use_openmp, or null; null, too, in a process forked since then, to
-// which no thread of the runtime has come along.
+// The runtime that was named to use_openmp, which stays as it is, or null; null, too, in a process
+// forked from the one that it was named for, to which no thread of the runtime has come along.
 const OpenMP* openmp();
+
+// How many processors this thread may use.
+int usable_processors();
 
 namespace {
 
@@ -31,6 +36,30 @@ inline void pause_briefly() {
   asm volatile("yield");
 #endif
 }
+
+// How a thread rounds and what it takes for zero: threads of OpenMP know only what they were set to.
+class FloatingPointMode {
+ public:
+  FloatingPointMode() { std::fegetenv(&mode_); }
+
+  // Has a thread compute in this mode as long as it lives.
+  class Here {
+   public:
+    explicit Here(const FloatingPointMode& wanted) {
+      std::fegetenv(&before_);
+      std::fesetenv(&wanted.mode_);
+    }
+    ~Here() { std::fesetenv(&before_); }
+    Here(const Here&) = delete;
+    Here& operator=(const Here&) = delete;
+
+   private:
+    std::fenv_t before_;
+  };
+
+ private:
+  std::fenv_t mode_;
+};
 
 class Team {
  public:
@@ -53,13 +82,16 @@ class Team {
   template <class Work>
   static void run(int most, const Work& work) {
     Team team;
+    const FloatingPointMode mode;
     const auto part = [&](int number, int size) {
+      const FloatingPointMode::Here here(mode);
       try {
         work(Member{team, number, size});
       } catch (...) {
         team.fail();
       }
     };
+    if (most > 1) team.processors_ = usable_processors();
     if (most == 1) {
       part(0, 1);
     } else if (const OpenMP* runtime = openmp()) {
@@ -123,12 +155,24 @@ class Team {
     const auto over = [&] {
       return phase_.load(std::memory_order_acquire) != phase || failed_.load(std::memory_order_acquire);
     };
-    for (int turn = 0; turn < TURNS && !over(); ++turn) pause_briefly();
+    if (size <= processors_) wait_busily(over);
     if (!over()) {
       std::unique_lock<std::mutex> lock(mutex_);
       changed_.wait(lock, over);
     }
     if (phase_.load(std::memory_order_acquire) == phase) throw Abandoned{};
+  }
+
+  template <class Over>
+  static void wait_busily(const Over& over) {
+    constexpr int TURNS = 16;  // between looks at the clock
+    const auto end = std::chrono::steady_clock::now() + BUSILY;
+    do {
+      for (int turn = 0; turn < TURNS; ++turn) {
+        if (over()) return;
+        pause_briefly();
+      }
+    } while (std::chrono::steady_clock::now() < end);
   }
 
   void fail() {
@@ -138,8 +182,9 @@ class Team {
     changed_.notify_all();
   }
 
-  static constexpr int TURNS = 2000;  // some 20 microseconds, much less than a phase takes
+  static constexpr std::chrono::microseconds BUSILY{50};  // less than a phase takes
 
+  int processors_ = 1;
   std::atomic<int> arrived_{0};
   std::atomic<unsigned> phase_{0};
   std::atomic<bool> failed_{false};

@@ -118,7 +118,7 @@ class Store {
       return found;
     }
     void* memory = nullptr;
-    const bool huge = size >= HUGE_PAGE / 2;
+    const bool huge = size >= HUGE_PAGE;
     if (posix_memalign(&memory, huge ? HUGE_PAGE : 64, size) != 0) throw std::bad_alloc();
 #if defined(MADV_HUGEPAGE)  // searches stride through memory; it is a hint, so that failure is no matter
     if (huge) madvise(memory, size, MADV_HUGEPAGE);
@@ -126,10 +126,14 @@ class Store {
     return {memory, size};
   }
 
-  void put(Block block) {
+  void put(Block block) noexcept {
     if (kept_ + block.size > MOST_KEPT) return std::free(block.memory);
-    blocks_.push_back(block);
-    kept_ += block.size;
+    try {
+      blocks_.push_back(block);
+      kept_ += block.size;
+    } catch (const std::bad_alloc&) {
+      std::free(block.memory);
+    }
   }
 
   static Store& of_this_thread() {

@@ -1,4 +1,8 @@
 // Exits with 0 if a team keeps its promises; argument: how many threads a runtime gives, 0: no runtime.
+#include <unistd.h>
+
+#include <algorithm>
+#include <cfenv>
 #include <cstdio>
 #include <cstdlib>
 #include <stdexcept>
@@ -9,6 +13,7 @@
 namespace {
 
 int given;
+std::atomic<bool> left_changed{false};  // whether a thread came back with another mode
 thread_local int number;
 
 // Gives fewer threads than it is asked for, as OpenMP may.
@@ -17,7 +22,9 @@ void parallel(void (*work)(void*), void* data, unsigned threads, unsigned) {
   for (int other = 1; other < std::min(given, int(threads)); ++other) {
     others.emplace_back([=] {
       number = other;
+      std::fesetround(FE_TONEAREST);  // as a thread that was started before the caller changed it
       work(data);
+      left_changed = left_changed || std::fegetround() != FE_TONEAREST;
     });
   }
   number = 0;
@@ -38,7 +45,8 @@ void expect(bool kept, const char* promise) {
 
 int main(int, char** arguments) {
   given = std::atoi(arguments[1]);
-  if (given > 0) use_openmp(parallel, thread_number, team_size);
+  if (given > 0) use_openmp(parallel, thread_number, team_size, getpid());
+  expect((openmp() != nullptr) == (given > 0), "a runtime serves in the process that has it");
   constexpr int MEMBERS = 4, PHASES = 300, ITEMS = 50;
 
   std::vector<int> done(ITEMS);
@@ -70,6 +78,21 @@ int main(int, char** arguments) {
     }
     expect(reason == "no memory", "a member's exception reaches the caller");
     expect(beyond == 0, "no member goes on to a phase that another has not reached");
+  }
+
+  std::fesetround(FE_UPWARD);
+  std::atomic<int> upward{0}, members{0};
+  Team::run(MEMBERS, [&](const Member&) {
+    ++members;
+    upward += std::fegetround() == FE_UPWARD;
+  });
+  expect(upward == members, "all members round as the caller does");
+  expect(std::fegetround() == FE_UPWARD, "the caller rounds as before");
+  expect(!left_changed, "a runtime's thread rounds as before");
+
+  if (given > 0) {
+    use_openmp(parallel, thread_number, team_size, getpid() + 1);
+    expect(openmp() == nullptr, "the threads of another process do not serve");
   }
   return 0;
 }
