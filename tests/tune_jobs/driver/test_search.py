@@ -194,7 +194,7 @@ def test_trials_of_a_search_take_the_share_of_a_gpu_that_the_hungriest_model_nee
     study_file: StudyFile, storage: Storage, monkeypatch: pytest.MonkeyPatch
 ):
     content = yaml.safe_load(Path(study_file()).read_text()) | {
-        "resources": {"gpus": "auto", "gpu_gb": 6, "cpus": 2}
+        "resources": {"gpus": "auto", "gpu_gb": 7, "cpus": 2}
     }
     content["axes"]["model"] = {"choice": ["standard", "conv3d", "xu"]}
     content["recipe"]["batch_size"] = {"choice": [16, 4]}
@@ -215,8 +215,8 @@ def test_trials_of_a_search_take_the_share_of_a_gpu_that_the_hungriest_model_nee
 
     monkeypatch.setattr("tune_jobs.driver.runner.driving", driving)
     tune_jobs.run_search(opened, storage)
-    # 6 GB hold three of conv3d: 0.8 GB each for CUDA, 1.3 times 499 MB for a step, and the images.
-    assert taken == [Resources(cpus=2, gpus=0.3333, gpu_gb=6.0)]
+    # 7 GB hold three of conv3d: 0.85 GB each for CUDA, 1.1 times 1.1 GB for steps, and the images.
+    assert taken == [Resources(cpus=2, gpus=0.3333, gpu_gb=7.0)]
 
 
 def test_plan_counts_a_search_by_state_and_writes_nothing(

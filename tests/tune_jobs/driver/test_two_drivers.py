@@ -1,8 +1,11 @@
 """Two people run one study on one storage at once."""
 
+import os
 import re
+import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -13,14 +16,18 @@ from tune_jobs.storage import Storage
 pytestmark = pytest.mark.ray
 
 SEEDS = range(1, 7)
+HELD = Path(__file__).parents[2] / "cluster" / "held.py"
 
 
 def test_two_drivers_share_a_study_and_train_no_point_twice(bars: Path, tmp_path: Path):
-    study, storage = tmp_path / "small.yaml", tmp_path / "runs"
+    study, storage, hold = (tmp_path / name for name in ("small.yaml", "runs", "hold"))
+    shutil.copy(HELD, tmp_path)
+    hold.touch()
     study.write_text(
         f"""
 name: small
-axes: {{model: standard, dataset: {bars}, scenario: 2, kernel_size: 7, interpolation: null,
+imports: [held]
+axes: {{model: held, dataset: {bars}, scenario: 2, kernel_size: 7, interpolation: null,
         lr: 3e-3, seed: {list(SEEDS)}}}
 recipe: {{max_epochs: 6, patience: 6, batch_size: 4}}
 """
@@ -32,9 +39,14 @@ recipe: {{max_epochs: 6, patience: 6, batch_size: 4}}
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            env=os.environ | {"LAB_HOLD": str(hold)},
         )
         for _ in range(2)
     ]
+    deadline = time.monotonic() + 120
+    while len(list(storage.glob("claims/*"))) < 2 and time.monotonic() < deadline:
+        time.sleep(0.1)
+    hold.unlink()  # each driver has a trial by now
     outputs = [driver.communicate(timeout=300)[0] for driver in drivers]
     assert [driver.returncode for driver in drivers] == [0, 0], outputs
     trained = [set(re.findall(r"^finished .* seed=(\d+)", text, re.M)) for text in outputs]
