@@ -36,7 +36,7 @@ HEADINGS = (
     "busy, ms",
     "kernels",
     "validation launched, ms",
-    "replayed, ms",
+    "validation replayed, ms",
 )
 
 

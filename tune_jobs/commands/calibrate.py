@@ -15,7 +15,7 @@ def add(commands) -> None:
     parser = options.declare(
         commands,
         "calibrate",
-        "time one batch of each model on this machine, a minute; `plan` uses it",
+        "time one batch of each model on this machine, at most a minute; `plan` uses it",
         "tune-jobs calibrate --storage runs && tune-jobs plan emoji --storage runs",
     )
     parser.add_argument(
