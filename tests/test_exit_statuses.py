@@ -72,5 +72,5 @@ def test_an_example_ends_with_the_status_of_its_row(
 
 
 def test_the_table_has_every_status_there_is():
-    assert [*rows()] == [0, 1, 2, INTERRUPTED, READER_GONE]
+    assert [*rows()] == [0, 1, 2, options.OVER_BUDGET, INTERRUPTED, READER_GONE]
     assert options.INTERRUPTED == INTERRUPTED
