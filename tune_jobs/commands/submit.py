@@ -72,7 +72,8 @@ def _require_shared(storage: "Storage", cluster: "Cluster | None") -> None:
     if cluster is None or not cluster.storage or Storage(cluster.storage).uri != storage.uri:
         raise TuneJobsError(
             "The storage of a cluster must be one that all its machines reach, s3://bucket/prefix "
-            f"or the folder that its file names; got the folder {storage.uri}."
+            f"or the folder that its file names; got the folder {storage.uri}. Give --storage, or "
+            "have `tune-jobs cluster-init` fill the file in."
         )
     if not Path(storage.uri).is_dir():
         raise TuneJobsError(

@@ -5,6 +5,7 @@ import secrets
 import sys
 from typing import TYPE_CHECKING
 
+from stir.terminal import counted
 from tune_jobs.commands import options
 from tune_jobs.errors import TuneJobsError
 
@@ -94,7 +95,7 @@ def _train(args: argparse.Namespace) -> int:
                 checkpoint_seconds=args.checkpoint_seconds,
             ),
             stop_asked=stop.is_set,
-            report=lambda progress: _show(spec, progress),
+            report=_Shown(spec),
         )
     return _end(outcome, storage, spec.point_id)
 
@@ -120,12 +121,23 @@ def _trial(args: argparse.Namespace) -> "tuple[TrialSpec, DatasetSummary]":
     return plan.specs[0], plan.datasets[plan.specs[0].point.dataset]
 
 
-def _show(spec: "TrialSpec", progress: "TrialProgress") -> None:
-    if progress.valid_accuracy is None:
-        where = f", from epoch {progress.epoch + 1}" if progress.resumed_at else ""
-        print(f"{spec.point.label}: {spec.point_id}{where}", flush=True)
-    else:
-        print(f"epoch {progress.epoch}: validation {progress.valid_accuracy:.2%}", flush=True)
+class _Shown:
+    """Prints where a trial begins, then every epoch that it has finished."""
+
+    def __init__(self, spec: "TrialSpec") -> None:
+        self._spec = spec
+        self._begun = False
+
+    def __call__(self, progress: "TrialProgress") -> None:
+        if self._begun:
+            print(f"epoch {progress.epoch}: validation {progress.valid_accuracy:.2%}", flush=True)
+            return
+        where = ""
+        if progress.resumed_at:
+            epoch, batch = progress.resumed_at
+            where = f", goes on from epoch {epoch} after {counted(batch, 'batch', 'batches')}"
+        print(f"{self._spec.point.label}: {self._spec.point_id}{where}", flush=True)
+        self._begun = True
 
 
 def _end(outcome: "Outcome", storage: "Storage", point_id: str) -> int:
