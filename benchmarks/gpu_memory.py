@@ -15,6 +15,7 @@ import sys
 
 import torch
 
+from benchmarks.command_line import parser_of, print_head, print_row
 from benchmarks.layers import BATCH_SIZE, NUM_CLASSES
 from siconvnet import MODELS, build_model
 from siconvnet.fit import Fit, Images
@@ -24,6 +25,7 @@ from stir.terminal import progress_bar
 from tune_jobs.plan.gpu_memory import MB, STEP_MB, trial_bytes
 from tune_jobs.trial.determinism import begin_alike
 
+HEADINGS = ("model", "channels", "kernel size", "taken, MB", "in the table, MB", "allowed, MB")
 EPOCHS = WARM_UP + 3  # of one training and one validation step: launched, recorded and replayed
 
 
@@ -78,12 +80,7 @@ def measure(name: str, channels: int) -> tuple[list[str], int, int | None]:
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
-    lines = (__doc__ or "").strip().split("\n\n")
-    parser = argparse.ArgumentParser(
-        description=lines[0],
-        epilog=f"example:\n{lines[1]}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = parser_of(__doc__)
     parser.add_argument("--models", nargs="+", choices=list(MODELS), default=list(MODELS))
     parser.add_argument("--channels", nargs="+", type=int, choices=(1, 3), default=[1, 3])
     options = parser.parse_args(argv)
@@ -100,8 +97,7 @@ def main(argv: list[str] | None = None) -> int:
         f"{torch.cuda.get_device_name()}, PyTorch {torch.__version__}; CUDA itself takes "
         f"{context / MB:.0f} MB.\n"
     )
-    print("| model | channels | kernel size | taken, MB | in the table, MB | allowed, MB |")
-    print("|" + "---|" * 6)
+    print_head(HEADINGS)
     cases = [(name, channels) for name in options.models for channels in options.channels]
     kept = True
     with progress_bar("measuring") as progress:
@@ -109,7 +105,7 @@ def main(argv: list[str] | None = None) -> int:
             progress(done, len(cases))
             row, taken, allowed = measure(name, channels)
             kept &= allowed is None or taken + context <= allowed
-            print("| " + " | ".join(row) + " |", flush=True)
+            print_row(row)
     return int(not kept)
 
 

@@ -18,6 +18,7 @@ from statistics import median
 import torch
 from torch.profiler import ProfilerActivity, profile
 
+from benchmarks.command_line import parser_of, print_head, print_row
 from benchmarks.layers import NUM_CLASSES, objects
 from siconvnet import MODELS, build_model
 from siconvnet.fit import Fit, Images, Step
@@ -127,12 +128,7 @@ def launched_kernels(steps: Iterator[Step]) -> tuple[float, int]:
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
-    lines = (__doc__ or "").strip().split("\n\n")
-    parser = argparse.ArgumentParser(
-        description=lines[0],
-        epilog=f"example:\n{lines[1]}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = parser_of(__doc__)
     parser.add_argument("--models", nargs="+", choices=list(MODELS), default=list(MODELS))
     parser.add_argument("--repeats", type=int, default=5, help="epochs of each form (5)")
     options = parser.parse_args(argv)
@@ -150,12 +146,11 @@ def main(argv: list[str] | None = None) -> int:
         f"{torch.cuda.get_device_name()}, PyTorch {torch.__version__}; matrix products at "
         f"{product_rate() / 1e12:.0f} TFLOP/s; graphs after {WARM_UP} steps.\n"
     )
-    print("| " + " | ".join(HEADINGS) + " |")
-    print("|" + "---|" * len(HEADINGS))
+    print_head(HEADINGS)
     with progress_bar("measuring") as progress:
         for done, name in enumerate(options.models):
             progress(done, len(options.models))
-            print("| " + " | ".join(measure(name, options.repeats)) + " |", flush=True)
+            print_row(measure(name, options.repeats))
     return 0
 
 

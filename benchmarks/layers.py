@@ -25,6 +25,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from benchmarks.command_line import parser_of, print_head, print_row
 from siconvnet import MODELS, build_model
 from siconvnet.compiled.library import VARIABLE
 from siconvnet.fast import backend
@@ -194,12 +195,7 @@ def measure_memory(
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
-    lines = (__doc__ or "").strip().split("\n\n")
-    parser = argparse.ArgumentParser(
-        description=lines[0],
-        epilog=f"example:\n{lines[1]}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = parser_of(__doc__)
     parser.add_argument("--models", nargs="+", choices=list(MODELS), default=list(WANTED_RATIO))
     parser.add_argument("--channels", nargs="+", type=int, choices=(1, 3), default=[1, 3])
     parser.add_argument("--repeats", type=int, default=3, help="plain steps of each model")
@@ -226,8 +222,7 @@ def main(argv: list[str] | None = None) -> int:
         f"matrix products at {', '.join(rates)}.\n"
     )
     headings = MEMORY_HEADINGS if options.memory else HEADINGS
-    print("| " + " | ".join(headings) + " |")
-    print("|" + "---|" * len(headings))
+    print_head(headings)
     cases = [
         (name, channels, threads)
         for threads in (options.threads[:1] if options.memory else options.threads)
@@ -238,7 +233,7 @@ def main(argv: list[str] | None = None) -> int:
         for done, (name, channels, threads) in enumerate(cases):
             progress(done, len(cases))
             row = (measure_memory if options.memory else measure)(name, channels, options, threads)
-            print("| " + " | ".join(row) + " |", flush=True)
+            print_row(row)
     return 0
 
 

@@ -8,7 +8,6 @@ of a step, its page faults, the most memory that the process has held, and wheth
 equal, as Markdown.
 """
 
-import argparse
 import multiprocessing
 import resource
 import statistics
@@ -19,6 +18,7 @@ from dataclasses import dataclass
 import torch
 from torch.nn import functional as F
 
+from benchmarks.command_line import parser_of, print_head, print_row
 from benchmarks.layers import COMPILED, Bench, peak_resident_bytes
 from siconvnet import MODELS
 from siconvnet.fast import backend
@@ -93,22 +93,16 @@ def row(name: str, steps: int) -> list[str]:
 
 
 def main(argv: list[str] | None = None) -> int:
-    lines = (__doc__ or "").strip().split("\n\n")
-    parser = argparse.ArgumentParser(
-        description=lines[0],
-        epilog=f"example:\n{lines[1]}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = parser_of(__doc__)
     parser.add_argument("--models", nargs="+", choices=list(MODELS), default=list(MODELS))
     parser.add_argument("--steps", type=int, default=10)
     options = parser.parse_args(argv)
     print(f"{processor_name()}, 1 thread, PyTorch {torch.__version__}, {backend()}.\n")
-    print("| " + " | ".join(HEADINGS) + " |")
-    print("|" + "---|" * len(HEADINGS))
+    print_head(HEADINGS)
     with progress_bar("measuring") as progress:
         for done, name in enumerate(options.models):
             progress(done, len(options.models))
-            print("| " + " | ".join(row(name, options.steps)) + " |", flush=True)
+            print_row(row(name, options.steps))
     return 0
 
 

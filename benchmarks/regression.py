@@ -19,6 +19,7 @@ from pathlib import Path
 
 import torch
 
+from benchmarks.command_line import parser_of
 from siconvnet import build_model
 from siconvnet.fast import backend
 from siconvnet.fit import Epoch, Fit, Images
@@ -127,12 +128,7 @@ def reference(here: Kind, kept: list[Losses]) -> Losses:
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
-    lines = (__doc__ or "").strip().split("\n\n")
-    parser = argparse.ArgumentParser(
-        description=f"{lines[0]}\n\n{lines[2]}",
-        epilog=f"example:\n{lines[1]}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = parser_of(__doc__)
     parser.add_argument("--data", metavar="DIR", help="folder of emoji.npz ($STIR_DATA, else data)")
     parser.add_argument(
         "--write", action="store_true", help="keep what is found as this kind of machine's losses"
