@@ -1,29 +1,27 @@
 """Run a study while its processes, its driver and its storage are killed at random moments."""
 
+import os
 import random
 import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Self
 
 import psutil
 import yaml
 
-import stir
 from lab.bars import write_bars
 from lab.faulty_proxy import FaultyProxy, at_random
+from lab.hold import Hold
 from lab.records import numbers
 from lab.s3_server import S3Server
-from siconvnet import MODELS
-from stir import STIRDataset
-from tune_jobs.point import GridPoint, Recipe, TrialSpec
+from tune_jobs.point import Recipe
 from tune_jobs.records.trial import TrialRecord
 from tune_jobs.storage import Storage
-from tune_jobs.trial.session import Surroundings
-from tune_jobs.trial.trial import run_trial
 
 REQUESTS_FAILING = 0.05
 CHECKPOINT_SECONDS = 2.0
@@ -31,15 +29,13 @@ OUTAGE_SECONDS = 3.0  # at most, until the server is started again
 WAIT_SECONDS = 120.0  # for a trial to start or a process to go
 END_SECONDS = 900.0  # for what is left to do when the faults are over
 SLOTS = 2
-POINT = GridPoint(
-    model="standard",
-    dataset="bars",
-    scenario=2,
-    kernel_size=7,
-    interpolation=None,
-    lr=0.003,
-    seed=1,
-)
+AXES = {
+    "model": "held",
+    "scenario": 2,
+    "kernel_size": 7,
+    "interpolation": None,
+    "lr": 0.003,
+}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,10 +63,17 @@ class DrillResult:
 class Driver:
     """``tune-jobs run`` in a process of its own, started again as often as it takes."""
 
-    def __init__(self, study: Path, uri: str, log: Path) -> None:
+    def __init__(self, study: Path, uri: str, log: Path, variables: Mapping[str, str]) -> None:
         self._study, self._uri, self._log = study, uri, log
+        self._environment = os.environ | variables
         self._lives = 5  # drivers that may end badly by themselves
         self._process = self._start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
 
     def ended(self) -> bool:
         """Whether the study is done; a driver that lost its storage is started again."""
@@ -119,7 +122,9 @@ class Driver:
         options = ["--storage", self._uri, "--max-concurrent", str(SLOTS)]
         options += ["--checkpoint-seconds", str(CHECKPOINT_SECONDS)]
         with self._log.open("ab") as log:
-            return subprocess.Popen([*command, *options], stdout=log, stderr=log)
+            return subprocess.Popen(
+                [*command, *options], env=self._environment, stdout=log, stderr=log
+            )
 
 
 def drill(
@@ -128,6 +133,7 @@ def drill(
     faults: Sequence[str],
     seeds: int,
     epochs: int,
+    batch_seconds: float,
     longest_pause_seconds: float,
     rng_seed: int = 1,
     say: Callable[[str], None] = lambda line: None,
@@ -135,40 +141,50 @@ def drill(
     """Train ``seeds`` small networks in peace, then again through ``faults``, and compare.
 
     ``faults`` are ``worker``, ``driver`` and ``server``, killed in this order with random pauses
-    in between, while REQUESTS_FAILING of the requests to the server fail. All files go into
-    ``folder``; the environment must have ``s3_server.CREDENTIALS``.
+    in between, while REQUESTS_FAILING of the requests to the server fail. A batch takes at least
+    ``batch_seconds`` until the faults are over, so that there are trials to be killed. All files go
+    into ``folder``; the environment must have ``s3_server.CREDENTIALS``.
     """
-    dataset = write_bars(folder / "bars.npz")
-    recipe = Recipe(max_epochs=epochs, patience=epochs, batch_size=4)
-    study = _write_study(folder, dataset, recipe, seeds)
+    study, hold = _write_study(folder, epochs, seeds), Hold(folder / "hold")
     say(f"training {seeds} networks undisturbed")
-    expected = _undisturbed(stir.load(dataset), recipe, seeds, Storage(folder / "undisturbed"))
+    undisturbed = Storage(folder / "undisturbed")
+    with Driver(study, undisturbed.uri, folder / "undisturbed.log", hold.variables) as driver:
+        driver.finish()
+    expected = _records(undisturbed)
     rng, done = random.Random(rng_seed), Counter[str]()
+    hold.start(batch_seconds=batch_seconds)
     with (
         S3Server(folder / "server") as server,
         FaultyProxy(server.endpoint, at_random(REQUESTS_FAILING, rng_seed)) as line,
     ):
-        uri = f"s3://{server.bucket}/drill?endpoint_override={line.endpoint}&scheme=http"
-        driver = Driver(study, uri, folder / "driver.log")
-        try:
+        faulty, sound = (
+            f"s3://{server.bucket}/drill?endpoint_override={endpoint}&scheme=http"
+            for endpoint in (line.endpoint, server.endpoint)
+        )
+        storage = Storage(sound)
+        with Driver(study, faulty, folder / "driver.log", hold.variables) as driver:
             for kind in faults:
                 time.sleep(rng.uniform(1, longest_pause_seconds))
-                if not _strike(kind, driver, server, rng):
+                if not _strike(kind, driver, server, storage, rng):
                     break
                 done[kind] += 1
                 say(f"fault {done.total()} of {len(faults)}: {kind}")
+            hold.release()
             driver.finish()
-        finally:
-            driver.kill()
-        requests, failed = len(line.requests), len(line.faults)
-        line.choose = lambda method, path: None
-        return _compare(expected, Storage(uri), done, requests, failed)
+        return _compare(expected, storage, done, len(line.requests), len(line.faults))
 
 
-def _strike(kind: str, driver: Driver, server: S3Server, rng: random.Random) -> bool:
-    """Make one fault happen; False if the study is done before it can."""
+def _strike(
+    kind: str, driver: Driver, server: S3Server, storage: Storage, rng: random.Random
+) -> bool:
+    """Make one fault happen; False if the study is done before it can.
+
+    A driver is killed when there are checkpoints to go on from, a worker at any time.
+    """
     deadline = time.monotonic() + WAIT_SECONDS
-    while not (workers := driver.workers()):
+    while not (workers := driver.workers()) or (
+        kind == "driver" and not any(storage.list("checkpoints"))
+    ):
         if driver.ended():
             return False
         if time.monotonic() > deadline:
@@ -185,25 +201,15 @@ def _strike(kind: str, driver: Driver, server: S3Server, rng: random.Random) -> 
     return True
 
 
-def _write_study(folder: Path, dataset: Path, recipe: Recipe, seeds: int) -> Path:
-    axes = asdict(POINT) | {"dataset": str(dataset), "seed": {"from": 1, "to": seeds}}
+def _write_study(folder: Path, epochs: int, seeds: int) -> Path:
+    Hold.bring_model(folder)
+    dataset = write_bars(folder / "bars.npz")
+    axes = AXES | {"dataset": str(dataset), "seed": {"from": 1, "to": seeds}}
+    recipe = asdict(Recipe(max_epochs=epochs, patience=epochs, batch_size=4))
+    content = {"name": "drill", "imports": ["held"], "axes": axes, "recipe": recipe}
     path = folder / "drill.yaml"
-    path.write_text(yaml.safe_dump({"name": "drill", "axes": axes, "recipe": asdict(recipe)}))
+    path.write_text(yaml.safe_dump(content))
     return path
-
-
-def _undisturbed(
-    dataset: STIRDataset, recipe: Recipe, seeds: int, storage: Storage
-) -> dict[str, TrialRecord]:
-    for seed in range(1, seeds + 1):
-        spec = TrialSpec(
-            point=replace(POINT, seed=seed),
-            recipe=recipe,
-            model_version=MODELS[POINT.model].version,
-            dataset_fingerprint=dataset.fingerprint,
-        )
-        run_trial(spec, dataset, storage, Surroundings(driver="undisturbed", threads=1))
-    return _records(storage)
 
 
 def _compare(

@@ -1,3 +1,4 @@
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -5,7 +6,9 @@ import pytest
 from hypothesis import settings
 
 from lab.bars import write_bars
+from lab.hold import Hold
 from lab.s3_server import CREDENTIALS, S3Server
+from siconvnet.models import registry
 from tune_jobs.storage import Storage
 
 # The same examples in every run, so that a failure comes from a change; every night
@@ -36,6 +39,28 @@ def storage(tmp_path: Path) -> Storage:
     folder = tmp_path / "runs"
     folder.mkdir()
     return Storage(folder)
+
+
+@pytest.fixture
+def only_known_models() -> Iterator[None]:
+    """The models that a test registers are forgotten after it."""
+    known = dict(registry._models)
+    yield
+    registry._models.clear()
+    registry._models.update(known)
+
+
+@pytest.fixture
+def hold(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, only_known_models: None
+) -> Iterator[Hold]:
+    """Holds trials of the model ``held``; the module is in the test's folder."""
+    hold = Hold(tmp_path / "hold")
+    hold.bring_model(tmp_path)
+    for name, value in hold.variables.items():
+        monkeypatch.setenv(name, value)
+    yield hold
+    sys.modules.pop("held", None)
 
 
 @pytest.fixture(scope="session")

@@ -15,6 +15,7 @@ import pytest
 
 from lab.aws.cloud import ENDPOINT, LabCloud
 from lab.bars import write_bars
+from lab.hold import Hold
 from lab.machines import WITH_LAB, Lab, background, why_not
 from lab.s3_server import CREDENTIALS
 from tune_jobs.cluster.setup.cluster_file import ClusterFile
@@ -63,12 +64,12 @@ print(json.dumps({
 
 
 @pytest.fixture
-def hold(tmp_path: Path, hold_in):
-    return hold_in(tmp_path / "lab")
+def hold(tmp_path: Path) -> Hold:
+    return Hold(tmp_path / "lab" / "hold")
 
 
 @pytest.fixture
-def lab(tmp_path: Path, hold) -> Iterator[Lab]:
+def lab(tmp_path: Path, hold: Hold) -> Iterator[Lab]:
     folder = tmp_path / "lab"
     cloud = LabCloud.variables(folder)
     (folder / "uv.toml").write_text(UV)
@@ -140,7 +141,7 @@ class Account:
 
 
 def test_an_empty_account_comes_to_results_and_keeps_nothing_but_them(
-    lab: Lab, hold, tell: Callable[[str], None]
+    lab: Lab, hold: Hold, tell: Callable[[str], None]
 ):
     spot = {"market": "spot", "kind": "cpu_spot"}
     with LabCloud(lab, ("m1", "m2", "m3")) as cloud:
@@ -154,7 +155,8 @@ def test_an_empty_account_comes_to_results_and_keeps_nothing_but_them(
         assert up.returncode == 0, log.read_text()
         assert [event.market for event in cloud.of("boot", kind="head")] == ["on-demand"]
 
-        hold.start(lab.folder)
+        hold.bring_model(lab.folder)
+        hold.start()
         study = lab.folder / "bars.yaml"
         study.write_text(STUDY.replace("DATASET", str(write_bars(lab.folder / "bars.npz"))))
         with background(account.submit(study, BUDGET)) as first:

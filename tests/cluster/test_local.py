@@ -12,6 +12,7 @@ import yaml
 
 import stir
 from lab.bars import write_bars
+from lab.hold import Hold
 from lab.machines import WITH_LAB, Lab, Machine, background, why_not
 from lab.records import numbers
 from lab.s3_server import CREDENTIALS
@@ -65,7 +66,7 @@ EPOCHS = 40  # of 16 batches, a second each while they are held
 class Cluster:
     """Machines of a lab with a Ray, seen from the launcher, where the user sits."""
 
-    def __init__(self, lab: Lab, store: LabStore, hold) -> None:
+    def __init__(self, lab: Lab, store: LabStore, hold: Hold) -> None:
         self.lab, self.store, self.hold = lab, store, hold
         self.home = lab.launcher.home
         write_bars(self.home / DATASET)
@@ -96,7 +97,8 @@ class Cluster:
 
     def write_study(self, name: str, *, seeds: int) -> None:
         """Write a study whose trials are held until ``hold.release``."""
-        self.hold.start(self.home)
+        self.hold.bring_model(self.home)
+        self.hold.start()
         axes = {
             "model": "held",
             "dataset": DATASET,
@@ -174,10 +176,10 @@ def wait_for(condition: Callable[[], object], running: subprocess.Popen[str], sa
 
 @pytest.fixture(scope="module")
 def cluster(
-    tmp_path_factory: pytest.TempPathFactory, tell: Callable[[str], None], hold_in
+    tmp_path_factory: pytest.TempPathFactory, tell: Callable[[str], None]
 ) -> Iterator[Cluster]:
     folder = tmp_path_factory.mktemp("lab")
-    hold = hold_in(folder)
+    hold = Hold(folder / "hold")
     with Lab(folder, 3, {**VARIABLES, **hold.variables}) as lab:
         for name in (HEAD, *WORKERS):
             lab[name].power_on()

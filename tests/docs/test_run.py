@@ -15,9 +15,8 @@ from nbclient import NotebookClient
 
 import analysis
 from lab.site.blocks import Block, blocks
-from siconvnet.models import registry
 
-pytestmark = pytest.mark.ray
+pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("only_known_models")]
 
 ROOT = Path(__file__).parents[2]
 OURS = {"stir": "stir", "tune-jobs": "tune_jobs", "stir-analysis": "analysis"}
@@ -37,14 +36,6 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
         warnings.simplefilter("default")  # as in a shell
         run_page(TUTORIAL, folder)
     return folder
-
-
-@pytest.fixture(autouse=True)
-def _only_known_models() -> Any:
-    known = dict(registry._models)
-    yield
-    registry._models.clear()
-    registry._models.update(known)
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if page != TUTORIAL])

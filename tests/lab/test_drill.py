@@ -13,7 +13,9 @@ FAULTS = ("worker", "server", "driver")
 
 
 def test_no_result_is_lost_doubled_or_changed_by_deaths_and_outages(tmp_path: Path):
-    result = drill(tmp_path, faults=FAULTS, seeds=3, epochs=24, longest_pause_seconds=4)
+    result = drill(
+        tmp_path, faults=FAULTS, seeds=3, epochs=24, batch_seconds=1, longest_pause_seconds=4
+    )
     assert result.faults == Counter(FAULTS)
     assert result.requests_failed > 0
     assert result.resumed > 0

@@ -5,7 +5,6 @@ import functools
 import importlib.util
 import pickle
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,7 +12,6 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-import siconvnet.models
 from siconvnet import MODELS, build_model, register_model
 from siconvnet.models import source_version
 
@@ -30,14 +28,6 @@ def build(name: str, **options) -> nn.Module:
 
 def flatten_and_classify(*, in_channels: int, num_classes: int, **options) -> nn.Module:
     return nn.Sequential(nn.Flatten(), nn.Linear(in_channels * 64 * 64, num_classes))
-
-
-@pytest.fixture
-def clean_table() -> Iterator[None]:
-    known = dict(siconvnet.models.registry._models)
-    yield
-    siconvnet.models.registry._models.clear()
-    siconvnet.models.registry._models.update(known)
 
 
 def test_the_papers_models_and_the_corrected_ones_are_known():
@@ -136,7 +126,7 @@ def test_images_given_by_name_are_checked_like_any():
         model(x=x[:, :, :32, :32])
 
 
-@pytest.mark.usefixtures("clean_table")
+@pytest.mark.usefixtures("only_known_models")
 def test_a_registered_model_is_built_by_its_name():
     spec = register_model("flat", flatten_and_classify, version=3)
     assert (MODELS["flat"], spec.version, spec.uses_interpolation) == (spec, 3, False)
@@ -149,7 +139,7 @@ def test_the_table_says_which_kernel_sizes_a_model_can_be_built_with(name: str):
     assert MODELS[name].kernel_sizes == special.get(name, (3, 7, 11, 15))
 
 
-@pytest.mark.usefixtures("clean_table")
+@pytest.mark.usefixtures("only_known_models")
 def test_a_registered_model_takes_any_kernel_size_unless_it_says_which():
     assert register_model("flat", flatten_and_classify, version=1).kernel_sizes is None
     build("flat", kernel_size=4)
@@ -159,7 +149,7 @@ def test_a_registered_model_takes_any_kernel_size_unless_it_says_which():
         build("flat", kernel_size=4)
 
 
-@pytest.mark.usefixtures("clean_table")
+@pytest.mark.usefixtures("only_known_models")
 def test_registering_a_name_again_replaces_it_but_not_the_benchmarks_own():
     register_model("flat", flatten_and_classify, version=1)
     assert register_model("flat", flatten_and_classify, version=2) is MODELS["flat"]
@@ -185,7 +175,7 @@ def plugin(path: Path, source: str):
     return module
 
 
-@pytest.mark.usefixtures("clean_table")
+@pytest.mark.usefixtures("only_known_models")
 def test_without_a_version_the_source_of_the_builders_file_stands_for_it(tmp_path: Path):
     sources = ["def build(**options): return 1\n"] * 2 + ["def build(**options): return 2\n"]
     versions = [
@@ -196,7 +186,7 @@ def test_without_a_version_the_source_of_the_builders_file_stands_for_it(tmp_pat
     assert len(str(versions[0])) == 12
 
 
-@pytest.mark.usefixtures("clean_table")
+@pytest.mark.usefixtures("only_known_models")
 def test_the_version_of_a_builder_with_options_is_that_of_the_file_that_it_is_written_in(
     tmp_path: Path,
 ):
@@ -205,7 +195,7 @@ def test_the_version_of_a_builder_with_options_is_that_of_the_file_that_it_is_wr
     assert register_model("mine", with_width).version == source_version(module.build)
 
 
-@pytest.mark.usefixtures("clean_table")
+@pytest.mark.usefixtures("only_known_models")
 def test_without_a_version_a_builder_without_a_file_is_refused():
     names: dict = {"__name__": "nowhere"}
     exec("def build(**options): ...", names)

@@ -1,13 +1,14 @@
 """Models that installed packages add by entry points; the packages lie on the path for real."""
 
 import logging
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from siconvnet.models import registry
 from siconvnet.models.plugins import Known, PluginError
+
+pytestmark = pytest.mark.usefixtures("only_known_models")
 
 GOOD = """
 import torch
@@ -19,14 +20,6 @@ def build(*, in_channels, num_classes, **options):
 
 register_model("{name}", build, version=7)
 """
-
-
-@pytest.fixture(autouse=True)
-def _only_known_models() -> Iterator[None]:
-    known = dict(registry._models)
-    yield
-    registry._models.clear()
-    registry._models.update(known)
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from lab.hold import Hold
 from tune_jobs.cli import main
 from tune_jobs.cluster import meter
 from tune_jobs.cluster.connection import ray_session
@@ -81,18 +82,20 @@ def test_machines_say_what_they_cost_and_time_between_drivers_counts(
 
 @pytest.mark.ray
 def test_a_study_stops_at_its_budget_with_checkpoints_and_goes_on_with_a_larger_one(
-    bars: Path, tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch
+    bars: Path, tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch, hold: Hold
 ):
     study = tmp_path / "small.yaml"
     study.write_text(
         f"""
 name: small
-axes: {{model: standard, dataset: {bars}, scenario: 2, kernel_size: 7, interpolation: null,
+imports: [held]
+axes: {{model: held, dataset: {bars}, scenario: 2, kernel_size: 7, interpolation: null,
         lr: 3e-3, seed: 1}}
-recipe: {{max_epochs: 300, patience: 300, batch_size: 4}}
+recipe: {{max_epochs: 16, patience: 16, batch_size: 4}}
 """
     )
     runs = tmp_path / "runs"
+    hold.start()
 
     def now() -> float:
         """The first checkpoint takes an hour."""
@@ -107,6 +110,7 @@ recipe: {{max_epochs: 300, patience: 300, batch_size: 4}}
     assert main([*run, "--budget", "0.5"]) == 3  # it was spent before: nothing is trained
     assert checkpoint.stat().st_mtime_ns == written
     capsys.readouterr()
+    hold.release()
     assert main([*run, "--budget", "10000"]) == 0
     assert "resumed " in "".join(capsys.readouterr())
     assert len(list((runs / "records").iterdir())) == 1

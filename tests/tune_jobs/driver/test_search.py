@@ -17,6 +17,7 @@ import yaml
 import tune_jobs
 from analysis.collection.collect import collect
 from analysis.results.query import query
+from lab.hold import Hold
 from tune_jobs.cli import main
 from tune_jobs.driver.search import SearchSource
 from tune_jobs.errors import TuneJobsError
@@ -114,9 +115,11 @@ def test_asha_stops_the_useless_rates_and_query_ranks_all_trials(
 
 @pytest.mark.ray
 def test_a_search_whose_driver_is_killed_goes_on_and_draws_nothing_twice(
-    study_file: StudyFile, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    study_file: StudyFile, tmp_path: Path, capsys: pytest.CaptureFixture[str], hold: Hold
 ):
     storage, study = tmp_path / "runs", study_file(sampler="optuna", trials=4)
+    text = Path(study).read_text().replace("model: standard", "model: held")
+    Path(study).write_text(f"imports: [held]\n{text}")
     process = subprocess.Popen(
         [
             *(sys.executable, "-m", "tune_jobs", *run_words(study, storage)),
@@ -126,7 +129,12 @@ def test_a_search_whose_driver_is_killed_goes_on_and_draws_nothing_twice(
         stderr=subprocess.STDOUT,
     )
     deadline = time.monotonic() + 120
-    while not (list(storage.glob("searches/wide/outcomes/*")) and list(storage.glob("check*/*"))):
+    while not list(storage.glob("searches/wide/outcomes/*")):
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    hold.start()  # so that there is a trial to be killed
+    while not list(storage.glob("checkpoints/*")):
         assert process.poll() is None
         assert time.monotonic() < deadline
         time.sleep(0.05)
@@ -137,6 +145,7 @@ def test_a_search_whose_driver_is_killed_goes_on_and_draws_nothing_twice(
             worker.kill()
     process.communicate()
     psutil.wait_procs(workers, timeout=30)
+    hold.release()
     drawn, ended = samples(storage), outcomes(storage)
     assert len(drawn) < 4
 

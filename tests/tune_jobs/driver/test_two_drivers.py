@@ -1,8 +1,6 @@
 """Two people run one study on one storage at once."""
 
-import os
 import re
-import shutil
 import subprocess
 import sys
 import time
@@ -10,19 +8,18 @@ from pathlib import Path
 
 import pytest
 
+from lab.hold import Hold
 from tune_jobs.records.trial import TrialRecord
 from tune_jobs.storage import Storage
 
 pytestmark = pytest.mark.ray
 
 SEEDS = range(1, 7)
-HELD = Path(__file__).parents[2] / "cluster" / "held.py"
 
 
-def test_two_drivers_share_a_study_and_train_no_point_twice(bars: Path, tmp_path: Path):
-    study, storage, hold = (tmp_path / name for name in ("small.yaml", "runs", "hold"))
-    shutil.copy(HELD, tmp_path)
-    hold.touch()
+def test_two_drivers_share_a_study_and_train_no_point_twice(bars: Path, tmp_path: Path, hold: Hold):
+    study, storage = tmp_path / "small.yaml", tmp_path / "runs"
+    hold.start(batch_seconds=5)
     study.write_text(
         f"""
 name: small
@@ -39,14 +36,13 @@ recipe: {{max_epochs: 6, patience: 6, batch_size: 4}}
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            env=os.environ | {"LAB_HOLD": str(hold)},
         )
         for _ in range(2)
     ]
     deadline = time.monotonic() + 120
     while len(list(storage.glob("claims/*"))) < 2 and time.monotonic() < deadline:
         time.sleep(0.1)
-    hold.unlink()  # each driver has a trial by now
+    hold.release()  # each driver has a trial by now
     outputs = [driver.communicate(timeout=300)[0] for driver in drivers]
     assert [driver.returncode for driver in drivers] == [0, 0], outputs
     trained = [set(re.findall(r"^finished .* seed=(\d+)", text, re.M)) for text in outputs]

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from siconvnet import MODELS
-from siconvnet.models import registry
 from tune_jobs.cli import main
 from tune_jobs.errors import TuneJobsError
 from tune_jobs.plan.opened import open_study
@@ -31,13 +30,10 @@ axes: {model: found, dataset: data/bars.npz, scenario: 2, kernel_size: 7, interp
 
 
 @pytest.fixture(autouse=True)
-def _clean(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    known = dict(registry._models)
+def _clean(monkeypatch: pytest.MonkeyPatch, only_known_models: None) -> Iterator[None]:
     monkeypatch.setattr(sys, "path", [*sys.path])
     yield
     sys.modules.pop("found_models", None)
-    registry._models.clear()
-    registry._models.update(known)
 
 
 def folder_of(root: Path, *, width: int, bars: Path) -> Path:

@@ -1,0 +1,3 @@
+"""What is not looked through for examples: ``held`` registers a model."""
+
+collect_ignore = ["held.py"]
