@@ -67,7 +67,7 @@ class ClusterFile:
         if missing:
             raise TuneJobsError(
                 f"A file to be filled in must have the values of the shipped cluster.yaml; {path} "
-                f"has no metadata.{missing[0]}. Name another with --out."
+                f"has no metadata.{missing[0]}. Name another file."
             )
         assert isinstance(values, dict)
         self.values: Mapping[str, Any] = values
@@ -94,7 +94,7 @@ class ClusterFile:
             if count != 1:
                 raise TuneJobsError(
                     f"A file to be filled in must have a line `{name}: &{name} ...` under "
-                    f"metadata; {self.path} has {count}. Name another file with --out."
+                    f"metadata; {self.path} has {count}. Name another file."
                 )
         content = parse_yaml(self.text.encode(), "a cluster file", where=str(self.path))
         self.values = content["metadata"]

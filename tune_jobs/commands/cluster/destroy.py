@@ -1,9 +1,15 @@
 """``tune-jobs cluster-destroy``: take away what ``cluster-init`` made, but for the results."""
 
 import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tune_jobs.commands import options
-from tune_jobs.commands.cluster.init import add_name, confirmed
+from tune_jobs.commands.cluster.init import NAME, OUT, add_name, confirmed
+from tune_jobs.errors import TuneJobsError
+
+if TYPE_CHECKING:
+    from tune_jobs.cluster.setup.account import Account
 
 
 def add(commands) -> None:
@@ -12,9 +18,16 @@ def add(commands) -> None:
         "cluster-destroy",
         "take away what cluster-init made on AWS; the bucket with the results stays",
         "ray down cluster.yaml; tune-jobs cluster-destroy",
+        "ray down other.yaml; tune-jobs cluster-destroy --cluster other.yaml",
     )
-    add_name(parser)
-    parser.add_argument("--region", metavar="R", help="(that of your AWS configuration)")
+    parser.add_argument(
+        "--cluster", metavar="FILE",
+        help=f"what cluster-init wrote, which says name and region ({OUT}, if it is there)",
+    )  # fmt: skip
+    add_name(parser, default=None, usual=f"that of the file, else {NAME}")
+    parser.add_argument(
+        "--region", metavar="R", help="(that of the file, else of your AWS configuration)"
+    )
     parser.add_argument("--yes", action="store_true", help="do not ask")
     parser.add_argument(
         "--with-bucket", action="store_true", help="the bucket too, with all results in it"
@@ -23,10 +36,9 @@ def add(commands) -> None:
 
 
 def _destroy(args: argparse.Namespace) -> int:
-    from tune_jobs.cluster.setup.account import Account
     from tune_jobs.cluster.setup.removal import remove, survey_cluster
 
-    found = survey_cluster(Account(args.region), args.name)
+    found = survey_cluster(*_named(args))
     print(f"account {found.account.number} ({found.account.user}), {found.account.region}")
     for line in found.goes(with_bucket=args.with_bucket):
         print(f"  goes:  {line}")
@@ -43,3 +55,26 @@ def _destroy(args: argparse.Namespace) -> int:
             return 1
     remove(found, with_bucket=args.with_bucket, say=lambda line: print(line, flush=True))
     return 0
+
+
+def _named(args: argparse.Namespace) -> "tuple[Account, str]":
+    """The account and the name of the cluster that is meant."""
+    from tune_jobs.cluster.setup.account import Account
+    from tune_jobs.cluster.setup.cluster_file import ClusterFile
+
+    path, file = Path(args.cluster or OUT), None
+    if args.cluster or path.is_file():
+        try:
+            file = ClusterFile(path, there=True)
+        except TuneJobsError:
+            if args.cluster:  # else a file of another kind happens to be called like that
+                raise
+    if file is None or not file.is_filled or args.name not in (None, file.values["name"]):
+        return Account(args.region), args.name or NAME
+    account = Account(args.region or file.values["region"])
+    if account.number != file.values["account"]:
+        raise TuneJobsError(
+            f"A cluster must be destroyed in its account; {path} is of {file.values['account']}, "
+            f"and your credentials are of {account.number}. AWS_PROFILE chooses among several."
+        )
+    return account, file.values["name"]

@@ -9,7 +9,7 @@ from tune_jobs.commands import options
 from tune_jobs.commands.cluster.check import show_check
 from tune_jobs.errors import TuneJobsError
 
-OUT = "cluster.yaml"
+NAME, OUT = "stir", "cluster.yaml"
 OF_AWS = ("region", "from_address", "max_machines", "machine_image", "vpc", "email")
 
 
@@ -41,9 +41,14 @@ def add(commands) -> None:
     parser.set_defaults(run=_init)
 
 
-def add_name(parser: argparse.ArgumentParser) -> None:
+def add_name(
+    parser: argparse.ArgumentParser, *, default: str | None = NAME, usual: str = NAME
+) -> None:
     parser.add_argument(
-        "--name", type=_name, default="stir", help="of the cluster, if there are several (stir)"
+        "--name",
+        type=_name,
+        default=default,
+        help=f"of the cluster, if there are several ({usual})",
     )
 
 

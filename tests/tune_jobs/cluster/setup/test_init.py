@@ -17,6 +17,7 @@ from tune_jobs.cluster.setup.stack import Stack
 HERE = ("--from-address", "203.0.113.7", "--yes")
 SHIPPED = Path(__file__).parents[4] / "cluster.yaml"
 BUCKET = "stir-123456789012-us-east-1"
+IMAGE = "ami-03cf127a"  # one that moto has
 
 
 def left(account) -> dict[str, list[str]]:
@@ -103,7 +104,7 @@ def test_nothing_is_destroyed_while_machines_are_on(account, capsys):
     assert main(["cluster-init", *HERE]) == 0
     tags = [{"Key": "ray-cluster-name", "Value": "stir"}]
     account("ec2").run_instances(
-        ImageId="ami-03cf127a",
+        ImageId=IMAGE,
         MinCount=1,
         MaxCount=1,
         TagSpecifications=[{"ResourceType": "instance", "Tags": tags}],
@@ -121,6 +122,48 @@ def test_two_clusters_fit_in_one_account(account):
     assert check_cluster("other.yaml").blanks == ()
     assert main(["cluster-destroy", "--name", "other", "--yes"]) == 0
     assert left(account)["roles"] == ["stir-head", "stir-worker"]
+
+
+@pytest.mark.parametrize("words", [(), ("--cluster", "cluster.yaml"), ("--name", "mine")])
+def test_the_file_says_which_cluster_is_to_be_destroyed(account, capsys, words: tuple[str, ...]):
+    where = ("--name", "mine", "--region", "eu-west-1", "--machine-image", IMAGE)
+    assert main(["cluster-init", *HERE, *where]) == 0
+    capsys.readouterr()
+    assert main(["cluster-destroy", "--yes", *words]) == 0
+    assert ", eu-west-1\n" in capsys.readouterr().out
+    assert left(account)["roles"] == []
+
+
+def test_a_file_of_another_kind_that_is_called_like_a_clusters_does_not_matter(account):
+    assert main(["cluster-init", *HERE]) == 0
+    Path("cluster.yaml").write_text("provider: {type: local}\n")
+    assert main(["cluster-destroy", "--yes"]) == 0
+    assert left(account)["roles"] == []
+
+
+def test_another_cluster_than_that_of_the_file_is_destroyed_if_it_is_named(account):
+    assert main(["cluster-init", *HERE, "--name", "other", "--out", "other.yaml"]) == 0
+    assert main(["cluster-init", *HERE]) == 0
+    assert main(["cluster-destroy", "--yes", "--name", "other"]) == 0
+    assert left(account)["roles"] == ["stir-head", "stir-worker"]
+
+
+def test_a_file_of_another_account_stops_the_destruction(account, capsys):
+    assert main(["cluster-init", *HERE]) == 0
+    path, there = Path("cluster.yaml"), left(account)
+    path.write_text(path.read_text().replace("123456789012", "210987654321"))
+    assert main(["cluster-destroy", "--yes"]) == 2
+    said = capsys.readouterr().err
+    assert "cluster.yaml is of 210987654321, and your credentials are of 123456789012" in said
+    assert left(account) == there
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_file_that_is_named_must_be_one_of_a_cluster(account, capsys, there: bool):
+    if there:
+        Path("notes.yaml").write_text("name: notes\n")
+    assert main(["cluster-destroy", "--yes", "--cluster", "notes.yaml"]) == 2
+    assert "notes.yaml" in capsys.readouterr().err
 
 
 def test_nothing_is_made_without_a_yes(account, capsys):
