@@ -54,8 +54,13 @@ class XuConv2d(nn.Module):
         size = (out_channels, in_channels, kernel_size, kernel_size)
         self.weight = conv2d_weight(size, device, dtype)
         self.bias = conv2d_bias(self.weight) if bias else None
-        ones = torch.ones(1, 1, kernel_size, kernel_size, device="cpu")
-        self.margins = zero_margins(self.stretched(ones)[:, 0].transpose(0, 1))
+        ones = self.stretched(torch.ones(1, 1, kernel_size, kernel_size, device="cpu"))
+        if not ones.flatten(1).any(1).all():
+            raise ValueError(
+                f"A kernel that is stretched with its frame must not vanish; of kernel_size "
+                f"{kernel_size} nothing is left. Take 3 or more, or corrected=True."
+            )
+        self.margins = zero_margins(ones[:, 0].transpose(0, 1))
 
     def forward(self, x: Tensor) -> Tensor:
         self.check_input(x)

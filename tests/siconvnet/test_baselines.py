@@ -217,3 +217,7 @@ def test_an_input_that_does_not_suit_is_refused(
 def test_a_kernel_larger_than_xus_frame_is_refused():
     with pytest.raises(ValueError, match=r"at most 11; got kernel_size 15\."):
         XuConv2d(1, 2, 15)
+    with pytest.raises(ValueError, match=r"of kernel_size 1 nothing is left\. Take 3 or more, or"):
+        XuConv2d(1, 2, 1)
+    answers = XuConv2d(1, 2, 1, corrected=True)(torch.rand(1, 1, 20, 20))
+    assert answers.isfinite().all()
