@@ -2,8 +2,8 @@
 
 import argparse
 import json
-from collections.abc import Sequence
 from dataclasses import asdict
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from stir.cores import available_cores
@@ -11,7 +11,6 @@ from tune_jobs.commands import options, plan_machines
 
 if TYPE_CHECKING:
     from tune_jobs.plan.inventory import Inventory
-    from tune_jobs.plan.machines.fleets import Fleet
     from tune_jobs.plan.opened import OpenedStudy
     from tune_jobs.plan.outlook import CellOutlook, Outlook
     from tune_jobs.storage import Storage
@@ -64,9 +63,10 @@ def _plan(args: argparse.Namespace) -> int:
     options.name_strays(inventory.strays)
     if opened.study.search:
         return _plan_search(opened, storage, inventory, slots, args)
-    here = Here.of_calibration(machine_of_trials(storage, opened.study.resources))
-    outlook = look_ahead(opened, storage, inventory, here=here)
-    fleets = _fleets(opened, args, outlook.trial_seconds_left, outlook.cells)
+    resources = opened.study.resources
+    ahead = partial(look_ahead, opened, storage, inventory)
+    outlook = ahead(Here.of_calibration(machine_of_trials(storage, resources)))
+    fleets = plan_machines.fleets_of(args, resources, storage, ahead, outlook)
     if args.json:
         plan = _as_json(opened, outlook, slots, args.price)
         if fleets:
@@ -75,7 +75,7 @@ def _plan(args: argparse.Namespace) -> int:
         return 0
     show_outlook(opened, outlook, slots, args.price, cells=args.cells)
     if fleets:
-        plan_machines.show(fleets, args, opened.study.resources)
+        plan_machines.show(fleets, args, resources)
     return 0
 
 
@@ -91,21 +91,6 @@ def _at_once_here(resources: "Resources") -> int:
     return max(1, available_cores() // resources.cpus)
 
 
-def _fleets(
-    opened: "OpenedStudy",
-    args: argparse.Namespace,
-    seconds: float | None,
-    cells: "Sequence[CellOutlook]" = (),
-) -> "list[Fleet]":
-    """What the study would take on kinds of machine, if that is asked for."""
-    if args.machines is None:
-        return []
-    longest = max((cell.trial.seconds for cell in cells if cell.left and cell.trial), default=0.0)
-    return plan_machines.fleets_of(
-        args, opened.study.resources, trial_seconds=seconds, longest_seconds=longest
-    )
-
-
 def _plan_search(
     opened: "OpenedStudy",
     storage: "Storage",
@@ -119,13 +104,14 @@ def _plan_search(
     from tune_jobs.terminal.plan import time_left
     from tune_jobs.trial.calibrate import machine_of_trials
 
-    here = Here.of_calibration(machine_of_trials(storage, opened.study.resources))
-    outlook = search_outlook(opened, storage, inventory, here=here)
+    resources = opened.study.resources
+    ahead = partial(search_outlook, opened, storage, inventory)
+    outlook = ahead(Here.of_calibration(machine_of_trials(storage, resources)))
     options.name_strays(outlook.strays)
     seconds = outlook.trial_seconds_left
     hours = None if seconds is None else seconds / 3600 / slots
     money = None if hours is None or args.price is None else hours * args.price
-    fleets = _fleets(opened, args, seconds)
+    fleets = plan_machines.fleets_of(args, resources, storage, ahead, outlook)
     if args.json:
         plan = {
             "search": opened.study.name,
@@ -148,7 +134,7 @@ def _plan_search(
     if opened.study.search and opened.study.search.asha:
         print("this is as if asha stopped none of them early")
     if fleets:
-        plan_machines.show(fleets, args, opened.study.resources)
+        plan_machines.show(fleets, args, resources)
     return 0
 
 
@@ -189,5 +175,5 @@ def _cell_as_json(cell: "CellOutlook") -> dict[str, Any]:
         "left": cell.left,
         "trial_seconds": cell.trial.seconds if cell.trial else None,
         "source": cell.trial.source if cell.trial else None,
-        "measured": cell.trial.source == "records" if cell.trial else None,
+        "measured": cell.trial.source.startswith("records") if cell.trial else None,
     }

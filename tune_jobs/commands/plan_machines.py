@@ -1,7 +1,9 @@
 """``tune-jobs plan STUDY --machines``: kinds of machine, and what the study would take on each."""
 
 import argparse
+from collections.abc import Callable
 from dataclasses import asdict, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from tune_jobs.commands import options
@@ -9,8 +11,11 @@ from tune_jobs.errors import TuneJobsError
 from tune_jobs.wording import duration
 
 if TYPE_CHECKING:
+    from tune_jobs.plan.cost import Here
     from tune_jobs.plan.machines.fleets import Fleet
+    from tune_jobs.plan.machines.hours import Left
     from tune_jobs.plan.machines.kinds import Machine
+    from tune_jobs.storage import Storage
     from tune_jobs.study.study import Resources
 
 COUNT = 8  # machines, where no number is given
@@ -39,14 +44,21 @@ def require_machines(args: argparse.Namespace) -> None:
 def fleets_of(
     args: argparse.Namespace,
     resources: "Resources",
-    *,
-    trial_seconds: float | None,
-    longest_seconds: float,
+    storage: "Storage",
+    look_ahead: "Callable[[Here], Left]",
+    left: "Left",
 ) -> "list[Fleet]":
-    """What the machines asked for make of a study; TuneJobsError if it fits on none of them."""
+    """What the machines asked for make of a study, none where ``--machines`` was not given.
+
+    ``look_ahead`` says what is left of it on other machines than those that ``left`` is about.
+    TuneJobsError if it fits on none of them.
+    """
     from tune_jobs.plan.machines.fleets import fleets
+    from tune_jobs.plan.machines.hours import hours_on
     from tune_jobs.plan.machines.kinds import HEAD, load_machines
 
+    if args.machines is None:
+        return []
     table = load_machines()
     machines = load_machines(args.prices) if args.prices else table
     if args.spot_prices:
@@ -56,8 +68,7 @@ def fleets_of(
             (machine for machine in machines.values() if machine.type != HEAD),
             args.machines,
             resources,
-            trial_hours=None if trial_seconds is None else trial_seconds / 3600,
-            longest_hours=longest_seconds / 3600,
+            trials=hours_on(left, partial(_with_gpu, storage, look_ahead)),
             head_price=machines.get(HEAD, table[HEAD]).on_demand,
         )
     )
@@ -67,6 +78,16 @@ def fleets_of(
             f"{resources.gpus:g} GPU, which none of {', '.join(machines)} has for it."
         )
     return found
+
+
+def _with_gpu(
+    storage: "Storage", look_ahead: "Callable[[Here], Left]", gpu: str
+) -> "tuple[Here, Left]":
+    from tune_jobs.plan.cost import Here
+    from tune_jobs.trial.calibrate import machine_with_gpu
+
+    here = Here.of_calibration(machine_with_gpu(storage, gpu))
+    return here, look_ahead(here)
 
 
 def show(found: "list[Fleet]", args: argparse.Namespace, resources: "Resources") -> None:
@@ -108,9 +129,16 @@ def _notes(found: "list[Fleet]", args: argparse.Namespace, resources: "Resources
         notes.append("prices on demand are approximate, of us-east-1: give --prices to be sure")
     if any(fleet.price_is_guess for fleet in found):
         notes.append("~ spot prices are guessed as half of that; --spot-prices REGION asks AWS")
+    unknown = sorted({fleet.machine.gpu or "a GPU" for fleet in found if fleet.hours is None})
     if resources.gpus:
-        notes.append("hours are unknown: how long trials take on these GPUs was not measured")
-    elif any(fleet.hours is None for fleet in found):
+        if unknown:
+            notes.append(
+                f"hours are unknown on {' and '.join(unknown)}: `tune-jobs calibrate --device cuda "
+                f"--storage URI` on such a machine measures it, and so do records"
+            )
+        if len(unknown) < len({fleet.machine.gpu for fleet in found}):
+            notes.append("~ hours are estimates, of trials that have a GPU to themselves")
+    elif unknown:
         notes.append("hours are unknown: a model has neither records nor a place in the table")
     else:
         notes.append("kinds with GPUs are left out: the study's trials take none (resources.gpus)")

@@ -29,6 +29,7 @@ class Source(StrEnum):
     """Where an expectation is from."""
 
     RECORDS = "records"
+    RECORDS_ELSEWHERE = "records elsewhere"
     CALIBRATION = "calibration"
     OTHER_RECORDS = "other records"
     TABLE = "table"
@@ -113,7 +114,7 @@ class Measured:
 
     ``records`` are those of machines like the one that trials will run on, ``calibrated`` was
     measured on it, ``others`` are records of each other kind of machine, the most frequent first.
-    ``gpu`` says that it has one.
+    ``gpu`` says that it has one, ``elsewhere`` that another processor made the records.
     """
 
     records: ImageSeconds
@@ -121,6 +122,7 @@ class Measured:
     calibrated: Mapping[str, ModelSeconds] = field(default_factory=dict)
     others: tuple[ImageSeconds, ...] = ()
     gpu: bool = False
+    elsewhere: bool = False
 
     def of(self, model: str, dataset: str) -> tuple[ModelSeconds, Source] | None:
         """Seconds per image: from records, of another dataset if need be, else a calibration.
@@ -130,7 +132,7 @@ class Measured:
         """
         found = _model_seconds(self.records, model, dataset)
         if found:
-            return found, Source.RECORDS
+            return found, Source.RECORDS_ELSEWHERE if self.elsewhere else Source.RECORDS
         if model in self.calibrated:
             return self.calibrated[model], Source.CALIBRATION
         for other in self.others:
@@ -191,7 +193,8 @@ def measure(
         of_kinds.setdefault(Kind.of_record(record.provenance), []).append(record)
         epochs.setdefault(cell_of(record.point), []).append(len(record.epochs))
     alike = [kind for kind in of_kinds if here is None or here.kind.is_like(kind)]
-    if here and not here.models and not alike:
+    elsewhere = here is not None and not here.models and not alike
+    if here and elsewhere:
         anywhere = replace(here.kind, processor=None)
         alike = [kind for kind in of_kinds if anywhere.is_like(kind)]
     others = [of_kinds[kind] for kind in of_kinds if kind not in alike]
@@ -204,6 +207,7 @@ def measure(
             for of_kind in sorted(others, key=len, reverse=True)
         ),
         gpu=here is not None and here.kind.gpu,
+        elsewhere=elsewhere,
     )
 
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from tune_jobs.plan.choices import choices_of, points_at, rates_of, read_runs
-from tune_jobs.plan.cost import Expectation, Here, expect, measure
+from tune_jobs.plan.cost import Expectation, Here, Source, expect, measure
 from tune_jobs.plan.inventory import Inventory
 from tune_jobs.plan.opened import OpenedStudy
 from tune_jobs.point import Cell, GridPoint, OpenPoint, cell_of
@@ -79,12 +79,23 @@ class Outlook:
         """The time that trials will take, as far as it is known."""
         return sum(cell.seconds_left for cell in self.cells)
 
+    @property
+    def longest_seconds_left(self) -> float:
+        """The time that the longest trial will take, of those that are known."""
+        return max(
+            (cell.trial.seconds for cell in self.cells if cell.left and cell.trial), default=0
+        )
+
+    @property
+    def sources(self) -> frozenset[Source]:
+        """Where the times of trials are from."""
+        return frozenset(cell.trial.source for cell in self.cells if cell.trial)
+
 
 def look_ahead(
     opened: OpenedStudy,
     storage: Storage,
     inventory: Inventory,
-    *,
     here: Here | None = None,
 ) -> Outlook:
     """Count and time what a study has left to do.

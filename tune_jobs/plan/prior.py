@@ -23,7 +23,8 @@ PRIOR_MS: Mapping[str, tuple[float, float]] = {
     "scale_select_k": (2.5, 1.4),
 }
 
-# The same of one trial that has an NVIDIA H200 to itself, by `tune-jobs calibrate --device cuda`.
+# The same of one trial that has this GPU to itself, by `tune-jobs calibrate --device cuda`.
+PRIOR_GPU = "NVIDIA H200"
 GPU_PRIOR_MS: Mapping[str, tuple[float, float]] = {
     "standard": (0.04, 0.018),
     "pixel_pool": (0.18, 0.13),

@@ -7,7 +7,7 @@ from statistics import fmean
 
 import numpy as np
 
-from tune_jobs.plan.cost import Here, expect, measure
+from tune_jobs.plan.cost import Here, Source, expect, measure
 from tune_jobs.plan.inventory import Inventory
 from tune_jobs.plan.opened import OpenedStudy
 from tune_jobs.point import GridPoint, Recipe, cell_of
@@ -25,11 +25,14 @@ class SearchOutlook:
     """Trials of a search by state, samples with equal points once, and the time they may take.
 
     ``trial_seconds_left`` is as if none were stopped early; None where nothing is known of a model.
+    ``longest_seconds_left`` is that of the longest trial, ``sources`` are what times are from.
     """
 
     states: Mapping[TrialState, int]
     undrawn: int
     trial_seconds_left: float | None
+    longest_seconds_left: float
+    sources: frozenset[Source]
     strays: tuple[str, ...]
 
 
@@ -37,7 +40,6 @@ def search_outlook(
     opened: OpenedStudy,
     storage: Storage,
     inventory: Inventory,
-    *,
     here: Here | None = None,
 ) -> SearchOutlook:
     """Count and time what a search has left to do; every dataset of it must be here.
@@ -52,9 +54,14 @@ def search_outlook(
     records = read_records(storage, finished[:SAMPLE]).values()
     measured = measure(records, sizes, here)
 
+    sources: set[Source] = set()
+
     def seconds(point: GridPoint, recipe: Recipe) -> float | None:
         trial = expect(cell_of(point), recipe, sizes[point.dataset], measured)
-        return trial.seconds if trial else None
+        if trial is None:
+            return None
+        sources.add(trial.source)
+        return trial.seconds
 
     waiting = {
         sample.point_id: seconds(sample.point, sample.recipe)
@@ -74,4 +81,6 @@ def search_outlook(
         undrawn=ledger.undrawn,
         strays=ledger.strays,
         trial_seconds_left=sum(known) if len(known) == len(costs) else None,
+        longest_seconds_left=max(known, default=0.0),
+        sources=frozenset(sources),
     )

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from stir.terminal import counted
 from tune_jobs.plan.opened import OpenedStudy
 from tune_jobs.plan.outlook import CellOutlook, Outlook, PhaseOutlook
+from tune_jobs.plan.prior import PRIOR_GPU
 from tune_jobs.records.state import POINT_STATES
 from tune_jobs.terminal.table import Column, interpolations, show_table
 from tune_jobs.wording import duration, span
@@ -61,10 +62,11 @@ def _source(outlook: Outlook) -> str:
     )
     parts = {
         "from records": sources["records"],
+        "from records of another processor": sources["records elsewhere"],
         "from a calibration of this machine": sources["calibration"],
         "scaled from records of other machines or forms of the layers": sources["other records"],
         "from a table made on one CPU thread": sources["table"],
-        "from a table made on an NVIDIA H200": sources["GPU table"],
+        f"from a table made on an {PRIOR_GPU}": sources["GPU table"],
         "not known and not counted": sources[""],
     }
     shown = [

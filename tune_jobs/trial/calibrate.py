@@ -58,6 +58,14 @@ def machine_of_trials(storage: Storage, resources: Resources) -> Calibration | N
     return here or this_machine(threads, device)
 
 
+def machine_with_gpu(storage: Storage, gpu: str) -> Calibration:
+    """A machine with a GPU that is called so, as far as one was calibrated."""
+    machine = replace(
+        this_machine(threads=1), processor=gpu, backend=backend_on("cuda"), device="cuda"
+    )
+    return read_calibration(storage, machine.name) or machine
+
+
 def calibrate(
     models: Iterable[str],
     *,

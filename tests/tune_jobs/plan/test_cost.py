@@ -219,7 +219,7 @@ def test_where_nothing_was_measured_here_trials_are_expected_to_run_where_they_r
     elsewhere = [ran_on(record, processor="Slow One")]
     found = measure(elsewhere, {"emoji": PER_SCALE}, machine()).of("standard", "emoji")
     assert found is not None
-    assert found[1] == Source.RECORDS
+    assert found[1] == Source.RECORDS_ELSEWHERE
 
 
 def test_times_on_a_gpu_are_learned_from_trials_on_gpus(storage):

@@ -1,12 +1,20 @@
 """What a study would take on some machines of each kind: trials at once, hours, money. Pure."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from tune_jobs.plan.machines.kinds import Machine
 from tune_jobs.study.study import Resources
 
 SPOT, ON_DEMAND = "spot", "on demand"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrialHours:
+    """The hours of all trials together on one CPU or GPU, and of the longest of them."""
+
+    all: float
+    longest: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -31,14 +39,13 @@ def fleets(
     count: int,
     resources: Resources,
     *,
-    trial_hours: float | None,
-    longest_hours: float,
+    trials: Callable[[Machine], TrialHours | None],
     head_price: float,
 ) -> Iterator[Fleet]:
     """``count`` machines of every kind that fits a trial, spot and on demand, the cheapest first.
 
-    ``trial_hours`` are those of all trials together on one of the CPUs that they were timed on;
-    no study ends before its longest trial does. How long trials take on a GPU is not known.
+    ``trials`` says how long trials take on a kind, or None. No study ends before its longest trial
+    does. Trials that share a GPU are done no sooner than one after the other.
     """
     found: list[Fleet] = []
     for machine in machines:
@@ -46,8 +53,9 @@ def fleets(
         if not at_once:
             continue
         hours = None
-        if trial_hours is not None and not resources.gpus:
-            hours = max(trial_hours / at_once, longest_hours)
+        if took := trials(machine):
+            abreast = min(at_once, count * machine.gpus) if machine.gpus else at_once
+            hours = max(took.all / abreast, took.longest)
         for market, price in ((SPOT, machine.likely_spot), (ON_DEMAND, machine.on_demand)):
             whole = count * price + head_price
             found.append(

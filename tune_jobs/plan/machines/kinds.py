@@ -18,12 +18,16 @@ SPOT_SHARE = 0.5  # of the price on demand, where no spot price is known
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Machine:
-    """A kind of machine. Prices are dollars an hour; ``spot`` is None where it is not known."""
+    """A kind of machine. Prices are dollars an hour; ``spot`` is None where it is not known.
+
+    ``gpu`` is what PyTorch calls its GPUs, if it is known.
+    """
 
     type: str
     cpus: int
     on_demand: float
     gpus: int = 0
+    gpu: str = ""
     gpu_gb: float = 0.0
     spot: float | None = None
 
@@ -63,7 +67,12 @@ def _machine(entry: Any, path: str | Path) -> Machine:
             "A machine must have type (a name), cpus and on_demand (dollars an hour); "
             f"{path} has {dict(entry)!r:.120}."
         )
-    numbers = {key: value for key, value in entry.items() if key != "type"}
+    if not isinstance(entry.get("gpu", ""), str):
+        raise TuneJobsError(
+            "gpu of a machine must be the name that PyTorch gives it, such as NVIDIA L4; "
+            f"{path} has {entry['gpu']!r:.80}."
+        )
+    numbers = {key: value for key, value in entry.items() if key not in ("type", "gpu")}
     for key, value in numbers.items():
         whole = key in ("cpus", "gpus")
         if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)):
