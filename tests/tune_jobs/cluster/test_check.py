@@ -12,7 +12,7 @@ from tune_jobs.cli import main
 from tune_jobs.cluster.check import check_cluster
 from tune_jobs.cluster.check.versions import local_versions
 from tune_jobs.cluster.setup.at_hand import write_local
-from tune_jobs.cluster.setup.aws import INSTALL as COMMANDS
+from tune_jobs.cluster.setup.cluster_file import shipped_values
 from tune_jobs.cluster.setup.software import write_software
 from tune_jobs.cluster.token import make_token
 from tune_jobs.errors import TuneJobsError
@@ -24,6 +24,7 @@ WORLD = """
     IpPermissions:
       - {FromPort: 8265, ToPort: 8265, IpProtocol: tcp, IpRanges: [{CidrIp: 0.0.0.0/0}]}
 """
+COMMANDS = shipped_values()["install"]
 INSTALL = "  install: &install\n" + "".join(f"    - {command}\n" for command in COMMANDS)
 MISTAKES = {  # what is replaced, by what, and what must be said of it
     "a misspelt key at the top": (
@@ -291,7 +292,7 @@ def test_without_boto3_the_command_says_how_to_get_it(monkeypatch: pytest.Monkey
         check_cluster(SHIPPED)
 
 
-def test_the_image_of_the_shipped_file_has_the_pinned_versions():
+def test_image_and_installer_of_the_shipped_file_have_the_pinned_versions():
     pins = dict(
         line.split("==")
         for line in (SHIPPED.parent / "constraints.txt").read_text().splitlines()
@@ -300,6 +301,7 @@ def test_the_image_of_the_shipped_file_has_the_pinned_versions():
     versions = local_versions()
     image = yaml.safe_load(SHIPPED.read_text())["docker"]["image"]
     assert image == f"rayproject/ray:{pins['ray']}-py{versions['python'].replace('.', '')}-cpu"
+    assert COMMANDS[0] == f"python -m pip install --quiet uv=={pins['uv']}"
 
 
 def places(content: object) -> list[tuple]:

@@ -6,7 +6,7 @@ from math import inf
 
 from stir.terminal import counted
 from tune_jobs.cluster.setup.account import Account, asking, code_of
-from tune_jobs.cluster.setup.cluster_file import ClusterFile
+from tune_jobs.cluster.setup.cluster_file import ClusterFile, shipped_values
 from tune_jobs.cluster.setup.keys import cluster_folder, key_pair
 from tune_jobs.cluster.setup.market import (
     Offer,
@@ -27,11 +27,6 @@ from tune_jobs.plan.machines.kinds import CPU_TYPES, GPU_TYPES, HEAD, Machine, l
 Say = Callable[[str], None]
 MOST_OVER_SPOT = 1.5  # what a spot machine may come to cost, over what it costs now
 RESULTS = "stir"  # the prefix in the bucket
-INSTALL = (  # as in the shipped file; one that was filled in before may have none
-    "python -m pip install --quiet uv",
-    'python -m uv pip install --python "$(which python)" -c ~/.stir/constraints.txt '
-    '"$(echo ~/.stir/*.whl)[data,tune,aws]"',
-)
 
 
 def propose(wish: Wish) -> Proposal:
@@ -216,10 +211,11 @@ def _software(wish: Wish) -> dict[str, str]:
     if wish.image:
         return {**values, "image": wish.image, "install": "[]"}
     python = "".join(platform.python_version_tuple()[:2])
+    install = shipped_values()["install"]  # a file that was filled in for an image has none
     return {
         **values,
         "image": f"rayproject/ray:{ray.__version__}-py{python}-cpu",
-        "install": "".join(f"\n    - {command}" for command in INSTALL),
+        "install": "".join(f"\n    - {command}" for command in install),
     }
 
 

@@ -49,6 +49,11 @@ def started_storage(commands: object) -> str:
     return "".join(shlex.split(named[1])) if named else ""
 
 
+def shipped_values() -> Mapping[str, Any]:
+    """What stands under ``metadata`` in the shipped file."""
+    return parse_yaml(TEMPLATE.read_bytes(), "a cluster file", where=str(TEMPLATE))["metadata"]
+
+
 class ClusterFile:
     """A cluster file like the shipped one, whose values all stand under ``metadata``."""
 
@@ -62,8 +67,7 @@ class ClusterFile:
         self.text = read_bytes(source, "a cluster file").decode(errors="replace")
         content = parse_yaml(self.text.encode(), "a cluster file", where=str(path))
         values = content.get("metadata") if isinstance(content, dict) else None
-        known = parse_yaml(TEMPLATE.read_bytes(), "a cluster file", where=str(TEMPLATE))["metadata"]
-        missing = sorted(set(known) - set(values if isinstance(values, dict) else ()))
+        missing = sorted(set(shipped_values()) - set(values if isinstance(values, dict) else ()))
         if missing:
             raise TuneJobsError(
                 f"A file to be filled in must have the values of the shipped cluster.yaml; {path} "

@@ -192,11 +192,16 @@ def test_a_kind_of_machine_that_the_user_has_chosen_stays_and_may_be_launched(ac
     assert ["m7i.large", "c7i.8xlarge", "g6.2xlarge"] in kinds
 
 
-def test_an_image_that_has_everything_is_not_installed_into(account):
+def test_an_image_that_has_everything_is_not_installed_into_but_rays_is_as_shipped(account):
     image = "docker.io/me/scale-generalization:0.1.0-ray2.60.0-torch2.13.0-py3.11"
     assert main(["cluster-init", *HERE, "--image", image]) == 0
     written = yaml.safe_load(Path("cluster.yaml").read_text())
     assert (written["docker"]["image"], written["setup_commands"]) == (image, [])
+    assert main(["cluster-init", *HERE]) == 0
+    shipped = yaml.safe_load(SHIPPED.read_text())
+    written = yaml.safe_load(Path("cluster.yaml").read_text())
+    assert written["docker"]["image"] == shipped["docker"]["image"]
+    assert written["setup_commands"] == shipped["setup_commands"]
 
 
 def test_the_address_is_looked_up_at_a_service_of_amazons(account, monkeypatch):
