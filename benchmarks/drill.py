@@ -30,7 +30,9 @@ def main() -> int:
     parser.add_argument("--faults", type=int, default=60, help="processes killed (60)")
     parser.add_argument("--trials", type=int, default=60, help="networks trained (60)")
     parser.add_argument("--epochs", type=int, default=60, help="that each takes (60)")
-    parser.add_argument("--batch", type=float, default=0.02, help="seconds of one, at least (0.02)")
+    parser.add_argument(
+        "--batch", type=float, default=0.02, help="seconds of one, until the last fault (0.02)"
+    )
     parser.add_argument("--pause", type=float, default=9.0, help="seconds at most between (9)")
     parser.add_argument("--seed", type=int, default=1, help="of what happens when (1)")
     args = parser.parse_args()

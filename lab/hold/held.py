@@ -12,7 +12,7 @@ FREE_BATCHES = 40  # that each process trains at full speed before it is held
 
 
 class Held(nn.Module):
-    """The standard network; while the file LAB_HOLD is there, a batch takes the seconds in it."""
+    """The standard network; a batch takes the seconds in the file that LAB_HOLD names."""
 
     def __init__(self, in_channels: int, num_classes: int) -> None:
         super().__init__()

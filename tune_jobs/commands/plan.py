@@ -165,6 +165,8 @@ def _as_json(
 
 
 def _cell_as_json(cell: "CellOutlook") -> dict[str, Any]:
+    from tune_jobs.plan.cost import MEASURED
+
     return {
         **asdict(cell.cell),
         "rates": cell.rates,
@@ -175,5 +177,5 @@ def _cell_as_json(cell: "CellOutlook") -> dict[str, Any]:
         "left": cell.left,
         "trial_seconds": cell.trial.seconds if cell.trial else None,
         "source": cell.trial.source if cell.trial else None,
-        "measured": cell.trial.source.startswith("records") if cell.trial else None,
+        "measured": cell.trial.source in MEASURED if cell.trial else None,
     }

@@ -53,12 +53,12 @@ def fleets_of(
     ``look_ahead`` says what is left of it on other machines than those that ``left`` is about.
     TuneJobsError if it fits on none of them.
     """
+    if args.machines is None:
+        return []
     from tune_jobs.plan.machines.fleets import fleets
     from tune_jobs.plan.machines.hours import hours_on
     from tune_jobs.plan.machines.kinds import HEAD, load_machines
 
-    if args.machines is None:
-        return []
     table = load_machines()
     machines = load_machines(args.prices) if args.prices else table
     if args.spot_prices:
@@ -86,7 +86,7 @@ def _with_gpu(
     from tune_jobs.plan.cost import Here
     from tune_jobs.trial.calibrate import machine_with_gpu
 
-    here = Here.of_calibration(machine_with_gpu(storage, gpu))
+    here = replace(Here.of_calibration(machine_with_gpu(storage, gpu)), exactly=True)
     return here, look_ahead(here)
 
 
@@ -129,14 +129,16 @@ def _notes(found: "list[Fleet]", args: argparse.Namespace, resources: "Resources
         notes.append("prices on demand are approximate, of us-east-1: give --prices to be sure")
     if any(fleet.price_is_guess for fleet in found):
         notes.append("~ spot prices are guessed as half of that; --spot-prices REGION asks AWS")
-    unknown = sorted({fleet.machine.gpu or "a GPU" for fleet in found if fleet.hours is None})
+    unknown = {fleet.machine.gpu for fleet in found if fleet.hours is None}
     if resources.gpus:
-        if unknown:
+        if names := ", ".join(sorted(unknown - {""})):
             notes.append(
-                f"hours are unknown on {' and '.join(unknown)}: `tune-jobs calibrate --device cuda "
-                f"--storage URI` on such a machine measures it, and so do records"
+                f"hours are unknown on {names}: trials that have ended on one tell them, and "
+                "`tune-jobs calibrate --device cuda --storage URI` on such a machine"
             )
-        if len(unknown) < len({fleet.machine.gpu for fleet in found}):
+        if "" in unknown:
+            notes.append("hours are unknown where the list does not say with gpu what GPU it is")
+        if any(fleet.hours is not None for fleet in found):
             notes.append("~ hours are estimates, of trials that have a GPU to themselves")
     elif unknown:
         notes.append("hours are unknown: a model has neither records nor a place in the table")

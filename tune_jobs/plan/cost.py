@@ -36,6 +36,9 @@ class Source(StrEnum):
     GPU_TABLE = "GPU table"
 
 
+MEASURED = (Source.RECORDS, Source.RECORDS_ELSEWHERE)  # by trials, and not scaled
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Expectation:
     """What one trial of a cell is expected to take, and where that is from."""
@@ -84,10 +87,14 @@ class Kind:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Here:
-    """The machine that trials will run on, and its seconds per image as far as calibrated."""
+    """The machine that trials will run on, and its seconds per image as far as calibrated.
+
+    With ``exactly``, times count as its own only if its very processor is stated.
+    """
 
     kind: Kind
     models: Mapping[str, ModelSeconds] = field(default_factory=dict)
+    exactly: bool = False
 
     @classmethod
     def of_calibration(cls, calibration: Calibration | None) -> Self:
@@ -103,6 +110,10 @@ class Here:
             processor=calibration.processor,
         )
         return cls(kind=kind, models=calibration.models)
+
+    def is_like(self, kind: Kind) -> bool:
+        """Whether times of a kind of machine hold here."""
+        return kind == self.kind if self.exactly else self.kind.is_like(kind)
 
 
 ImageSeconds = Mapping[tuple[str, str], ModelSeconds]  # of a model and a dataset
@@ -192,8 +203,8 @@ def measure(
     for record in records:
         of_kinds.setdefault(Kind.of_record(record.provenance), []).append(record)
         epochs.setdefault(cell_of(record.point), []).append(len(record.epochs))
-    alike = [kind for kind in of_kinds if here is None or here.kind.is_like(kind)]
-    elsewhere = here is not None and not here.models and not alike
+    alike = [kind for kind in of_kinds if here is None or here.is_like(kind)]
+    elsewhere = here is not None and not here.models and not here.exactly and not alike
     if here and elsewhere:
         anywhere = replace(here.kind, processor=None)
         alike = [kind for kind in of_kinds if anywhere.is_like(kind)]

@@ -60,8 +60,14 @@ def machine_of_trials(storage: Storage, resources: Resources) -> Calibration | N
 
 def machine_with_gpu(storage: Storage, gpu: str) -> Calibration:
     """A machine with a GPU that is called so, as far as one was calibrated."""
-    machine = replace(
-        this_machine(threads=1), processor=gpu, backend=backend_on("cuda"), device="cuda"
+    machine = Calibration(
+        processor=gpu,
+        threads=1,
+        backend=backend_on("cuda"),
+        torch_version=torch.__version__,
+        models={},
+        measured_at=utc_now(),
+        device="cuda",
     )
     return read_calibration(storage, machine.name) or machine
 

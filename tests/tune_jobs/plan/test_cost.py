@@ -222,6 +222,23 @@ def test_where_nothing_was_measured_here_trials_are_expected_to_run_where_they_r
     assert found[1] == Source.RECORDS_ELSEWHERE
 
 
+@pytest.mark.parametrize(
+    ("processor", "source"),
+    [
+        ("NVIDIA L4", Source.RECORDS),
+        ("NVIDIA XX", Source.OTHER_RECORDS),
+        (None, Source.OTHER_RECORDS),
+    ],
+)
+def test_of_a_gpu_that_is_named_no_others_records_count(storage, processor, source):
+    record = put_record(storage, spec(CELL), valid_accuracy=0.5, epochs=4)
+    on_gpu = ran_on(record, device="cuda:0", processor=processor)
+    here = Here(kind=Kind.of_gpu("NVIDIA L4"), exactly=True)
+    found = measure([on_gpu], {"emoji": PER_SCALE}, here).of("standard", "emoji")
+    assert found is not None
+    assert found[1] == source
+
+
 def test_times_on_a_gpu_are_learned_from_trials_on_gpus(storage):
     record = put_record(storage, spec(CELL), valid_accuracy=0.5, epochs=4)
     sizes = {"emoji": PER_SCALE}

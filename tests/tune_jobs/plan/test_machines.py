@@ -1,7 +1,7 @@
 """``plan --machines``: trials at once, hours and money on kinds of machine."""
 
 import json
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +10,9 @@ from lab.bars import CLASSES
 from stir import SCENARIOS
 from tune_jobs.cli import main
 from tune_jobs.errors import TuneJobsError
+from tune_jobs.plan.cost import Here, Kind, Source
 from tune_jobs.plan.machines.fleets import ON_DEMAND, SPOT, TrialHours, fleets
+from tune_jobs.plan.machines.hours import hours_on
 from tune_jobs.plan.machines.kinds import Machine, load_machines
 from tune_jobs.plan.prior import PRIOR_GPU
 from tune_jobs.records.calibration import Calibration, ModelSeconds
@@ -73,6 +75,7 @@ def test_a_time_that_is_not_known_makes_no_money():
         ("- {type: a, cpus: 4, on_demand: -1}", "on_demand of a machine must be above 0"),
         ("- {type: a, cpus: 4, on_demand: true}", "on_demand of a machine must be a number"),
         ("- [a]", "must be a mapping"),
+        ("- {type: a, cpus: 4, gpu: NVIDIA L4, on_demand: 1}", "must say with gpus how many"),
         (
             "- {type: a, cpus: 4, gpus: 1, gpu: 4, on_demand: 1}",
             "gpu of a machine must be",
@@ -149,8 +152,37 @@ def test_hours_on_a_gpu_are_those_of_its_calibration_and_of_no_other(
 
     assert main(plan) == 0
     out = capsys.readouterr().out
-    assert "hours are unknown on NVIDIA A10G and a GPU: `tune-jobs calibrate" in out
+    assert "hours are unknown on NVIDIA A10G: trials that have ended on one tell them" in out
+    assert "hours are unknown where the list does not say with gpu" in out
     assert "~ hours are estimates, of trials that have a GPU to themselves" in out
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is left of a study, with times from a source."""
+
+    trial_seconds_left: float
+    sources: frozenset[Source]
+    longest_seconds_left: float = 0.0
+
+
+@pytest.mark.parametrize(
+    ("seconds", "source", "gpu", "hours"),
+    [
+        (7200.0, Source.RECORDS, "NVIDIA L4", 2.0),
+        (7200.0, Source.OTHER_RECORDS, "NVIDIA L4", None),
+        (7200.0, Source.GPU_TABLE, "NVIDIA L4", None),
+        (7200.0, Source.GPU_TABLE, PRIOR_GPU, 2.0),
+        (0.0, Source.GPU_TABLE, "NVIDIA L4", 0.0),
+    ],
+)
+def test_hours_are_told_where_they_were_measured_or_nothing_is_left(
+    seconds: float, source: Source, gpu: str, hours: float | None
+):
+    left = Known(seconds, frozenset([source]))
+    here = Here(kind=Kind.of_gpu(gpu), exactly=True)
+    found = hours_on(left, lambda name: (here, left))(replace(GPU, gpu=gpu))
+    assert (found and found.all) == hours
 
 
 def test_hours_on_the_gpu_of_the_table_are_known(bars: Path, tmp_path: Path, capsys):

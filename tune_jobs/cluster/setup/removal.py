@@ -61,7 +61,7 @@ def survey_cluster(account: Account, name: str) -> Remains:
     if alive:
         raise TuneJobsError(
             f"A cluster's machines must have ended before it is removed; {len(alive)} have not "
-            f"({', '.join(alive[:5])}). `ray down cluster.yaml` ends them."
+            f"({', '.join(alive[:5])}). `ray down` with its file ends them."
         )
     stack = find_stack(account, name)
     bucket = stack.outputs.get("BucketName", "") if stack else ""

@@ -10,6 +10,7 @@ from tune_jobs.errors import TuneJobsError
 
 if TYPE_CHECKING:
     from tune_jobs.cluster.setup.account import Account
+    from tune_jobs.cluster.setup.cluster_file import ClusterFile
 
 
 def add(commands) -> None:
@@ -60,21 +61,38 @@ def _destroy(args: argparse.Namespace) -> int:
 def _named(args: argparse.Namespace) -> "tuple[Account, str]":
     """The account and the name of the cluster that is meant."""
     from tune_jobs.cluster.setup.account import Account
+
+    file = None if not args.cluster and args.name and args.region else _file(args)
+    if file is None:
+        return Account(args.region), args.name or NAME
+    name, owner = str(file.values["name"]), str(file.values["account"])
+    account = Account(args.region or str(file.values["region"]))
+    if account.number != owner:
+        raise TuneJobsError(
+            f"A cluster must be destroyed in its account; {file.path} is of {owner}, and your "
+            f"credentials are of {account.number}. AWS_PROFILE chooses among several."
+        )
+    return account, name
+
+
+def _file(args: argparse.Namespace) -> "ClusterFile | None":
+    """The cluster's file; None if there is none, or if it is of no cluster or another one's."""
     from tune_jobs.cluster.setup.cluster_file import ClusterFile
 
-    path, file = Path(args.cluster or OUT), None
-    if args.cluster or path.is_file():
-        try:
-            file = ClusterFile(path, there=True)
-        except TuneJobsError:
-            if args.cluster:  # else a file of another kind happens to be called like that
-                raise
-    if file is None or not file.is_filled or args.name not in (None, file.values["name"]):
-        return Account(args.region), args.name or NAME
-    account = Account(args.region or file.values["region"])
-    if account.number != file.values["account"]:
+    path = Path(args.cluster or OUT)
+    if not args.cluster and not path.is_file():
+        return None
+    try:
+        file = ClusterFile(path, there=True)
+    except TuneJobsError as error:
         raise TuneJobsError(
-            f"A cluster must be destroyed in its account; {path} is of {file.values['account']}, "
-            f"and your credentials are of {account.number}. AWS_PROFILE chooses among several."
+            f"{error} Without a file, --name and --region say together which cluster is meant."
+        ) from None
+    if file.is_filled and args.name in (None, str(file.values["name"])):
+        return file
+    if args.cluster:
+        raise TuneJobsError(
+            f"--cluster must name the file of the cluster that is to be destroyed; {path} is "
+            + (f"of {file.values['name']}, not {args.name}." if file.is_filled else "of none yet.")
         )
-    return account, file.values["name"]
+    return None

@@ -36,7 +36,8 @@ def hours_on(
     def on_gpu(gpu: str) -> TrialHours | None:
         here, there = with_gpu(gpu)
         measured = here.models or gpu == PRIOR_GPU or Source.RECORDS in there.sources
-        return _hours(there) if measured else None
+        nothing = left.trial_seconds_left == 0
+        return _hours(there) if measured or nothing else None
 
     return lambda machine: on_gpu(machine.gpu) if machine.gpus else _hours(left)
 

@@ -72,6 +72,11 @@ def _machine(entry: Any, path: str | Path) -> Machine:
             "gpu of a machine must be the name that PyTorch gives it, such as NVIDIA L4; "
             f"{path} has {entry['gpu']!r:.80}."
         )
+    if entry.get("gpu") and not entry.get("gpus"):
+        raise TuneJobsError(
+            f"A machine with a gpu must say with gpus how many it has; {path} has "
+            f"{dict(entry)!r:.120}."
+        )
     numbers = {key: value for key, value in entry.items() if key not in ("type", "gpu")}
     for key, value in numbers.items():
         whole = key in ("cpus", "gpus")

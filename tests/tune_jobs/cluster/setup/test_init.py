@@ -111,7 +111,7 @@ def test_nothing_is_destroyed_while_machines_are_on(account, capsys):
     )
     there = left(account)
     assert main(["cluster-destroy", "--yes"]) == 2
-    assert "`ray down cluster.yaml` ends them" in capsys.readouterr().err
+    assert "`ray down` with its file ends them" in capsys.readouterr().err
     assert left(account) == there
 
 
@@ -134,9 +134,40 @@ def test_the_file_says_which_cluster_is_to_be_destroyed(account, capsys, words: 
     assert left(account)["roles"] == []
 
 
-def test_a_file_of_another_kind_that_is_called_like_a_clusters_does_not_matter(account):
+@pytest.mark.parametrize(
+    "text", ["provider: {type: local}\n", "metadata: {name: [}\n", "metadata: {name: x}\n"]
+)
+def test_beside_a_file_that_says_no_cluster_name_and_region_must_say_it(account, capsys, text: str):
     assert main(["cluster-init", *HERE]) == 0
-    Path("cluster.yaml").write_text("provider: {type: local}\n")
+    Path("cluster.yaml").write_text(text)
+    there = left(account)
+    assert main(["cluster-destroy", "--yes", "--name", "stir"]) == 2
+    assert "--name and --region say together which cluster" in capsys.readouterr().err
+    assert left(account) == there
+    assert main(["cluster-destroy", "--yes", "--name", "stir", "--region", "us-east-1"]) == 0
+    assert left(account)["roles"] == []
+
+
+@pytest.mark.parametrize(
+    ("text", "said"), [(None, "is of none yet"), ("filled in", "cluster.yaml is of stir, not mine")]
+)
+def test_a_file_that_is_named_must_be_of_the_cluster_that_is_meant(
+    account, capsys, text: str | None, said: str
+):
+    assert main(["cluster-init", *HERE]) == 0
+    there = left(account)
+    if text is None:
+        Path("cluster.yaml").write_bytes(SHIPPED.read_bytes())
+    words = ["cluster-destroy", "--yes", "--name", "mine", "--cluster", "cluster.yaml"]
+    assert main(words) == 2
+    assert said in capsys.readouterr().err
+    assert left(account) == there
+
+
+def test_an_account_written_as_a_number_is_the_same_account(account):
+    assert main(["cluster-init", *HERE]) == 0
+    path = Path("cluster.yaml")
+    path.write_text(path.read_text().replace('"123456789012"', "123456789012"))
     assert main(["cluster-destroy", "--yes"]) == 0
     assert left(account)["roles"] == []
 
