@@ -17,6 +17,7 @@ import yaml
 from lab.bars import write_bars
 from lab.faulty_proxy import FaultyProxy, at_random
 from lab.hold import Hold
+from lab.processes import WAIT_SECONDS, left_of, trials_of
 from lab.records import numbers
 from lab.s3_server import S3Server
 from tune_jobs.point import Recipe
@@ -26,7 +27,6 @@ from tune_jobs.storage import Storage
 REQUESTS_FAILING = 0.05
 CHECKPOINT_SECONDS = 2.0
 OUTAGE_SECONDS = 3.0  # at most, until the server is started again
-WAIT_SECONDS = 120.0  # for a trial to start or a process to go
 END_SECONDS = 900.0  # for what is left to do when the faults are over
 SLOTS = 2
 AXES = {
@@ -87,20 +87,14 @@ class Driver:
 
     def workers(self) -> list[psutil.Process]:
         """The processes that train."""
-        try:
-            children = psutil.Process(self._process.pid).children(recursive=True)
-        except psutil.NoSuchProcess:
-            return []
-        return [child for child in children if "ImplicitFunc" in _command(child)]
+        return trials_of(self._process)
 
     def kill(self) -> None:
         """End the driver at once, and wait until nothing trains any more."""
         workers = self.workers()
         self._process.kill()
         self._process.wait()
-        _, alive = psutil.wait_procs(workers, timeout=WAIT_SECONDS)
-        left = [worker for worker in alive if worker.status() != psutil.STATUS_ZOMBIE]
-        if left:
+        if left := left_of(workers, seconds=WAIT_SECONDS):
             raise RuntimeError(f"Trials must end when their driver is dead; these go on: {left}.")
 
     def restart(self) -> None:
@@ -239,10 +233,3 @@ def _records(storage: Storage) -> dict[str, TrialRecord]:
         (record := TrialRecord.from_json(storage.read(item.key))).point_id: record
         for item in storage.list("records")
     }
-
-
-def _command(process: psutil.Process) -> str:
-    try:
-        return " ".join(process.cmdline())
-    except psutil.Error:
-        return ""

@@ -1,6 +1,7 @@
 """Results made up without training, which a test or a benchmark puts into a storage."""
 
 from dataclasses import replace
+from pathlib import Path
 
 from tune_jobs.point import TrialSpec
 from tune_jobs.records.keys import failure_key, record_key
@@ -94,6 +95,12 @@ def put_failure(storage: Storage, spec: TrialSpec, error: str) -> None:
         provenance=PROVENANCE,
     )
     storage.write(failure_key(spec.point_id, attempt), failure.to_json())
+
+
+def keys(uri: str | Path, *folders: str) -> list[str]:
+    """What a storage holds below folders; no draft, which a process that is killed may leave."""
+    storage = Storage(uri)
+    return [item.key for folder in folders for item in storage.list(folder)]
 
 
 def numbers(record: TrialRecord) -> tuple[object, ...]:

@@ -54,12 +54,13 @@ def only_known_models() -> Iterator[None]:
 def hold(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, only_known_models: None
 ) -> Iterator[Hold]:
-    """Holds trials of the model ``held``; the module is in the test's folder."""
+    """Holds trials of the model ``held``, at most for a test; the module is in its folder."""
     hold = Hold(tmp_path / "hold")
     hold.bring_model(tmp_path)
     for name, value in hold.variables.items():
         monkeypatch.setenv(name, value)
     yield hold
+    hold.release()
     sys.modules.pop("held", None)
 
 

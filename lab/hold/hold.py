@@ -25,8 +25,8 @@ class Hold:
         draft.replace(self._file)
 
     def release(self) -> None:
-        """Let trials go on at full speed."""
-        self._file.unlink()
+        """Let trials go on at full speed; also when they do already."""
+        self._file.unlink(missing_ok=True)
 
     @staticmethod
     def bring_model(folder: Path) -> None:

@@ -4,13 +4,23 @@ import json
 import os
 import subprocess
 import sys
-import time
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
+
+from lab.processes import (
+    WAIT_SECONDS,
+    command_of,
+    descendants,
+    kill,
+    left_of,
+    started,
+    wait_for,
+)
+from lab.records import keys
 
 pytestmark = pytest.mark.ray
 
@@ -85,20 +95,11 @@ axes: {{model: standard, dataset: {bars}, scenario: 2, kernel_size: 7, interpola
 recipe: {{max_epochs: 5000, patience: 5000, batch_size: 4}}
 """
     )
-    command = [sys.executable, "-m", "tune_jobs", "run", str(study), "--storage", str(storage)]
-    with subprocess.Popen(
-        [*command, "--max-concurrent", "1", "--checkpoint-seconds", "0.5"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    ) as process:
-        for _ in range(2400):
-            if list(storage.glob("checkpoints/*.pt")):
-                break
-            assert process.poll() is None, process.communicate()[0]
-            time.sleep(0.05)
+    command = [sys.executable, "-m", "tune_jobs", "run", study, "--storage", storage]
+    command += ["--max-concurrent", "1", "--checkpoint-seconds", "0.5"]
+    with started(command) as process:
+        wait_for(lambda: keys(storage, "checkpoints"), process)
         yield process
-        process.kill()
 
 
 # What a driver does beside its trials.
@@ -120,28 +121,28 @@ except RayLostError as error:
 @pytest.fixture
 def idle() -> Iterator[subprocess.Popen[str]]:
     """A Ray that runs nothing."""
-    command = [sys.executable, "-c", WAIT]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-    with subprocess.Popen(command, text=True, **pipes) as process:
+    with started([sys.executable, "-c", WAIT]) as process:
         assert process.stdout is not None
-        assert any(line == "ready\n" for line in iter(process.stdout.readline, ""))
+        too_late = threading.Timer(WAIT_SECONDS, kill, [process])
+        too_late.start()
+        try:
+            assert any(line == "ready\n" for line in iter(process.stdout.readline, ""))
+        finally:
+            too_late.cancel()
         yield process
-        process.kill()
 
 
 def end_and_look(process: subprocess.Popen[str], name: str) -> str:
     """Kill a process of a driver's Ray; returns what the driver then says."""
-    family = psutil.Process(process.pid).children(recursive=True)
-    commands = " ".join(word for child in family for word in child.cmdline())
+    family = descendants(process.pid)
+    commands = " ".join(word for child in family for word in command_of(child))
     scratch = {Path("/tmp", part.split("/")[0]) for part in commands.split("/tmp/")[1:]}
     scratch = {path for path in scratch if path.name.startswith("tune-jobs-")}
     assert len(scratch) == 1
-    for child in family:
-        if child.name() == name:
-            child.kill()
+    (found,) = [child for child in family if Path(*command_of(child)[:1]).name == name]
+    found.kill()
     said, _ = process.communicate(timeout=50)  # Ray itself notices after a minute
-    _, left = psutil.wait_procs(family, timeout=20)  # Ray's agents end a moment after their raylet
-    assert left == []
+    assert left_of(family, seconds=20) == []  # Ray's agents end a moment after their raylet
     assert not scratch.pop().exists()
     return said
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from lab.hold import Hold
+from lab.records import keys
 from tune_jobs.cli import main
 from tune_jobs.cluster import meter
 from tune_jobs.cluster.connection import ray_session
@@ -99,13 +100,13 @@ recipe: {{max_epochs: 16, patience: 16, batch_size: 4}}
 
     def now() -> float:
         """The first checkpoint takes an hour."""
-        return time.time() + HOUR * any(runs.glob("checkpoints/*"))
+        return time.time() + HOUR * any(runs.glob("checkpoints/*.pt"))
 
     monkeypatch.setattr(meter.clock, "now", now)
     run = ["run", str(study), "--storage", str(runs), "--price", "1"]
     assert main([*run, "--budget", "0.5", "--checkpoint-seconds", "0.3"]) == 3
     assert "the budget of 0.50 is spent (1.0" in capsys.readouterr().out
-    (checkpoint,) = (runs / "checkpoints").iterdir()
+    (checkpoint,) = runs.glob("checkpoints/*.pt")
     written = checkpoint.stat().st_mtime_ns
     assert main([*run, "--budget", "0.5"]) == 3  # it was spent before: nothing is trained
     assert checkpoint.stat().st_mtime_ns == written
@@ -113,8 +114,8 @@ recipe: {{max_epochs: 16, patience: 16, batch_size: 4}}
     hold.release()
     assert main([*run, "--budget", "10000"]) == 0
     assert "resumed " in "".join(capsys.readouterr())
-    assert len(list((runs / "records").iterdir())) == 1
-    assert len(list((runs / "costs" / "small").iterdir())) == 3
+    assert len(keys(runs, "records")) == 1
+    assert len(keys(runs, "costs/small")) == 3
 
 
 def test_a_budget_needs_to_know_what_machines_cost(bars: Path, tmp_path: Path, capsys):

@@ -5,14 +5,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
-import psutil
 import pytest
 
 from lab.hold import Hold
-from lab.records import numbers
+from lab.processes import left_of, started, trials_of, wait_for
+from lab.records import keys, numbers
 from tune_jobs.records.trial import TrialRecord
 from tune_jobs.storage import Storage
 
@@ -37,42 +37,20 @@ recipe: {{max_epochs: 16, patience: 16, batch_size: 4}}
     return path
 
 
-def start(study: Path, storage: Path, *more: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [
-            *(sys.executable, "-m", "tune_jobs", "run", str(study), "--storage", str(storage)),
-            *("--max-concurrent", "2", *more),
-        ],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+def start(study: Path, storage: Path, *more: str) -> AbstractContextManager[subprocess.Popen[str]]:
+    command = [sys.executable, "-m", "tune_jobs", "run", study, "--storage", storage]
+    return started([*command, "--max-concurrent", "2", *more])
 
 
 def run(study: Path, storage: Path, *more: str) -> tuple[int, str]:
-    process = start(study, storage, *more)
-    output, _ = process.communicate(timeout=180)
+    with start(study, storage, *more) as process:
+        output, _ = process.communicate(timeout=180)
     return process.returncode, output
 
 
-def wait_for(condition: Callable[[], object], process: subprocess.Popen[str]) -> None:
-    for _ in range(1200):
-        if condition():
-            return
-        assert process.poll() is None, process.communicate()[0]
-        time.sleep(0.05)
-    pytest.fail("it did not happen within a minute")
-
-
-def trial_processes(process: subprocess.Popen[str]) -> list[psutil.Process]:
-    children = psutil.Process(process.pid).children(recursive=True)
-    return [child for child in children if "ImplicitFunc" in " ".join(child.cmdline())]
-
-
 def records(storage: Path) -> dict[str, TrialRecord]:
-    names = [path.name for path in (storage / "records").iterdir()]
     stored = Storage(storage)
-    found = [TrialRecord.from_json(stored.read(f"records/{name}")) for name in names]
+    found = [TrialRecord.from_json(stored.read(key)) for key in keys(storage, "records")]
     return {record.point_id: record for record in found}
 
 
@@ -97,14 +75,13 @@ def test_killing_the_driver_costs_no_record_and_changes_no_number(
 ):
     storage = tmp_path / "runs"
     hold.start()
-    process = start(study, storage, "--checkpoint-seconds", "0.3")
-    wait_for(lambda: len(list(storage.glob("checkpoints/*.pt"))) == 2, process)
-    workers = trial_processes(process)
-    assert len(workers) == 2
-    process.kill()
-    process.communicate()
-    _, alive = psutil.wait_procs(workers, timeout=20)
-    assert [worker for worker in alive if worker.status() != psutil.STATUS_ZOMBIE] == []
+    with start(study, storage, "--checkpoint-seconds", "0.3") as process:
+        wait_for(lambda: len(keys(storage, "checkpoints")) == 2, process)
+        workers = trials_of(process)
+        assert len(workers) == 2
+        process.kill()
+        process.communicate()
+        assert left_of(workers, seconds=20) == []
 
     hold.release()
     code, output = run(study, storage, "--checkpoint-seconds", "0.3")
@@ -120,7 +97,7 @@ def test_killing_the_driver_costs_no_record_and_changes_no_number(
         (resumption,) = record.resumptions
         before = [epoch.epoch for epoch in record.epochs if epoch.finished_at < resumption.at]
         assert before == list(range(1, resumption.epoch))
-    assert [path.name for path in storage.glob("c*/*")] == []  # no claim, no checkpoint
+    assert keys(storage, "claims", "checkpoints") == []
 
 
 def test_killing_a_worker_costs_no_record_and_changes_no_number(
@@ -128,11 +105,11 @@ def test_killing_a_worker_costs_no_record_and_changes_no_number(
 ):
     storage = tmp_path / "runs"
     hold.start()
-    process = start(study, storage, "--checkpoint-seconds", "0.3")
-    wait_for(lambda: len(list(storage.glob("checkpoints/*.pt"))) == 2, process)
-    trial_processes(process)[0].kill()
-    hold.release()
-    output, _ = process.communicate(timeout=180)
+    with start(study, storage, "--checkpoint-seconds", "0.3") as process:
+        wait_for(lambda: len(keys(storage, "checkpoints")) == 2, process)
+        trials_of(process)[0].kill()
+        hold.release()
+        output, _ = process.communicate(timeout=180)
     assert process.returncode == 0, output
     found = records(storage)
     assert {key: numbers(record) for key, record in found.items()} == {
@@ -146,14 +123,14 @@ def test_ctrl_c_leaves_checkpoints_and_the_same_command_goes_on(
 ):
     storage = tmp_path / "runs"
     hold.start()
-    process = start(study, storage, "--checkpoint-seconds", "3600")
-    wait_for(lambda: len(list(storage.glob("claims/*.json"))) == 2, process)
-    os.kill(process.pid, signal.SIGINT)
-    output, _ = process.communicate(timeout=60)
+    with start(study, storage, "--checkpoint-seconds", "3600") as process:
+        wait_for(lambda: len(keys(storage, "claims")) == 2, process)
+        os.kill(process.pid, signal.SIGINT)
+        output, _ = process.communicate(timeout=60)
     assert process.returncode == 130, output
     assert "the same command goes on from the checkpoints" in output
-    assert len(list(storage.glob("checkpoints/*.pt"))) == 2
-    assert list(storage.glob("claims/*.json")) == []
+    assert len(keys(storage, "checkpoints")) == 2
+    assert keys(storage, "claims") == []
     hold.release()
     code, output = run(study, storage)
     assert code == 0, output
@@ -178,16 +155,15 @@ def test_ctrl_c_is_heard_while_the_next_experiment_waits_for_its_turn(
 ):
     storage = tmp_path / "runs"
     hold.start()
-    command = [sys.executable, "-c", ONE_BY_ONE, "run", str(study), "--storage", str(storage)]
-    command += ["--max-concurrent", "1"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    wait_for(lambda: list(storage.glob("claims/*.json")), process)
-    time.sleep(1)  # so that the second experiment is there
-    os.kill(process.pid, signal.SIGINT)
-    output, _ = process.communicate(timeout=60)
+    command = [sys.executable, "-c", ONE_BY_ONE, "run", study, "--storage", storage]
+    with started([*command, "--max-concurrent", "1"]) as process:
+        wait_for(lambda: keys(storage, "claims"), process)
+        time.sleep(1)  # so that the second experiment is there
+        os.kill(process.pid, signal.SIGINT)
+        output, _ = process.communicate(timeout=60)
     assert process.returncode == 130, output
-    assert len(list(storage.glob("checkpoints/*.pt"))) == 1
-    assert list(storage.glob("claims/*.json")) == []
+    assert len(keys(storage, "checkpoints")) == 1
+    assert keys(storage, "claims") == []
 
 
 def test_a_failed_point_makes_the_exit_status_1_and_is_not_tried_again_unasked(
@@ -209,10 +185,10 @@ recipe: {{max_epochs: 1}}
     code, output = run(study, storage)
     assert code == 1
     assert "nothing is left to do" in output
-    assert len(list(storage.glob("failures/*/*.json"))) == 1
+    assert len(keys(storage, "failures")) == 1
     code, output = run(study, storage, "--retry-failed")
     assert code == 1
-    assert len(list(storage.glob("failures/*/*.json"))) == 2
+    assert len(keys(storage, "failures")) == 2
 
 
 def test_a_gpu_that_is_not_there_is_refused_instead_of_waited_for(study: Path, tmp_path: Path):

@@ -1,16 +1,13 @@
 """Searches on a real Ray: ASHA stops trials, a driver is killed, the same command goes on."""
 
 import json
-import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import psutil
 import pytest
 import yaml
 
@@ -18,10 +15,13 @@ import tune_jobs
 from analysis.collection.collect import collect
 from analysis.results.query import query
 from lab.hold import Hold
+from lab.processes import descendants, kill, left_of, started, wait_for
+from lab.records import keys
 from tune_jobs.cli import main
 from tune_jobs.driver.search import SearchSource
 from tune_jobs.errors import TuneJobsError
 from tune_jobs.plan.opened import OpenedStudy, open_study
+from tune_jobs.records.keys import point_id_of
 from tune_jobs.records.search import Sample, SearchOutcome, samples_from_lines
 from tune_jobs.records.trial import TrialRecord
 from tune_jobs.storage import Storage
@@ -29,6 +29,7 @@ from tune_jobs.study.file import parse_study
 from tune_jobs.study.study import Resources
 
 StudyFile = Callable[..., str]
+LATE_ASHA = {"grace_epochs": 3, "reduction_factor": 2}  # after the 40 batches that a hold lets pass
 RANKING = """
     select sample, status, best_valid_accuracy from searches
     where study = 'wide' order by best_valid_accuracy desc, sample
@@ -44,15 +45,14 @@ def samples(storage: Path) -> tuple[Sample, ...]:
 
 
 def outcomes(storage: Path) -> dict[str, SearchOutcome]:
-    found = (storage / "searches/wide/outcomes").glob("*.json")
-    keys = [str(path.relative_to(storage)) for path in found]
-    read = [SearchOutcome.from_json(Storage(storage).read(key)) for key in keys]
+    found = keys(storage, "searches/wide/outcomes")
+    read = [SearchOutcome.from_json(Storage(storage).read(key)) for key in found]
     return {outcome.point_id: outcome for outcome in read}
 
 
 def records(storage: Path) -> dict[str, TrialRecord]:
-    keys = [str(path.relative_to(storage)) for path in storage.glob("records/*.json")]
-    read = [TrialRecord.from_json(Storage(storage).read(key)) for key in keys]
+    found = keys(storage, "records")
+    read = [TrialRecord.from_json(Storage(storage).read(key)) for key in found]
     return {record.point_id: record for record in read}
 
 
@@ -93,7 +93,7 @@ def test_asha_stops_the_useless_rates_and_query_ranks_all_trials(
     for point_id, record in done.items():
         epochs = tuple(epoch.valid_accuracy for epoch in record.epochs)
         assert ends[point_id].valid_accuracies == epochs
-    assert [path.name for path in storage.glob("c*/*")] == []  # no claim, no checkpoint
+    assert keys(storage, "claims", "checkpoints") == []
 
     collect([str(storage)], str(tmp_path / "results"))
     ranking = query(RANKING, str(tmp_path / "results")).to_pylist()
@@ -117,34 +117,23 @@ def test_asha_stops_the_useless_rates_and_query_ranks_all_trials(
 def test_a_search_whose_driver_is_killed_goes_on_and_draws_nothing_twice(
     study_file: StudyFile, tmp_path: Path, capsys: pytest.CaptureFixture[str], hold: Hold
 ):
-    storage, study = tmp_path / "runs", study_file(sampler="optuna", trials=4)
+    storage, study = tmp_path / "runs", study_file(sampler="optuna", trials=4, asha=LATE_ASHA)
     text = Path(study).read_text().replace("model: standard", "model: held")
     Path(study).write_text(f"imports: [held]\n{text}")
-    process = subprocess.Popen(
-        [
-            *(sys.executable, "-m", "tune_jobs", *run_words(study, storage)),
-            *("--checkpoint-seconds", "0.1"),
-        ],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-    )
-    deadline = time.monotonic() + 120
-    while not list(storage.glob("searches/wide/outcomes/*")):
-        assert process.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    hold.start()  # so that there is a trial to be killed
-    while not list(storage.glob("checkpoints/*")):
-        assert process.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    workers = psutil.Process(process.pid).children(recursive=True)
-    process.kill()
-    for worker in workers:  # which would end by themselves, a while later
-        with suppress(psutil.NoSuchProcess):
-            worker.kill()
-    process.communicate()
-    psutil.wait_procs(workers, timeout=30)
+    hold.start(batch_seconds=0.05)  # so that not all is done before the test sees the first end
+    command = [sys.executable, "-m", "tune_jobs", *run_words(study, storage)]
+    with started([*command, "--checkpoint-seconds", "0.1"]) as process:
+        wait_for(lambda: outcomes(storage), process)
+        hold.start(batch_seconds=5)  # so that there is a trial to be killed
+
+        def begun() -> set[str | None]:
+            return {point_id_of(key) for key in keys(storage, "checkpoints")}
+
+        wait_for(lambda: begun() - outcomes(storage).keys(), process)
+        family = descendants(process.pid)
+        kill(process)  # workers, too, which would end by themselves, a while later
+        process.communicate()
+        assert left_of(family, seconds=30) == []
     hold.release()
     drawn, ended = samples(storage), outcomes(storage)
     assert len(drawn) < 4
@@ -157,7 +146,7 @@ def test_a_search_whose_driver_is_killed_goes_on_and_draws_nothing_twice(
     assert set(later) == {sample.point_id for sample in samples(storage)}
     assert {id: later[id] for id in ended} == ended  # what had ended was not run again
     assert {id for id, end in later.items() if end.status == "finished"} == set(records(storage))
-    assert [path.name for path in storage.glob("c*/*")] == []
+    assert keys(storage, "claims", "checkpoints") == []
 
 
 def test_a_search_cannot_be_run_in_part_by_axes(

@@ -1,14 +1,15 @@
 """Two people run one study on one storage at once."""
 
 import re
-import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
 from lab.hold import Hold
+from lab.processes import started, wait_for
+from lab.records import keys
+from tune_jobs.records.keys import point_id_of
 from tune_jobs.records.trial import TrialRecord
 from tune_jobs.storage import Storage
 
@@ -31,26 +32,16 @@ axes: {{model: held, dataset: {bars}, scenario: 2, kernel_size: 7, interpolation
 recipe: {{max_epochs: 6, patience: 6, batch_size: 4}}
 """
     )
-    command = [sys.executable, "-m", "tune_jobs", "run", str(study), "--storage", str(storage)]
-    drivers = [
-        subprocess.Popen(
-            [*command, "--max-concurrent", "1"],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        for _ in range(2)
-    ]
-    deadline = time.monotonic() + 120
-    while len(list(storage.glob("claims/*"))) < 2 and time.monotonic() < deadline:
-        time.sleep(0.1)
-    claimed = {path.stem for path in storage.glob("claims/*")}
-    assert len(claimed) == 2
-    hold.release()
-    outputs = [driver.communicate(timeout=300)[0] for driver in drivers]
-    assert [driver.returncode for driver in drivers] == [0, 0], outputs
-    keys = [str(path.relative_to(storage)) for path in storage.glob("records/*")]
-    records = [TrialRecord.from_json(Storage(storage).read(key)) for key in keys]
+    command = [sys.executable, "-m", "tune_jobs", "run", study, "--storage", storage]
+    command += ["--max-concurrent", "1"]
+    with started(command) as first, started(command) as second:
+        wait_for(lambda: len(keys(storage, "claims")) == 2, first)
+        claimed = {point_id_of(key) for key in keys(storage, "claims")}
+        hold.release()
+        outputs = [driver.communicate(timeout=300)[0] for driver in (first, second)]
+    assert [first.returncode, second.returncode] == [0, 0], outputs
+    found = keys(storage, "records")
+    records = [TrialRecord.from_json(Storage(storage).read(key)) for key in found]
     assert sorted(record.point.seed for record in records) == list(SEEDS)
     held = {record.point.seed for record in records if record.point_id in claimed}
     trained = [
@@ -61,5 +52,5 @@ recipe: {{max_epochs: 6, patience: 6, batch_size: 4}}
     # Of points that are free, two drivers may begin one in the same moment.
     assert [len(seeds & held) for seeds in trained] == [1, 1]
     assert not trained[0] & trained[1] & held
-    assert [path.name for path in storage.glob("c*/*")] == []  # no claim, no checkpoint
-    assert len(list(storage.glob("weights/*"))) == len(SEEDS)
+    assert keys(storage, "claims", "checkpoints") == []
+    assert len(keys(storage, "weights")) == len(SEEDS)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from lab.processes import wait_for
 from tune_jobs import clock
 from tune_jobs.plan.leftovers import find_leftovers, remove
 from tune_jobs.records.keys import claim_key
@@ -54,9 +55,9 @@ def holder(storage: Storage, prefix: list[str]) -> Iterator[tuple[subprocess.Pop
     command = [*prefix, sys.executable, "-c", HOLD, storage.uri]
     process = subprocess.Popen(command, stdin=subprocess.PIPE)
     try:
-        while not (claim := read_claim(storage, POINT)):
-            assert process.poll() is None
-            time.sleep(0.05)
+        wait_for(lambda: read_claim(storage, POINT), process)
+        claim = read_claim(storage, POINT)
+        assert claim is not None
         yield process, claim
     finally:
         process.kill()

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from lab.processes import wait_for
 from lab.records import numbers
 from siconvnet import build_model
 from siconvnet.fast import backend
@@ -341,9 +342,9 @@ def test_the_claim_of_a_process_that_died_on_this_machine_is_stale_at_once(stora
         "input()"
     )
     with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE) as process:
-        while not (claim := read_claim(storage, "p")):
-            assert process.poll() is None
-            time.sleep(0.05)
+        wait_for(lambda: read_claim(storage, "p"), process)
+        claim = read_claim(storage, "p")
+        assert claim is not None
         assert claim.is_fresh
         process.kill()
     assert not claim.is_fresh
