@@ -10,19 +10,24 @@ from pathlib import Path
 
 import pytest
 
+from lab.hold import Hold
+from lab.processes import started, wait_for
+from lab.records import keys
 from tune_jobs.cli import main
+from tune_jobs.records.keys import point_id_of
 from tune_jobs.records.trial import TrialRecord
 from tune_jobs.storage import Storage
 
 pytestmark = pytest.mark.ray
 
 CPUS, SLOTS = 4, 2
+EXPERIMENT_TRIALS = 2
 # The command, with experiments so small that a study takes several.
-RUN = """
+RUN = f"""
 import sys
 from tune_jobs import cli
 from tune_jobs.driver import runner
-runner.EXPERIMENT_TRIALS = 2
+runner.EXPERIMENT_TRIALS = {EXPERIMENT_TRIALS}
 sys.exit(cli.main())
 """
 
@@ -36,9 +41,9 @@ def token() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A cluster of one machine with room for CPUS trials."""
+@pytest.fixture
+def address(tmp_path_factory: pytest.TempPathFactory, hold: Hold) -> Iterator[str]:
+    """A cluster of one machine with room for CPUS trials, which may be held."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -57,14 +62,16 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture
-def study(bars: Path, tmp_path: Path) -> Path:
+def study(bars: Path, tmp_path: Path, hold: Hold) -> Path:
+    """Seven points, of which the first can be held."""
     path = tmp_path / "mixed.yaml"
     path.write_text(
         f"""
 name: mixed
+imports: [held]
 axes: {{dataset: {bars}, scenario: 2, interpolation: null, lr: 3e-3, kernel_size: 7, seed: 1}}
 groups:
-  - {{model: conv3d, interpolation: bicubic}}
+  - {{model: held}}
   - {{model: standard, kernel_size: 3, seed: {{from: 1, to: 6}}}}
 recipe: {{max_epochs: 4, batch_size: 4}}
 """
@@ -73,16 +80,23 @@ recipe: {{max_epochs: 4, batch_size: 4}}
 
 
 def test_the_next_experiment_starts_beside_a_long_trial_and_no_more_run_than_asked(
-    address: str, study: Path, tmp_path: Path
+    address: str, study: Path, tmp_path: Path, hold: Hold
 ):
     storage = tmp_path / "runs"
-    command = [sys.executable, "-c", RUN, "run", str(study), "--storage", str(storage)]
+
+    def begun() -> set[str | None]:
+        return {point_id_of(key) for key in keys(storage, "claims", "records")}
+
+    command = [sys.executable, "-c", RUN, "run", study, "--storage", storage]
     command += ["--address", address, "--max-concurrent", str(SLOTS), "--price", "2"]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=180, check=False)
-    assert ended.returncode == 0, ended.stdout + ended.stderr
-    assert "study mixed: 7 finished" in ended.stdout
-    keys = [f"records/{path.name}" for path in (storage / "records").iterdir()]
-    found = [TrialRecord.from_json(Storage(storage).read(key)) for key in keys]
+    hold.start(batch_seconds=60)
+    with started(command) as process:
+        wait_for(lambda: len(begun()) > EXPERIMENT_TRIALS, process)  # the second experiment's first
+        hold.release()
+        said, _ = process.communicate(timeout=180)
+    assert process.returncode == 0, said
+    assert "study mixed: 7 finished" in said
+    found = [TrialRecord.from_json(Storage(storage).read(key)) for key in keys(storage, "records")]
     spans = {
         (record.point.model, record.point.seed): (
             datetime.fromisoformat(record.started_at),
@@ -90,7 +104,7 @@ def test_the_next_experiment_starts_beside_a_long_trial_and_no_more_run_than_ask
         )
         for record in found
     }
-    _, slow_end = spans["conv3d", 1]
+    _, slow_end = spans["held", 1]
     assert spans["standard", 2][0] < slow_end  # the first trial of the second experiment
     changes = sorted(change for begin, end in spans.values() for change in ((begin, 1), (end, -1)))
     running, most = 0, 0

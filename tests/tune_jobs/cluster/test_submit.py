@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import partial
 from http.client import HTTPConnection
 from pathlib import Path
@@ -15,6 +16,9 @@ import psutil
 import pytest
 
 from lab.examples import install_examples
+from lab.hold import Hold
+from lab.processes import WAIT_SECONDS, command_of, descendants
+from lab.records import keys
 from lab.s3_server import CREDENTIALS, S3Server, free_ports
 from tune_jobs.cli import main
 from tune_jobs.cluster.scratch import scratch_folder
@@ -26,22 +30,40 @@ pytestmark = pytest.mark.ray
 TOKEN = "0" * 64
 BIN = Path(sys.executable).parent
 MODULE = """
-import siconvnet, {name}_parts
-siconvnet.register_model("mine", {name}_parts.build, version=1)
+import siconvnet, lab_parts
+siconvnet.register_model("mine", lab_parts.build, version=1)
 """
 PARTS = """
-from torch import nn
+from held import Held
 
 def build(*, in_channels, num_classes, **options):
-    return nn.Sequential(
-        nn.AvgPool2d(4), nn.Flatten(), nn.Linear(in_channels * 256, 32), nn.ReLU(),
-        nn.Linear(32, num_classes))
+    return Held(in_channels, num_classes)
 """
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """A Ray with a dashboard at an address; ``hold`` holds the trials on it."""
+
+    address: str
+    process: subprocess.Popen[bytes]
+    hold: Hold
+
+    def driver(self) -> psutil.Process:
+        """The process that runs the study on the cluster."""
+        commands = {child: command_of(child) for child in descendants(self.process.pid)}
+        (found,) = [
+            child
+            for child, command in commands.items()
+            if "tune_jobs run ./mine.yaml" in " ".join(command) and "sh" not in command[0]
+        ]
+        return found
 
 
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[str]:
-    """The address of a Ray whose machine has keys for the storage, and that wants TOKEN."""
+def shared_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """A Ray whose machine has keys for the storage, and that wants TOKEN."""
+    hold = Hold(tmp_path_factory.mktemp("hold") / "hold")
     ports = free_ports(4)
     names = ("port", "dashboard-port", "dashboard-agent-listen-port", "ray-client-server-port")
     variables = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": TOKEN, "PATH": f"{BIN}:/usr/bin:/bin"}
@@ -59,18 +81,20 @@ def cluster() -> Iterator[str]:
                 *(f"--{name}={port}" for name, port in zip(names, ports, strict=True)),
                 *("--object-store-memory=100000000", "--disable-usage-stats"),
             ],
-            env=os.environ | CREDENTIALS | variables,
+            env=os.environ | CREDENTIALS | variables | hold.variables,
             cwd=folder,
             stdout=log,
             stderr=log,
         )
         try:
+            deadline = time.monotonic() + WAIT_SECONDS
             while "status 401" not in _status(ports[1]):
                 assert process.poll() is None, (folder / "log").read_text()
+                assert time.monotonic() < deadline, (folder / "log").read_text()
                 time.sleep(0.1)
-            yield f"http://127.0.0.1:{ports[1]}"
+            yield Cluster(f"http://127.0.0.1:{ports[1]}", process, hold)
         finally:
-            family = psutil.Process(process.pid).children(recursive=True)
+            family = descendants(process.pid)
             process.terminate()
             process.wait(30)
             for left in psutil.wait_procs(family, timeout=10)[1]:
@@ -79,7 +103,7 @@ def cluster() -> Iterator[str]:
 
 def _status(port: int) -> str:
     """What the dashboard answers to somebody without a token."""
-    line = HTTPConnection("127.0.0.1", port)
+    line = HTTPConnection("127.0.0.1", port, timeout=10)
     try:
         line.request("GET", "/api/version")
         return f"status {line.getresponse().status}"
@@ -90,11 +114,19 @@ def _status(port: int) -> str:
 
 
 @pytest.fixture
+def cluster(shared_cluster: Cluster) -> Iterator[Cluster]:
+    """The cluster; what is held in a test is released after it."""
+    yield shared_cluster
+    shared_cluster.hold.release()
+
+
+@pytest.fixture
 def user(tmp_path: Path, bars: Path) -> Path:
-    """The folder of somebody with a model of their own, in two modules, and a study of it."""
+    """The folder of somebody with a model of their own, of several modules, and a study of it."""
     home = tmp_path / "home"
     home.mkdir()
-    (home / "lab_models.py").write_text(MODULE.format(name="lab"))
+    Hold.bring_model(home)
+    (home / "lab_models.py").write_text(MODULE)
     (home / "lab_parts.py").write_text(PARTS)
     (home / "data").mkdir()
     (home / "data" / "bars.npz").write_bytes(bars.read_bytes())
@@ -145,40 +177,44 @@ class Command:
         return self._log.read_text()
 
     def wait_for(self, condition: Callable[[], object]) -> None:
-        for _ in range(3600):
-            if condition():
-                return
+        deadline = time.monotonic() + WAIT_SECONDS
+        while not condition():
             assert self.process.poll() is None, self.said
+            assert time.monotonic() < deadline, self.said
             time.sleep(0.05)
-        pytest.fail(f"it did not happen within minutes:\n{self.said}")
 
     def exit_status(self) -> int:
         return self.process.wait(240)
 
 
-def driver() -> psutil.Process:
-    """The process that runs the study on the cluster."""
-    (found,) = [
-        process
-        for process in psutil.process_iter(["cmdline"])
-        if "tune_jobs run ./mine.yaml" in " ".join(process.info["cmdline"] or ())
-        and "sh" not in process.info["cmdline"][0]
-    ]
-    return found
+Start = Callable[..., Command]
 
 
-def keys(uri: str, prefix: str) -> list[str]:
-    return [item.key for item in Storage(uri).list(prefix)]
+@pytest.fixture
+def start(user: Path, variables: dict[str, str]) -> Iterator[Start]:
+    """Starts a command in the user's folder; it is killed after the test."""
+    begun: list[Command] = []
+
+    def start(*words: str, **more: str) -> Command:
+        begun.append(Command(*words, home=user, variables=variables | more))
+        return begun[-1]
+
+    yield start
+    for command in begun:
+        command.process.kill()
+        command.process.wait()
 
 
 def test_a_study_travels_with_models_and_data_and_survives_the_loss_of_its_driver(
-    cluster: str, user: Path, variables: dict[str, str], uri: str, s3_keys: None
+    cluster: Cluster, user: Path, start: Start, uri: str, s3_keys: None
 ):
-    write_study(user, seeds="[1, 2]", epochs=250)
-    options = ("--address", cluster, "--storage", uri, "--checkpoint-seconds", "0.3")
-    submit = Command("submit", "mine.yaml", *options, home=user, variables=variables)
+    write_study(user, seeds="[1, 2]", epochs=6)
+    cluster.hold.start(batch_seconds=5)
+    options = ("--address", cluster.address, "--storage", uri, "--checkpoint-seconds", "0.3")
+    submit = start("submit", "mine.yaml", *options)
     submit.wait_for(lambda: keys(uri, "checkpoints"))
-    driver().kill()
+    cluster.driver().kill()
+    cluster.hold.release()
     assert submit.exit_status() == 0, submit.said
     assert "the driver is lost: it was ended by signal 9; the study is sent again" in submit.said
     assert "study mine: 2 finished" in submit.said
@@ -191,20 +227,24 @@ def test_a_study_travels_with_models_and_data_and_survives_the_loss_of_its_drive
 
 
 def test_ctrl_c_leaves_a_study_running_until_it_is_stopped_with_checkpoints(
-    cluster: str, user: Path, variables: dict[str, str], uri: str, s3_keys: None
+    cluster: Cluster, user: Path, start: Start, uri: str, s3_keys: None
 ):
-    write_study(user, seeds="[1]", epochs=5000)
-    options = ("--address", cluster, "--storage", uri, "--checkpoint-seconds", "3600")
-    submit = Command("submit", "mine.yaml", *options, home=user, variables=variables)
+    write_study(user, seeds="[1]", epochs=40)
+    cluster.hold.start()
+    options = ("--address", cluster.address, "--storage", uri, "--checkpoint-seconds", "3600")
+    submit = start("submit", "mine.yaml", *options)
     submit.wait_for(lambda: keys(uri, "claims"))
     submit.process.send_signal(signal.SIGINT)
     assert submit.exit_status() == 130
     (job,) = re.findall(r"job (mine-\w+) on ", submit.said)
-    assert f"{job} goes on; `tune-jobs follow {job} --address {cluster}` shows it" in submit.said
+    assert (
+        f"{job} goes on; `tune-jobs follow {job} --address {cluster.address}` shows it"
+        in submit.said
+    )
 
-    again = Command("submit", "mine.yaml", *options, home=user, variables=variables)
+    again = start("submit", "mine.yaml", *options)
     again.wait_for(lambda: f"job {job} on " in again.said)
-    stop = Command("stop", job, "--address", cluster, home=user, variables=variables)
+    stop = start("stop", job, "--address", cluster.address)
     assert stop.exit_status() == 0, stop.said
     assert again.exit_status() == 130
     assert "stopped; the same command goes on from the checkpoints" in again.said
@@ -213,10 +253,16 @@ def test_ctrl_c_leaves_a_study_running_until_it_is_stopped_with_checkpoints(
 
 
 def test_installed_models_and_datasets_travel_without_being_named_in_imports(
-    cluster: str, user: Path, variables: dict[str, str], uri: str, s3_keys: None, tmp_path: Path
+    cluster: Cluster,
+    user: Path,
+    variables: dict[str, str],
+    start: Start,
+    uri: str,
+    s3_keys: None,
+    tmp_path: Path,
 ):
-    variables = variables | {"PYTHONPATH": install_examples(tmp_path)["PYTHONPATH"]}
-    subprocess.run([BIN / "stir", "build", "letters"], cwd=user, env=variables, check=True)
+    path = {"PYTHONPATH": install_examples(tmp_path)["PYTHONPATH"]}
+    subprocess.run([BIN / "stir", "build", "letters"], cwd=user, env=variables | path, check=True)
     (user / "mine.yaml").write_text(
         """
 name: mine
@@ -225,8 +271,8 @@ axes: {model: [log-polar, standard], dataset: letters, scenario: 2, kernel_size:
 recipe: {max_epochs: 1}
 """
     )
-    options = ("--address", cluster, "--storage", uri)
-    submit = Command("submit", "mine.yaml", *options, home=user, variables=variables)
+    options = ("--address", cluster.address, "--storage", uri)
+    submit = start("submit", "mine.yaml", *options, **path)
     assert submit.exit_status() == 0, submit.said
     assert "study mine: 2 finished" in submit.said
     storage = Storage(uri)
@@ -245,7 +291,7 @@ def git_sha() -> str | None:
 
 @pytest.mark.parametrize("token", ["", "1" * 64])
 def test_a_token_that_is_missing_or_wrong_is_one_sentence(
-    cluster: str,
+    cluster: Cluster,
     token: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -253,15 +299,15 @@ def test_a_token_that_is_missing_or_wrong_is_one_sentence(
 ):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("RAY_AUTH_TOKEN", token)
-    assert main(["stop", "mine-1", "--address", cluster]) == 2
+    assert main(["stop", "mine-1", "--address", cluster.address]) == 2
     said = capsys.readouterr().err
     assert said.count("\n") == 1
     assert "must be given its cluster's token in ~/.ray/auth_token or RAY_AUTH_TOKEN" in said
 
 
 def test_an_unknown_job_is_one_sentence_that_names_those_there_are(
-    cluster: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
     monkeypatch.setenv("RAY_AUTH_TOKEN", TOKEN)
-    assert main(["follow", "mine-1", "--address", cluster]) == 2
+    assert main(["follow", "mine-1", "--address", cluster.address]) == 2
     assert "has none called 'mine-1'. Known: " in capsys.readouterr().err
