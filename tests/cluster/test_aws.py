@@ -156,7 +156,7 @@ def test_an_empty_account_comes_to_results_and_keeps_nothing_but_them(
         assert [event.market for event in cloud.of("boot", kind="head")] == ["on-demand"]
 
         hold.bring_model(lab.folder)
-        hold.start()
+        hold.start(batch_seconds=2.5)  # for 25 minutes
         study = lab.folder / "bars.yaml"
         study.write_text(STUDY.replace("DATASET", str(write_bars(lab.folder / "bars.npz"))))
         with background(account.submit(study, BUDGET)) as first:

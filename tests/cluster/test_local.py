@@ -60,7 +60,8 @@ ray.init(address="auto", logging_level="ERROR")
 print([node["DeathReasonMessage"] for node in ray.nodes()])
 """
 DATASET = "bars.npz"
-EPOCHS = 40  # of 16 batches, a second each while they are held
+EPOCHS = 40  # of 16 batches each
+BATCH_SECONDS = 2.5  # of trials that are held, after 40 batches; they last for 25 minutes
 
 
 class Cluster:
@@ -98,7 +99,7 @@ class Cluster:
     def write_study(self, name: str, *, seeds: int) -> None:
         """Write a study whose trials are held until ``hold.release``."""
         self.hold.bring_model(self.home)
-        self.hold.start()
+        self.hold.start(batch_seconds=BATCH_SECONDS)
         axes = {
             "model": "held",
             "dataset": DATASET,

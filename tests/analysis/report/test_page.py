@@ -348,10 +348,9 @@ def test_names_from_records_do_nothing_but_stand_there(make_page, make_record, v
 
 def test_the_page_allows_no_script_but_its_own(folder, visit):
     here = visit(folder)
-    here.page.evaluate(
-        "document.body.insertAdjacentHTML('beforeend', \"<img src=x onerror='window.hacked = 1'>\")"
-    )
-    here.page.wait_for_timeout(200)
+    image = "<img src=x onerror='window.hacked = 1'>"
+    with here.page.expect_console_message(lambda said: "inline event handler" in said.text):
+        here.page.evaluate("image => document.body.insertAdjacentHTML('beforeend', image)", image)
     assert here.page.evaluate("window.hacked") is None
     assert any("Content Security Policy" in fault for fault in here.faults)
 

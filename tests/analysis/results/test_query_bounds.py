@@ -133,12 +133,15 @@ def test_an_answer_that_is_too_large_is_refused(results, monkeypatch):
 
 
 def test_ctrl_c_ends_a_long_query(results):
-    threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
+    def ask() -> None:
+        threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
+        query(ENDLESS.format("x + 1"), results)
+
     began = time.monotonic()
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         with pytest.raises(KeyboardInterrupt):
-            query(ENDLESS.format("x + 1"), results)
+            ask()
     finally:
         signal.signal(signal.SIGINT, before)
     assert time.monotonic() - began < 5

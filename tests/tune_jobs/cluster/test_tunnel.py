@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from lab.processes import WAIT_SECONDS
 from tune_jobs.cluster import tunnel
 from tune_jobs.cluster.tunnel import Tunnel, is_open
 from tune_jobs.errors import TuneJobsError
@@ -23,10 +24,10 @@ import os, socket, sys, time
 if os.fork():
     os.wait()
 else:
-    listening = socket.create_server(("127.0.0.1", int(sys.argv[3])))
     with open(__file__ + ".pids", "a") as file:
         print(os.getpid(), file=file)
-    time.sleep(10)
+    listening = socket.create_server(("127.0.0.1", int(sys.argv[3])))
+    time.sleep(300)
     open(__file__ + ".ended", "w").close()
 """
 REFUSED = """
@@ -34,7 +35,7 @@ import sys
 print("ssh: connect to host 203.0.113.7 port 22:\\n  Connection refused")
 sys.exit(255)
 """
-SILENT = "import time; time.sleep(60)"
+SILENT = "import time; time.sleep(120)"
 Ray = Callable[[str], Path]
 
 
@@ -54,7 +55,6 @@ def ray(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ray:
         port = free.getsockname()[1]
     monkeypatch.setattr(tunnel, "PORT", port)
     monkeypatch.setattr(tunnel, "AGAIN_SECONDS", 0.1)
-    monkeypatch.setattr(tunnel, "OPEN_SECONDS", 1.0)
     monkeypatch.setattr(tunnel.sys, "executable", str(tmp_path / "python"))
     return write
 
@@ -64,7 +64,7 @@ def pids(program: Path) -> list[int]:
 
 
 def wait_for(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + WAIT_SECONDS
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.02)
@@ -98,7 +98,10 @@ def test_a_head_that_cannot_be_reached_is_said_in_the_words_of_ssh_on_one_line(r
     )
 
 
-def test_a_head_that_never_answers_is_given_up_and_nothing_goes_on_trying(ray: Ray):
+def test_a_head_that_never_answers_is_given_up_and_nothing_goes_on_trying(
+    ray: Ray, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(tunnel, "OPEN_SECONDS", 1.0)
     ray(SILENT)
     way = Tunnel(Path("mine.yaml"))
     with pytest.raises(TuneJobsError, match="`ray dashboard` says: nothing"), way:

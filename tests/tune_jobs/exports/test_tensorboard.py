@@ -104,7 +104,7 @@ class Waiting:
     at_once = 4
 
     def __init__(self) -> None:
-        self._together = threading.Barrier(4, timeout=10)
+        self._together = threading.Barrier(4, timeout=60)
 
     def known(self) -> set[str]:
         return set()

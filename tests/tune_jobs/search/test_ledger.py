@@ -172,7 +172,7 @@ def test_a_driver_learns_how_trials_of_another_end_while_it_runs(
 def test_outcomes_are_read_side_by_side(ledger: Ledger, storage: Storage):
     for sample in ledger.samples[:2]:
         ledger.stop(sample.point_id, "asha", [0.25])
-    both = Barrier(2, timeout=10)  # breaks unless two wait at once
+    both = Barrier(2, timeout=60)  # breaks unless two wait at once
 
     class Slow(Storage):
         def read(self, key: str) -> bytes:

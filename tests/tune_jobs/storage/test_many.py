@@ -22,7 +22,7 @@ class Watched(Storage):
     def __init__(self, uri: str | Path, together: int = 1) -> None:
         super().__init__(uri)
         self.asked = 0
-        self._lock, self._together = threading.Lock(), threading.Barrier(together, timeout=10)
+        self._lock, self._together = threading.Lock(), threading.Barrier(together, timeout=60)
 
     def read_stored(self, key: str) -> bytes:
         with self._lock:
