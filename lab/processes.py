@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psutil
 
-WAIT_SECONDS = 120.0  # for anything; a busy machine takes long to start a Ray
+WAIT_SECONDS = 300.0  # for anything; what Ray starts is nice, and starves on a busy machine
 Popen = subprocess.Popen[str] | subprocess.Popen[bytes]
 
 
