@@ -94,7 +94,7 @@ class Driver:
         workers = self.workers()
         self._process.kill()
         self._process.wait()
-        if left := left_of(workers, seconds=WAIT_SECONDS):
+        if left := left_of(workers):
             raise RuntimeError(f"Trials must end when their driver is dead; these go on: {left}.")
 
     def restart(self) -> None:

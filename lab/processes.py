@@ -79,9 +79,9 @@ def trials_of(driver: Popen) -> list[psutil.Process]:
     return [one for one in found if "ImplicitFunc" in " ".join(command_of(one))]
 
 
-def left_of(processes: Sequence[psutil.Process], *, seconds: float) -> list[psutil.Process]:
-    """Those that have not ended by themselves after a time."""
-    _, alive = psutil.wait_procs(processes, timeout=seconds)
+def left_of(processes: Sequence[psutil.Process]) -> list[psutil.Process]:
+    """Those that have not ended by themselves after WAIT_SECONDS."""
+    _, alive = psutil.wait_procs(processes, timeout=WAIT_SECONDS)
     return [one for one in alive if not _is_ended(one)]
 
 

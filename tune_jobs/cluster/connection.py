@@ -53,11 +53,12 @@ def ray_session(
     with _loopback_only():
         _start(folder, cpus)
         node: Any = import_module("ray._private.worker").global_worker.node
+        begun = _family()
         try:
             _require_gpus(gpus_per_trial)
             yield lambda: _require_alive(node)
         except RayLostError:
-            _end_processes(node)
+            _end_processes(node, begun)
             raise
         finally:
             ray.shutdown()
@@ -136,13 +137,23 @@ def _require_alive(node: Any) -> None:
         )
 
 
-def _end_processes(node: Any) -> None:
-    """End what is left of a broken Ray, trials too."""
+def _family() -> list[Any]:
+    """The processes of a Ray of this process's own."""
+    psutil: Any = import_module("psutil")  # Ray brings it
+    return psutil.Process().children(recursive=True)
+
+
+def _end_processes(node: Any, begun: list[Any]) -> None:
+    """End what is left of a broken Ray, trials too.
+
+    Of the processes that have ``begun`` with it, those of a raylet that has died, such as its
+    agents, are nobody's children any more; they would notice after up to half a minute.
+    """
     # Else a thread of Tune's that still asks for Ray would start another.
     hook: Any = import_module("ray._private.auto_init_hook")
     hook.enable_auto_connect = False
-    psutil: Any = import_module("psutil")  # Ray brings it
-    family = psutil.Process().children(recursive=True)
+    psutil: Any = import_module("psutil")
+    family = {*begun, *_family()}
     node.kill_all_processes(check_alive=False, allow_graceful=False)
     for process in family:
         with suppress(psutil.NoSuchProcess):

@@ -142,7 +142,7 @@ def end_and_look(process: subprocess.Popen[str], name: str) -> str:
     (found,) = [child for child in family if Path(*command_of(child)[:1]).name == name]
     found.kill()
     said, _ = process.communicate(timeout=50)  # Ray itself notices after a minute
-    assert left_of(family, seconds=20) == []  # Ray's agents end a moment after their raylet
+    assert left_of(family) == []
     assert not scratch.pop().exists()
     return said
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from lab.metadata_service import MetadataServer
-from lab.processes import started, wait_for
+from lab.processes import WAIT_SECONDS, started, wait_for
 from lab.records import keys
 
 pytestmark = pytest.mark.ray
@@ -37,7 +37,7 @@ recipe: {{max_epochs: 5000, patience: 5000, batch_size: 4}}
         time.sleep(3)  # enough for a trial to begin, were the node not drained
         assert keys(storage, "claims") == []
         process.send_signal(signal.SIGINT)
-        said, _ = process.communicate(timeout=60)
+        said, _ = process.communicate(timeout=WAIT_SECONDS)
     assert process.returncode == 130, said
     assert "seed=1: its machine is about to be taken away; it resumes from its checkpoint" in said
     assert "Traceback" not in said

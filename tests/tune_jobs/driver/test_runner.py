@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from lab.hold import Hold
-from lab.processes import left_of, started, trials_of, wait_for
+from lab.processes import WAIT_SECONDS, left_of, started, trials_of, wait_for
 from lab.records import keys, numbers
 from tune_jobs.records.trial import TrialRecord
 from tune_jobs.storage import Storage
@@ -81,7 +81,7 @@ def test_killing_the_driver_costs_no_record_and_changes_no_number(
         assert len(workers) == 2
         process.kill()
         process.communicate()
-        assert left_of(workers, seconds=20) == []
+        assert left_of(workers) == []
 
     hold.release()
     code, output = run(study, storage, "--checkpoint-seconds", "0.3")
@@ -126,7 +126,7 @@ def test_ctrl_c_leaves_checkpoints_and_the_same_command_goes_on(
     with start(study, storage, "--checkpoint-seconds", "3600") as process:
         wait_for(lambda: len(keys(storage, "claims")) == 2, process)
         os.kill(process.pid, signal.SIGINT)
-        output, _ = process.communicate(timeout=60)
+        output, _ = process.communicate(timeout=WAIT_SECONDS)
     assert process.returncode == 130, output
     assert "the same command goes on from the checkpoints" in output
     assert len(keys(storage, "checkpoints")) == 2
@@ -160,7 +160,7 @@ def test_ctrl_c_is_heard_while_the_next_experiment_waits_for_its_turn(
         wait_for(lambda: keys(storage, "claims"), process)
         time.sleep(1)  # so that the second experiment is there
         os.kill(process.pid, signal.SIGINT)
-        output, _ = process.communicate(timeout=60)
+        output, _ = process.communicate(timeout=WAIT_SECONDS)
     assert process.returncode == 130, output
     assert len(keys(storage, "checkpoints")) == 1
     assert keys(storage, "claims") == []

@@ -133,7 +133,7 @@ def test_a_search_whose_driver_is_killed_goes_on_and_draws_nothing_twice(
         family = descendants(process.pid)
         kill(process)  # workers, too, which would end by themselves, a while later
         process.communicate()
-        assert left_of(family, seconds=30) == []
+        assert left_of(family) == []
     hold.release()
     drawn, ended = samples(storage), outcomes(storage)
     assert len(drawn) < 4
