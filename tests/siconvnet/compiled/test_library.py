@@ -1,5 +1,9 @@
 """Which form serves, and what is said where the wanted one cannot."""
 
+import os
+import shutil
+import sysconfig
+
 import pytest
 import torch
 
@@ -28,6 +32,13 @@ def test_the_widest_instruction_set_serves_unless_another_is_pinned(monkeypatch)
     for name in ("torch", *(f"compiled-{name}" for name in usable)):
         monkeypatch.setenv(VARIABLE, name)
         assert backend() == name
+
+
+def test_loops_are_compiled_where_there_is_a_compiler():
+    given = os.environ.get("CXX") or sysconfig.get_config_var("CXX") or "c++"
+    if shutil.which(given.split()[0]) is None:
+        pytest.skip(f"there is no {given}")
+    assert library.usable_instruction_sets()  # else every test of them would be left out, unnoticed
 
 
 @pytest.mark.usefixtures("_nothing_built")

@@ -122,7 +122,7 @@ def cluster(shared_cluster: Cluster) -> Iterator[Cluster]:
 
 @pytest.fixture
 def user(tmp_path: Path, bars: Path) -> Path:
-    """The folder of somebody with a model of their own, of several modules, and a study of it."""
+    """A user's folder: a dataset, and the modules that their model is made of."""
     home = tmp_path / "home"
     home.mkdir()
     Hold.bring_model(home)
